@@ -1,0 +1,86 @@
+"""Coordinate attention."""
+
+import torch
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.ops import coord_gate, coord_pool
+from mmattn.ops.dispatch import Impl
+
+
+@MODELS.register_module()
+class CoordAtt(BaseModule):
+    """Coordinate attention: channel attention that keeps the row and the column.
+
+    The map is averaged along each axis; both profiles share one squeezing convolution, and two
+    more turn them into one gate per row and one per column.
+
+    Paper: `Coordinate Attention for Efficient Mobile Network Design
+    <https://arxiv.org/abs/2103.02907>`_ (CVPR 2021). Weights of the authors' release load as they
+    are, under both of its spellings (``conv_h, conv_w`` and ``conv2, conv3``).
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        reduction: Squeeze ratio; the bottleneck has ``max(8, in_channels // reduction)`` channels.
+        norm_cfg: Norm layer of the bottleneck.
+        act_cfg: Activation of the bottleneck; the paper's h-swish.
+        impl: Kernel choice of :func:`mmattn.ops.coord_pool` and :func:`mmattn.ops.coord_gate`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels`` or ``reduction`` is not positive.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> CoordAtt(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'coord_att'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        reduction: int = 32,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='HSwish'),
+        impl: Impl = 'auto',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if in_channels < 1 or reduction < 1:
+            raise ValueError(
+                'expected in_channels and reduction of at least 1, '
+                f'got in_channels={in_channels} and reduction={reduction}'
+            )
+        self.impl = impl
+        bottleneck = max(8, in_channels // reduction)
+        self.conv1 = nn.Conv2d(in_channels, bottleneck, 1)
+        self.bn1 = build_norm_layer(norm_cfg, bottleneck)[1]
+        self.act = build_activation_layer(act_cfg)
+        self.conv_h = nn.Conv2d(bottleneck, in_channels, 1)
+        self.conv_w = nn.Conv2d(bottleneck, in_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate the rows and the columns of ``x``."""
+        h, w = x.shape[2:]
+        rows, columns = coord_pool(x, impl=self.impl)  # (N, C, H, 1), (N, C, 1, W)
+        profile = torch.cat([rows, columns.transpose(2, 3)], dim=2)  # (N, C, H + W, 1)
+        profile = self.act(self.bn1(self.conv1(profile)))
+        rows, columns = profile.split([h, w], dim=2)
+        a_h = self.conv_h(rows)  # (N, C, H, 1)
+        a_w = self.conv_w(columns.transpose(2, 3))  # (N, C, 1, W)
+        return coord_gate(x, a_h, a_w, impl=self.impl)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        for released, ours in (('conv2.', 'conv_h.'), ('conv3.', 'conv_w.')):
+            for key in [key for key in state_dict if key.startswith(prefix + released)]:
+                state_dict[prefix + ours + key[len(prefix + released) :]] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,183 @@
+"""What every backbone does: stage outputs, freezing, gradient checkpointing, published weights."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from mmattn.checkpoints import find_state_dict, load_accounted
+
+
+class Backbone(BaseModule):
+    """Base of the backbones: which stages come out, which are frozen, how weights come in.
+
+    A subclass builds the stages up to the last out index, sets ``out_channels`` and calls
+    :meth:`freeze`.
+
+    Args:
+        out_indices: Indices of the stages whose maps are returned, in rising order.
+        num_stages: Number of out indices that the network has.
+        norm_eval: Whether batch norm layers keep their running statistics while training.
+        with_cp: Whether blocks are recomputed in the backward pass, which saves memory.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`;
+            ``dict(type='Pretrained', checkpoint=...)`` takes published weights as they are.
+
+    Raises:
+        ValueError: If ``out_indices`` name a stage that does not exist.
+    """
+
+    out_channels: tuple[int, ...]
+    """Channels of the returned maps, one per out index."""
+
+    slot: str
+    """Name of the exchangeable attention module in every block."""
+
+    def __init__(
+        self,
+        *,
+        out_indices: Sequence[int],
+        num_stages: int,
+        norm_eval: bool,
+        with_cp: bool,
+        init_cfg: dict | list[dict] | None,
+    ) -> None:
+        super().__init__(init_cfg)
+        out_indices = tuple(out_indices)
+        in_range = all(0 <= index < num_stages for index in out_indices)
+        if not out_indices or not in_range or sorted(set(out_indices)) != list(out_indices):
+            raise ValueError(
+                f'expected out_indices in rising order from 0 to {num_stages - 1}, '
+                f'got {out_indices}'
+            )
+        self.out_indices = out_indices
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+
+    def stages(self) -> list[list[nn.Module]]:
+        """List the modules of each stage that was built."""
+        raise NotImplementedError(f'{type(self).__name__} must list its stages')
+
+    @staticmethod
+    def own_key(key: str) -> str:
+        """Give the name that a published ``key`` has here."""
+        return key
+
+    @staticmethod
+    def is_optional(key: str) -> bool:
+        """Tell whether a published key, by its name here, belongs to a part that may be left out."""
+        return False
+
+    def freeze(self, frozen_stages: int) -> None:
+        """Put stages into evaluation for good, without gradients.
+
+        Args:
+            frozen_stages: Last index in :meth:`stages` to freeze; -1 freezes none.
+
+        Raises:
+            ValueError: If there is no such stage.
+        """
+        stages = self.stages()
+        if not -1 <= frozen_stages < len(stages):
+            raise ValueError(
+                f'expected frozen_stages from -1 to {len(stages) - 1}, the last stage in use, '
+                f'got {frozen_stages}'
+            )
+        self.frozen_stages = frozen_stages
+        for stage in stages[: frozen_stages + 1]:
+            for module in stage:
+                module.eval()
+                module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'Backbone':
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        self.freeze(self.frozen_stages)
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def run(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Apply ``block`` to ``x``; under ``with_cp`` without keeping what lies in between.
+
+        Args:
+            block: Module with one input and one output.
+            x: Its input.
+
+        Returns:
+            ``block(x)``, with the same gradients and batch norm statistics either way.
+        """
+        if not (self.with_cp and self.training and torch.is_grad_enabled()):
+            return block(x)
+        return checkpoint(
+            block,
+            x,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), _statistics_kept(block)),
+        )
+
+    def init_weights(self) -> None:
+        """Initialize the weights.
+
+        Raises:
+            InputError: If ``init_cfg`` names a checkpoint of another architecture.
+        """
+        cfg = self.init_cfg
+        if not isinstance(cfg, dict) or cfg['type'] != 'Pretrained':
+            super().init_weights()
+            return
+        # Importing the runner takes a second, and only those who load weights need it.
+        from mmengine.runner import CheckpointLoader
+
+        source = cfg['checkpoint']
+        state_dict = find_state_dict(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
+        prefix = cfg.get('prefix', 'backbone.')
+        inner = {
+            key.removeprefix(prefix): value
+            for key, value in state_dict.items()
+            if key.startswith(prefix)
+        }
+        load_accounted(
+            self,
+            inner or state_dict,
+            source=f'pretrained {source}',
+            may_be_new=lambda key: f'.{self.slot}.' in key,
+        )
+        self._is_init = True
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        aside = []
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            own = self.own_key(key.removeprefix(prefix))
+            value = state_dict.pop(key)
+            if self.is_optional(own) and own.split('.')[0] not in self._modules:
+                aside.append(key)
+            else:
+                state_dict[prefix + own] = value
+        if aside:
+            names = sorted({key.removeprefix(prefix).split('.')[0] for key in aside})
+            print_log(
+                f'{type(self).__name__}: {len(aside)} tensors set aside, their parts are not '
+                f'built here ({", ".join(names)})',
+                logger='current',
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Keep batch norm from counting a batch twice while the block is recomputed."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -1,0 +1,283 @@
+"""Visual Attention Network."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.backbones.base import Backbone
+
+# Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
+ARCHS = {
+    'b0': dict(embed_dims=(32, 64, 160, 256), depths=(3, 3, 5, 2)),
+    'b1': dict(embed_dims=(64, 128, 320, 512), depths=(2, 2, 4, 2)),
+    'b2': dict(embed_dims=(64, 128, 320, 512), depths=(3, 3, 12, 3)),
+    'b3': dict(embed_dims=(64, 128, 320, 512), depths=(3, 5, 27, 3)),
+    'b4': dict(embed_dims=(64, 128, 320, 512), depths=(3, 6, 40, 3)),
+    'b5': dict(embed_dims=(96, 192, 480, 768), depths=(3, 3, 24, 3)),
+    'b6': dict(embed_dims=(96, 192, 384, 768), depths=(6, 6, 90, 6)),
+}
+MLP_RATIOS = (8, 8, 4, 4)
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping convolution with stride and norm that opens a stage."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, norm_cfg: dict
+    ) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2
+        )
+        self.norm = build_norm_layer(norm_cfg, out_channels)[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        return self.norm(self.proj(x))
+
+
+class SpatialAttention(nn.Module):
+    """Attention module between two 1x1 convolutions, with a shortcut around all three."""
+
+    def __init__(self, in_channels: int, attention: dict) -> None:
+        super().__init__()
+        self.proj_1 = nn.Conv2d(in_channels, in_channels, 1)
+        self.activation = nn.GELU()
+        self.spatial_gating_unit = MODELS.build({**attention, 'in_channels': in_channels})
+        self.proj_2 = nn.Conv2d(in_channels, in_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, C, H, W)."""
+        # The inner shortcut is in the released code and not in the paper's figure 4.
+        return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
+
+
+class DepthwiseConv(nn.Module):
+    """3x3 depthwise convolution; a module of its own because the released keys have its name."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, C, H, W)."""
+        return self.dwconv(x)
+
+
+class Mlp(nn.Module):
+    """Convolutional feed-forward network: 1x1, 3x3 depthwise, GELU, 1x1."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, drop_rate: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(in_channels, hidden_channels, 1)
+        self.dwconv = DepthwiseConv(hidden_channels)
+        self.act = nn.GELU()
+        self.fc2 = nn.Conv2d(hidden_channels, in_channels, 1)
+        self.drop = nn.Dropout(drop_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, C, H, W)."""
+        x = self.drop(self.act(self.dwconv(self.fc1(x))))
+        return self.drop(self.fc2(x))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward network, each behind a norm and on a scaled residual branch."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        mlp_ratio: float,
+        attention: dict,
+        norm_cfg: dict,
+        drop_rate: float,
+        drop_path_rate: float,
+        layer_scale_init_value: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm_layer(norm_cfg, in_channels)[1]
+        self.attn = SpatialAttention(in_channels, attention)
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
+        self.norm2 = build_norm_layer(norm_cfg, in_channels)[1]
+        self.mlp = Mlp(in_channels, int(in_channels * mlp_ratio), drop_rate)
+        self.layer_scale_1 = nn.Parameter(torch.full((in_channels,), layer_scale_init_value))
+        self.layer_scale_2 = nn.Parameter(torch.full((in_channels,), layer_scale_init_value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, C, H, W)."""
+        scale_1 = self.layer_scale_1[:, None, None]
+        scale_2 = self.layer_scale_2[:, None, None]
+        x = x + self.drop_path(scale_1 * self.attn(self.norm1(x)))
+        return x + self.drop_path(scale_2 * self.mlp(self.norm2(x)))
+
+
+@MODELS.register_module()
+class VAN(Backbone):
+    """Visual Attention Network: a convolutional pyramid whose blocks gate with large kernels.
+
+    Paper: `Visual Attention Network <https://arxiv.org/abs/2202.09741>`_ (CVMJ 2023). Weights of
+    the authors' release and of mmpretrain's ``VAN`` load as they are; their classifier is set
+    aside. In the scope of mmpretrain, which has a ``VAN`` of its own, write ``type='mmattn.VAN'``.
+
+    Args:
+        arch: ``'b0'`` to ``'b6'``, or a dict of ``embed_dims``, ``depths`` and ``mlp_ratios`` with
+            one value per stage.
+        in_channels: Channels of the image.
+        attention: Config of the attention module in every block; ``in_channels`` is filled in.
+        out_indices: Stages, counted from 0, whose maps are returned.
+        frozen_stages: Stages 0 to ``frozen_stages`` are frozen; -1 freezes none.
+        norm_cfg: Norm of the patch embeddings and blocks.
+        stage_norm_cfg: Norm over the channels at the end of each stage. The released classifier
+            has an eps of 1e-6, the released segmentation code 1e-5.
+        norm_eval: Whether batch norm layers keep their running statistics while training.
+        with_cp: Whether blocks are recomputed in the backward pass, which saves memory.
+        drop_rate: Dropout rate in the feed-forward networks.
+        drop_path_rate: Stochastic depth rate of the last block; it rises linearly from 0.
+        layer_scale_init_value: Initial scale of the residual branches.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`; without one, the
+            released initialization.
+
+    Raises:
+        ValueError: If ``arch`` is unknown or incomplete, or ``out_indices`` or ``frozen_stages``
+            name a stage that does not exist.
+
+    Shape:
+        - Input: (N, in_channels, H, W) with any H, W >= 1.
+        - Output: one (N, C_i, H_i, W_i) per out index, with strides 4, 8, 16 and 32.
+
+    Example:
+        >>> import torch
+        >>> maps = VAN('b0', out_indices=(0, 1))(torch.rand(1, 3, 32, 64))
+        >>> [tuple(x.shape) for x in maps]
+        [(1, 32, 8, 16), (1, 64, 4, 8)]
+    """
+
+    slot = 'spatial_gating_unit'
+
+    def __init__(
+        self,
+        arch: str | dict = 'b2',
+        *,
+        in_channels: int = 3,
+        attention: dict = dict(type='LKA'),
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_cfg: dict = dict(type='BN'),
+        stage_norm_cfg: dict = dict(type='LN', eps=1e-6),
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float = 1e-2,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        embed_dims, depths, mlp_ratios = _sizes(arch)
+        super().__init__(
+            out_indices=out_indices,
+            num_stages=len(depths),
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
+        self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
+        drop_path_rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist())
+        for i in range(self.out_indices[-1] + 1):
+            kernel_size, stride = (7, 4) if i == 0 else (3, 2)
+            blocks = [
+                Block(
+                    embed_dims[i],
+                    mlp_ratios[i],
+                    attention,
+                    norm_cfg,
+                    drop_rate,
+                    next(drop_path_rates),
+                    layer_scale_init_value,
+                )
+                for _ in range(depths[i])
+            ]
+            patch_embed = PatchEmbed(in_channels, embed_dims[i], kernel_size, stride, norm_cfg)
+            self.add_module(f'patch_embed{i + 1}', patch_embed)
+            self.add_module(f'block{i + 1}', nn.ModuleList(blocks))
+            self.add_module(f'norm{i + 1}', build_norm_layer(stage_norm_cfg, embed_dims[i])[1])
+            in_channels = embed_dims[i]
+        self.freeze(frozen_stages)
+
+    def stages(self) -> list[list[nn.Module]]:
+        """List patch embedding, blocks and norm of each stage."""
+        return [
+            [getattr(self, f'{part}{i + 1}') for part in ('patch_embed', 'block', 'norm')]
+            for i in range(self.out_indices[-1] + 1)
+        ]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of the stages in ``out_indices``."""
+        maps = []
+        for i, (patch_embed, blocks, norm) in enumerate(self.stages()):
+            x = self.run(patch_embed, x)
+            for block in blocks:
+                x = self.run(block, x)
+            x = _norm_channels(norm, x)
+            if i in self.out_indices:
+                maps.append(x)
+        return tuple(maps)
+
+    def init_weights(self) -> None:
+        """Initialize as the release does, unless ``init_cfg`` says otherwise."""
+        if self.init_cfg is None:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+                    nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+        super().init_weights()
+
+    @staticmethod
+    def own_key(key: str) -> str:
+        """Turn the key names of mmpretrain's ``VAN`` into the release's, which are ours."""
+        key = re.sub(r'^blocks(\d)', r'block\1', key)
+        key = re.sub(r'^(patch_embed\d)\.projection\.', r'\1.proj.', key)
+        key = key.replace('.DW_conv.', '.conv0.').replace('.DW_D_conv.', '.conv_spatial.')
+        return re.sub(r'\.mlp\.dwconv\.(weight|bias)$', r'.mlp.dwconv.dwconv.\1', key)
+
+    @staticmethod
+    def is_optional(key: str) -> bool:
+        """Tell the classifier and the stages from anything else."""
+        return re.match(r'head\.|(patch_embed|block|norm)[1-9]\.', key) is not None
+
+
+def _sizes(arch: str | dict) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:
+    """Look up the widths, depths and expansion ratios of the stages."""
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(
+                f'expected arch one of {", ".join(ARCHS)} or a dict of embed_dims, depths and '
+                f'mlp_ratios, got {arch!r}'
+            )
+        return ARCHS[arch]['embed_dims'], ARCHS[arch]['depths'], MLP_RATIOS
+    if set(arch) != {'embed_dims', 'depths', 'mlp_ratios'}:
+        raise ValueError(
+            f'expected arch with the keys embed_dims, depths and mlp_ratios, got {sorted(arch)}'
+        )
+    sizes = arch['embed_dims'], arch['depths'], arch['mlp_ratios']
+    if len({len(values) for values in sizes}) != 1 or not sizes[0]:
+        raise ValueError(
+            'expected arch with one value per stage in embed_dims, depths and mlp_ratios, '
+            f'got {arch}'
+        )
+    return sizes
+
+
+def _norm_channels(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalize (N, C, H, W) by ``norm``, over the channels if it is a layer norm."""
+    if not isinstance(norm, nn.LayerNorm):
+        return norm(x)
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return x if channels_last else x.contiguous()
