@@ -1,0 +1,163 @@
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmattn import CoordAttMobileNetV2
+from tests.attention.test_coord_att import equations as coordinate_attention
+from tests.backbones.backbone_tester import BackboneTester
+from tests.helpers import randomize
+
+# t, c, n, s of table 2 of the MobileNetV2 paper.
+TABLE = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+
+
+class TestCoordAttMobileNetV2(BackboneTester):
+    cls = CoordAttMobileNetV2
+    tiny = dict(widen_factor=0.25)
+    strides = (4, 8, 16, 32)
+    stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 8)))
+
+
+def released_from(state_dict):
+    """The keys of the release: one flat list of blocks, each one flat list of layers."""
+    order = [(stage, block) for stage, (_, _, n, _) in enumerate(TABLE, 1) for block in range(n)]
+    layers = {'0.conv': 0, '0.bn': 1, '1.conv': 3, '1.bn': 4, '2.conv': 7, '2.bn': 8}
+    released = {}
+    for key, value in state_dict.items():
+        if match := re.match(r'layer(\d)\.(\d)\.(.*)', key):
+            index = order.index((int(match[1]), int(match[2]))) + 1
+            if match[3].startswith('attention.'):
+                rest = match[3].replace('attention', '6').replace('conv_h', 'conv2').replace('conv_w', 'conv3')
+            else:
+                layer, rest = re.match(r'conv\.(\d\.\w+)\.(.*)', match[3]).groups()
+                rest = f'{layers[layer]}.{rest}'
+            key = f'features.{index}.conv.{rest}'
+        else:
+            key = re.sub(r'^conv1\.conv', 'features.0.0', key)
+            key = re.sub(r'^conv1\.bn', 'features.0.1', key)
+            key = re.sub(r'^conv2\.conv', 'conv.0', key)
+            key = re.sub(r'^conv2\.bn', 'conv.1', key)
+        released[key] = value
+    return released
+
+
+def equations(p, x):
+    """The released classifier up to its last convolution in eval mode, on a dict of released keys."""
+
+    def conv_bn(x, conv, bn, stride=1, groups=1, act=True):
+        weight = p[f'{conv}.weight']
+        x = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
+        mean, var = p[f'{bn}.running_mean'], p[f'{bn}.running_var']
+        x = (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt()
+        x = x * p[f'{bn}.weight'][:, None, None] + p[f'{bn}.bias'][:, None, None]
+        return x.clamp(0, 6) if act else x
+
+    x = conv_bn(x, 'features.0.0', 'features.0.1', stride=2)
+    maps, index = [], 0
+    for t, _, n, s in TABLE:
+        for stride in [s] + [1] * (n - 1):
+            index += 1
+            at = f'features.{index}.conv'
+            out = x
+            if t != 1:
+                out = conv_bn(out, f'{at}.0', f'{at}.1')
+                out = conv_bn(out, f'{at}.3', f'{at}.4', stride=stride, groups=out.shape[1])
+                attention = {
+                    key.removeprefix(f'{at}.6.').replace('conv2', 'conv_h').replace('conv3', 'conv_w'): value
+                    for key, value in p.items()
+                    if key.startswith(f'{at}.6.')
+                }
+                out = coordinate_attention(out, attention, training=False)
+                out = conv_bn(out, f'{at}.7', f'{at}.8', act=False)
+            else:
+                out = conv_bn(out, f'{at}.0', f'{at}.1', stride=stride, groups=out.shape[1])
+                out = conv_bn(out, f'{at}.3', f'{at}.4', act=False)
+            x = x + out if stride == 1 and x.shape == out.shape else out
+        maps.append(x)
+    return [*maps, conv_bn(x, 'conv.0', 'conv.1')]
+
+
+@pytest.mark.parametrize('widen_factor', [0.1, 0.35, 1.0])
+def test_computes_the_released_network_from_its_keys(widen_factor):
+    source = randomize(CoordAttMobileNetV2(widen_factor, out_indices=range(8)))
+    released = released_from(source.state_dict())
+    classifier = {'classifier.1.weight': torch.rand(10, 1280), 'classifier.1.bias': torch.rand(10)}
+    model = CoordAttMobileNetV2(widen_factor, out_indices=range(8))
+    model.load_state_dict({**released, **classifier}, strict=True)
+    model.double().eval()
+    x = torch.randn(2, 3, 64, 49, dtype=torch.float64)
+    p = {key: value.double() for key, value in released.items()}
+    for a, b in zip(model(x), equations(p, x), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_what_was_not_built_is_set_aside():
+    released = released_from(CoordAttMobileNetV2(0.25, out_indices=range(8)).state_dict())
+    for last in range(8):
+        CoordAttMobileNetV2(0.25, out_indices=(last,)).load_state_dict(released, strict=True)
+    released['features.18.conv.0.weight'] = torch.rand(1)
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*features\.18'):
+        CoordAttMobileNetV2(0.25).load_state_dict(released, strict=True)
+
+
+# Paper, tables 2 and 4: 3.95 M and 4.37 M with the classifier of 1000 classes.
+@pytest.mark.parametrize(
+    ('widen_factor', 'reduction', 'millions'),
+    [(1.0, 32, 3.951), (1.0, 16, 4.367), (1.0, 24, 4.087), (0.75, 32, 2.892), (0.5, 32, 2.096)],
+)
+def test_parameters(widen_factor, reduction, millions):
+    attention = dict(type='CoordAtt', reduction=reduction)
+    with torch.device('meta'):
+        model = CoordAttMobileNetV2(widen_factor, attention=attention, out_indices=(7,))
+    classifier = model.out_channels[-1] * 1000 + 1000
+    count = sum(p.numel() for p in model.parameters()) + classifier
+    assert count / 1e6 == pytest.approx(millions, abs=0.0005)
+
+
+def test_sixteen_of_seventeen_blocks_have_attention():
+    model = CoordAttMobileNetV2(out_indices=(7,))
+    with_attention = [
+        name for name, module in model.named_modules() if type(module).__name__ == 'CoordAtt'
+    ]
+    assert len(with_attention) == 16
+    assert not any(name.startswith('layer1.') for name in with_attention)
+
+
+@pytest.mark.parametrize(
+    ('options', 'strides'),
+    [
+        (dict(), (4, 8, 16, 32)),
+        (dict(strides=(1, 2, 2, 2, 1, 1, 1), dilations=(1, 1, 1, 1, 1, 2, 2)), (4, 8, 16, 16)),
+        (dict(strides=(1, 2, 2, 1, 1, 1, 1), dilations=(1, 1, 1, 2, 2, 4, 4)), (4, 8, 8, 8)),
+    ],
+    ids=['stride32', 'stride16', 'stride8'],
+)
+def test_same_network_as_mmseg_without_attention(options, strides):
+    from mmseg.models.backbones import MobileNetV2
+
+    theirs = randomize(MobileNetV2(widen_factor=0.35, **options))
+    # .eval() of theirs returns None.
+    theirs.eval()
+    ours = CoordAttMobileNetV2(0.35, attention=None, **options).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(1, 3, 64, 96)
+    for a, b, stride in zip(ours(x), theirs(x), strides, strict=True):
+        assert torch.equal(a, b)
+        assert a.shape[2:] == (64 // stride, 96 // stride)
+
+
+def test_plain_mobilenet_weights_leave_only_the_attention_new(tmp_path):
+    plain = randomize(CoordAttMobileNetV2(0.25, attention=None))
+    path = tmp_path / 'plain.pth'
+    torch.save({'state_dict': plain.state_dict()}, path)
+    model = CoordAttMobileNetV2(0.25, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    model.init_weights()
+    for key, value in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+def test_wrong_number_of_strides():
+    with pytest.raises(ValueError, match='expected 7 strides and dilations'):
+        CoordAttMobileNetV2(strides=(1, 2))

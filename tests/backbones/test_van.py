@@ -1,0 +1,199 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.runner import save_checkpoint
+
+from mmattn import VAN
+from mmattn.errors import InputError
+from tests.backbones.backbone_tester import BackboneTester
+from tests.helpers import randomize
+
+TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 2, 1, 1), mlp_ratios=(8, 8, 4, 4))
+
+
+class TestVAN(BackboneTester):
+    cls = VAN
+    tiny = dict(arch=TINY)
+    strides = (4, 8, 16, 32)
+    stage_keys = tuple(f'patch_embed{i},block{i},norm{i}' for i in range(1, 5))
+
+    def name_in(self, scope):
+        # mmpretrain has a VAN of its own.
+        return 'mmattn.VAN' if scope == 'mmpretrain' else 'VAN'
+
+
+def equations(p, x, arch, eps, training):
+    """The network as the paper and its release describe it, on a dict of released keys."""
+
+    def conv(x, name, **options):
+        return F.conv2d(x, p[f'{name}.weight'], p[f'{name}.bias'], **options)
+
+    def batch_norm(x, name):
+        if training:
+            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        else:
+            mean, var = p[f'{name}.running_mean'], p[f'{name}.running_var']
+        x = (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt()
+        return x * p[f'{name}.weight'][:, None, None] + p[f'{name}.bias'][:, None, None]
+
+    def gelu(x):
+        return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+
+    maps = []
+    for i, (channels, depth, ratio) in enumerate(
+        zip(arch['embed_dims'], arch['depths'], arch['mlp_ratios'], strict=True), start=1
+    ):
+        options = dict(stride=4, padding=3) if i == 1 else dict(stride=2, padding=1)
+        x = batch_norm(conv(x, f'patch_embed{i}.proj', **options), f'patch_embed{i}.norm')
+        for j in range(depth):
+            block = f'block{i}.{j}'
+            shortcut = batch_norm(x, f'{block}.norm1')
+            u = gelu(conv(shortcut, f'{block}.attn.proj_1'))
+            lka = f'{block}.attn.spatial_gating_unit'
+            gate = conv(u, f'{lka}.conv0', padding=2, groups=channels)
+            gate = conv(gate, f'{lka}.conv_spatial', padding=9, dilation=3, groups=channels)
+            gate = conv(gate, f'{lka}.conv1')
+            out = conv(u * gate, f'{block}.attn.proj_2') + shortcut
+            x = x + p[f'{block}.layer_scale_1'][:, None, None] * out
+            out = conv(batch_norm(x, f'{block}.norm2'), f'{block}.mlp.fc1')
+            out = gelu(conv(out, f'{block}.mlp.dwconv.dwconv', padding=1, groups=channels * ratio))
+            x = x + p[f'{block}.layer_scale_2'][:, None, None] * conv(out, f'{block}.mlp.fc2')
+        mean, var = x.mean(1, keepdim=True), x.var(1, keepdim=True, unbiased=False)
+        x = (x - mean) / (var + eps).sqrt()
+        x = x * p[f'norm{i}.weight'][:, None, None] + p[f'norm{i}.bias'][:, None, None]
+        maps.append(x)
+    return maps
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@pytest.mark.parametrize('eps', [1e-6, 1e-1])
+def test_computes_the_released_network(eps, training):
+    model = randomize(VAN(TINY, stage_norm_cfg=dict(type='LN', eps=eps))).double().train(training)
+    p = {key: value.clone() for key, value in model.state_dict().items()}
+    x = torch.randn(2, 3, 71, 45, dtype=torch.float64, requires_grad=True)
+    maps, expected = model(x), equations(p, x, TINY, eps, training)
+    for a, b in zip(maps, expected, strict=True):
+        torch.testing.assert_close(a, b)
+    rs = [torch.randn_like(m) for m in maps]
+    [grad], [expected_grad] = (
+        torch.autograd.grad(sum((m * r).sum() for m, r in zip(ms, rs, strict=True)), x)
+        for ms in (maps, expected)
+    )
+    torch.testing.assert_close(grad, expected_grad)
+
+
+# Recomputed from the paper's table of widths and depths; published sizes include the classifier.
+@pytest.mark.parametrize(
+    ('arch', 'millions'),
+    [
+        ('b0', 3.849),
+        ('b1', 13.349),
+        ('b2', 26.065),
+        ('b3', 44.253),
+        ('b4', 59.770),
+        ('b5', 89.199),
+        ('b6', 199.06),
+    ],
+)
+def test_parameters(arch, millions):
+    with torch.device('meta'):
+        model = VAN(arch)
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    assert count == pytest.approx(millions, abs=0.005 if arch == 'b6' else 0.0005)
+
+
+@pytest.mark.parametrize(
+    ('arch', 'message'),
+    [
+        ('b7', "one of b0, b1, .* got 'b7'"),
+        (dict(embed_dims=(8,), depths=(1,)), 'keys embed_dims, depths and mlp_ratios'),
+        (dict(embed_dims=(8, 8), depths=(1,), mlp_ratios=(4,)), 'one value per stage'),
+    ],
+    ids=['name', 'keys', 'lengths'],
+)
+def test_wrong_arch(arch, message):
+    with pytest.raises(ValueError, match=message):
+        VAN(arch)
+
+
+def test_drop_path_rises_linearly():
+    model = VAN(TINY, drop_path_rate=0.4)
+    rates = [
+        getattr(block.drop_path, 'drop_prob', 0.0) for _, blocks, _ in model.stages() for block in blocks
+    ]
+    assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_released_initialization():
+    model = VAN('b0')
+    model.init_weights()
+    block = model.block3[0]
+    # fan_out / groups: 160 channels for 1x1, 25 and 49 taps for the depthwise convolutions.
+    for conv, fan_out in [
+        (block.attn.proj_1, 160),
+        (block.attn.spatial_gating_unit.conv0, 25),
+        (block.attn.spatial_gating_unit.conv_spatial, 49),
+        (model.patch_embed1.proj, 49 * 32),
+    ]:
+        assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
+        assert conv.weight.mean().item() == pytest.approx(0, abs=0.1 * math.sqrt(2 / fan_out))
+        assert not conv.bias.any()
+    assert torch.equal(block.layer_scale_1, torch.full((160,), 1e-2))
+
+
+def released(model):
+    """State dict as the authors publish it: the backbone's keys and a classifier."""
+    classifier = {'head.weight': torch.rand(10, 32), 'head.bias': torch.rand(10)}
+    return {**model.state_dict(), **classifier}
+
+
+def test_mmpretrain_weights_compute_the_same():
+    from mmpretrain.models.backbones import VAN as Theirs
+
+    arch = dict(embed_dims=[8, 16, 24, 32], depths=[1, 2, 1, 1], ffn_ratios=[8, 8, 4, 4])
+    theirs = randomize(Theirs(arch=arch, out_indices=(0, 1, 2, 3)))
+    # .train() of theirs returns None, hence two statements.
+    theirs.eval()
+    ours = VAN(TINY, stage_norm_cfg=dict(type='LN', eps=1e-5)).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(2, 3, 64, 96)
+    for a, b in zip(ours(x), theirs(x), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_pretrained_takes_the_released_file(tmp_path, caplog):
+    source = randomize(VAN(TINY))
+    path = tmp_path / 'van.pth'
+    save_checkpoint({'state_dict': released(source)}, str(path))
+    model = VAN(TINY, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    model.init_weights()
+    for (key, a), b in zip(model.state_dict().items(), source.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_pretrained_takes_the_backbone_of_a_model(tmp_path):
+    source = randomize(VAN(TINY))
+    path = tmp_path / 'classifier.pth'
+    state_dict = {f'module.backbone.{key}': value for key, value in source.state_dict().items()}
+    save_checkpoint({'state_dict': {**state_dict, 'module.head.fc.bias': torch.rand(3)}}, str(path))
+    model = VAN(TINY, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    model.init_weights()
+    assert torch.equal(model.block2[1].layer_scale_2, source.block2[1].layer_scale_2)
+
+
+@pytest.mark.parametrize(
+    'other', [dict(arch={**TINY, 'embed_dims': (8, 16, 24, 40)}), dict(arch={**TINY, 'depths': (1, 1, 1, 1)})]
+)
+def test_pretrained_of_another_size_is_refused(tmp_path, other):
+    path = tmp_path / 'other.pth'
+    save_checkpoint(VAN(**other).state_dict(), str(path))
+    model = VAN(TINY, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    with pytest.raises(InputError, match=r'other\.pth is of another architecture than VAN'):
+        model.init_weights()
+
+
+def test_strict_loading_still_refuses_strangers():
+    with pytest.raises(RuntimeError, match='Unexpected key.*stem'):
+        VAN(TINY).load_state_dict({**VAN(TINY).state_dict(), 'stem.weight': torch.rand(1)}, strict=True)
