@@ -5,7 +5,16 @@
 
 from mmattn.attention import LKA, CoordAtt
 from mmattn.backbones import VAN, CoordAttMobileNetV2
+from mmattn.datasets import LoadImage, LoadSegMap
 
 __version__ = '0.1.0'
 
-__all__ = ['LKA', 'VAN', 'CoordAtt', 'CoordAttMobileNetV2', '__version__']
+__all__ = [
+    'LKA',
+    'VAN',
+    'CoordAtt',
+    'CoordAttMobileNetV2',
+    'LoadImage',
+    'LoadSegMap',
+    '__version__',
+]

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -132,9 +133,6 @@ class Backbone(BaseModule):
         if not isinstance(cfg, dict) or cfg['type'] != 'Pretrained':
             super().init_weights()
             return
-        # Importing the runner takes a second, and only those who load weights need it.
-        from mmengine.runner import CheckpointLoader
-
         source = cfg['checkpoint']
         state_dict = find_state_dict(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
         prefix = cfg.get('prefix', 'backbone.')
@@ -147,7 +145,7 @@ class Backbone(BaseModule):
             self,
             inner or state_dict,
             source=f'pretrained {source}',
-            may_be_new=lambda key: f'.{self.slot}.' in key,
+            may_differ=lambda key: f'.{self.slot}.' in key,
         )
         self._is_init = True
 

@@ -186,7 +186,9 @@ class VAN(Backbone):
             init_cfg=init_cfg,
         )
         self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
-        drop_path_rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist())
+        drop_path_rates = iter(
+            torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist()
+        )
         for i in range(self.out_indices[-1] + 1):
             kernel_size, stride = (7, 4) if i == 0 else (3, 2)
             blocks = [

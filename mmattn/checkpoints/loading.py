@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import torch
 from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
 from torch import nn
 
 from mmattn.errors import InputError
@@ -25,8 +26,6 @@ def refuse_code_in_checkpoints() -> None:
     A checkpoint is a pickle, and a pickle can run anything. Without this call mmengine reads one
     that is not plain data all the same.
     """
-    from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
-
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     torch.serialization.add_safe_globals(get_torch_safe_globals())
     CheckpointLoader.register_scheme('', read_checkpoint, force=True)
@@ -86,7 +85,7 @@ def load_accounted(
     state_dict: dict[str, torch.Tensor],
     *,
     source: str,
-    may_be_new: Callable[[str], bool] = lambda key: False,
+    may_differ: Callable[[str], bool],
 ) -> None:
     """Load weights, log one line of what fitted, and refuse those of another architecture.
 
@@ -94,44 +93,44 @@ def load_accounted(
         module: Receiver of the weights; it renames published keys by itself.
         state_dict: The weights.
         source: Where they come from, for the messages.
-        may_be_new: Whether the tensor of a key may keep its initial value when the weights have
-            none of its shape.
+        may_differ: Whether the tensor of a key may be missing, left over or of another shape; it
+            then keeps its initial value.
 
     Raises:
-        InputError: If a tensor of ``module`` that may not be new is missing or of another shape,
-            or if nothing fits at all.
+        InputError: If another tensor is missing, left over or of another shape.
     """
     mismatched = {}
     try:
         missing, unused = module.load_state_dict(state_dict, strict=False)
     except RuntimeError as error:
-        # PyTorch loads what fits before it complains about the sizes.
-        for key, theirs, ours in _SIZE_MISMATCH.findall(str(error)):
-            mismatched[key] = f'{key} has shape ({theirs}) there and ({ours}) here'
-        if not mismatched:
+        mismatches = _SIZE_MISMATCH.findall(str(error))
+        if not mismatches:
             raise
+        mismatched = {key: f'({theirs}) there, ({ours}) here' for key, theirs, ours in mismatches}
+        # What fits has been loaded; a second pass without the rest tells what is missing.
         fitting = {key: value for key, value in state_dict.items() if key not in mismatched}
         missing, unused = module.load_state_dict(fitting, strict=False)
-        missing = [key for key in missing if key not in mismatched]
-
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    total = sum(not key.endswith('num_batches_tracked') for key in module.state_dict())
-    wrong = [f'{key} is missing there' for key in missing if not may_be_new(key)]
-    wrong += [text for key, text in mismatched.items() if not may_be_new(key)]
-    new = len(missing) + len(mismatched)
-    if wrong or (new == total and total):
-        first = wrong[0] if wrong else f'{missing[0]} is missing there'
+    missing = [key for key in missing if key not in mismatched and not _is_counter(key)]
+    reasons = [
+        f'{key}: shape {shapes}' for key, shapes in mismatched.items() if not may_differ(key)
+    ]
+    reasons += [f'{key}: missing there' for key in missing if not may_differ(key)]
+    reasons += [f'{key}: missing here' for key in unused if not may_differ(key)]
+    total = sum(not _is_counter(key) for key in module.state_dict())
+    new = [*missing, *mismatched]
+    account = f'{source}: {total - len(new)}/{total} tensors loaded'
+    if reasons:
         raise InputError(
-            f'{source} is of another architecture than {type(module).__name__}: '
-            f'{total - new} of {total} tensors fit, {new} do not, {len(unused)} are left over '
-            f'({first}); use weights of this architecture'
+            f'{source} is of another architecture than this {type(module).__name__}: '
+            f'{total - len(new)} of {total} tensors fit, {len(reasons)} do not '
+            f'({"; ".join(reasons[:2])}{"; ..." if len(reasons) > 2 else ""}); '
+            'use weights of this architecture'
         )
-    account = f'{source}: {total - new}/{total} tensors loaded'
-    for count, word, keys in ((new, 'new', [*missing, *mismatched]), (len(unused), 'unused', unused)):
-        if count:
-            account += f', {count} {word} ({", ".join(_summary(keys))})'
+    for word, keys in (('new', new), ('unused', unused)):
+        if keys:
+            account += f', {len(keys)} {word} ({keys[0]}{", ..." if len(keys) > 1 else ""})'
     print_log(account, logger='current')
 
 
-def _summary(keys: list[str], most: int = 3) -> list[str]:
-    return keys[:most] + (['...'] if len(keys) > most else [])
+def _is_counter(key: str) -> bool:
+    return key.endswith('num_batches_tracked')

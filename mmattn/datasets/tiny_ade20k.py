@@ -1,12 +1,11 @@
 """Small drawn landscapes in the layout of the ADE20K benchmark, to try a segmentor on a CPU.
 
-What a region is depends on where it lies, and not on how it looks: each picture is cut out of six
+What a region is depends on where it lies, not on how it looks: each picture is cut out of six
 sheets of paint, and each sheet serves two classes. Blue is sky above the horizon and sea below it,
-brick is a building on the left and a house on the right, and so on through :data:`PAIRS`. A segmentor
-that looks at colour and texture alone cannot do better than guess between the two.
+brick is a building on the left and a house on the right, and so on through ``PAIRS``. A model that
+sees only colour and texture has to guess between the two.
 """
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from mmattn.errors import InputError
 
-# Labels of the ADE20K benchmark, which counts from 1 and keeps 0 for unlabelled pixels.
+# As in the benchmark, labels count from 1, and 0 is left to unlabelled pixels.
 LABELS = {
     'building': 2,
     'sky': 3,
@@ -31,8 +30,9 @@ LABELS = {
     'airplane': 91,
 }
 CLASSES = tuple(LABELS)
+UNLABELLED = 0
 
-# Two classes that share one sheet of paint: (above, below) the horizon, the bricks (left, right).
+# The two classes of a sheet: above and below the horizon, but for brick on the left and the right.
 PAIRS = {
     'blue': ('sky', 'sea'),
     'grey': ('mountain', 'road'),
@@ -42,19 +42,19 @@ PAIRS = {
     'white': ('airplane', 'boat'),
 }
 
-# RGB of the sheet, amplitude of its texture, and height and width of a grain in pixels.
-_PAINT = {
-    'blue': ((112, 168, 208), 9, (2.5, 26)),
-    'grey': ((142, 144, 156), 8, (1.5, 2)),
-    'green': ((112, 154, 92), 13, (3.5, 3.5)),
-    'ochre': ((214, 176, 112), 8, (2, 8)),
-    'brick': ((188, 100, 82), 10, (2, 5)),
-    'white': ((240, 238, 230), 3, (3, 8)),
+# Colour of a sheet, strength of its texture, and height and width of one grain in pixels.
+_PAINTS = {
+    'blue': ((106, 170, 216), 9, (2.5, 26)),
+    'grey': ((150, 151, 163), 8, (1.5, 2)),
+    'green': ((114, 164, 88), 13, (3.5, 3.5)),
+    'ochre': ((226, 184, 108), 8, (2, 8)),
+    'brick': ((204, 104, 82), 9, (2, 5)),
+    'white': ((242, 240, 232), 3, (3, 8)),
 }
-_INK = (58, 58, 74)
+_INK = (54, 56, 76)
 
-# One or two sheets, the far one first. Eight make each colour about equally frequent, and are the
-# same above and below the horizon, so that not even the edge between two sheets gives it away.
+# Far layer and near layer of one half of a picture. Both halves draw from the same list, so that
+# the order of two colours says nothing either. Together the eight show each colour about as often.
 _LAYERS = (
     ('blue', 'green'),
     ('blue', 'ochre'),
@@ -66,10 +66,8 @@ _LAYERS = (
     ('grey', 'ochre'),
 )
 
-# The canvas is drawn enlarged and averaged down, which gives the picture smooth edges.
+# Pictures are drawn this many times larger and averaged, which makes their edges smooth.
 _ZOOM = 3
-_UNLABELLED = 0
-_SPLITS = ('training', 'validation')
 
 
 def make_tiny_ade20k(
@@ -82,111 +80,189 @@ def make_tiny_ade20k(
 ) -> None:
     """Draw a small data set in the layout of the ADE20K benchmark.
 
-    The same arguments give the same bytes, and an image does not depend on how many there are.
-    ``out`` appears complete or not at all.
+    The same arguments give the same bytes, and more images leave the first ones as they are.
+    ``out`` gets the whole data set or nothing.
+
+    Note:
+        Random crops and flips move things, and so take away what tells two classes apart: train
+        without them.
 
     Args:
-        out: New or empty folder; it gets ``images/{training,validation}/ADE_{train,val}_*.jpg`` and
+        out: New or empty folder for ``images/{training,validation}/ADE_{train,val}_*.jpg`` and
             ``annotations/{training,validation}/ADE_{train,val}_*.png``.
-        train: Number of images to train on.
-        val: Number of images to validate on; 8 or more show every class.
+        train: Number of images to train on, at least 1.
+        val: Number of images to validate on, at least 1; from 8 on they show every class.
         seed: Seed of all images, at least 0.
-        size: Mean height and width of an image in pixels, at least 32 each; images vary around it.
+        size: Mean height and width of an image in pixels, at least 32; each image differs a little.
 
     Raises:
-        InputError: If ``out`` is a file, holds something or cannot be written, or if a number is
-            too small.
+        InputError: If ``out`` holds something already or cannot be written, or a number is too
+            small.
     """
-    ...
+    for name, value, least in (
+        ('train', train, 1),
+        ('val', val, 1),
+        ('seed', seed, 0),
+        ('height', size[0], 32),
+        ('width', size[1], 32),
+    ):
+        if value < least:
+            raise InputError(f'{name} must be at least {least}, got {value}')
+
+    out = Path(out).expanduser()
+    try:
+        if out.exists() and not out.is_dir():
+            raise InputError(f'{out} is a file; give a new or empty folder')
+        if out.exists() and any(out.iterdir()):
+            raise InputError(f'{out} is not empty; give a new or empty folder')
+        home = out if out.exists() else out.parent
+        home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix='.tiny_ade20k_', dir=home) as stage:
+            root = Path(stage, 'root')
+            _write_split(root, 'training', 'ADE_train', train, (seed, 0), size)
+            _write_split(root, 'validation', 'ADE_val', val, (seed, 1), size)
+            if home == out:
+                # The empty folder stays, since it may be a mount point or someone's current folder.
+                for part in ('annotations', 'images'):
+                    (root / part).rename(out / part)
+            else:
+                root.rename(out)
+    except OSError as error:
+        raise InputError(f'cannot write a data set to {out}: {error}') from error
 
 
-def draw_scene(index, size, rng):
-    height, width = size
-    canvas, horizon = _draw_layers(index, size, rng)
-    return canvas
+def _write_split(
+    root: Path, split: str, prefix: str, count: int, seed: tuple[int, int], size: tuple[int, int]
+) -> None:
+    images, annotations = root / 'images' / split, root / 'annotations' / split
+    images.mkdir(parents=True)
+    annotations.mkdir(parents=True)
+    for index in range(count):
+        image, label = _draw_scene(index, np.random.default_rng((*seed, index)), size)
+        name = f'{prefix}_{index + 1:08d}'
+        image.save(images / f'{name}.jpg', quality=95, subsampling=0)
+        label.save(annotations / f'{name}.png')
 
 
-def _ridge(rng, height, width, level):
-    x = np.linspace(-0.1, 1.1, 73)
-    waves = sum(
-        rng.uniform(0.3, 1) / k * np.sin(2 * np.pi * (0.8 * k * x + rng.random())) for k in (1, 2, 3)
-    )
-    return np.stack([x * width, (level + 0.022 * waves) * height], 1)
+def _draw_scene(
+    index: int, rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[Image.Image, Image.Image]:
+    height, width = (int(rng.integers(n - n // 16, n + n // 16 + 1)) for n in size)
+    scene = _Scene(height, width)
 
-
-def draw(index, size, rng):
-    h, w = size[0] * _ZOOM, size[1] * _ZOOM
-    canvas = Image.new('L', (w, h))
-    pen = ImageDraw.Draw(canvas)
-
-    def cut(points, name):
-        # Drawn twice, since the outline of a polygon would be thinner where it is steep.
-        points = [(float(x), float(y)) for x, y in points]
-        pen.polygon(points, fill=LABELS[name])
-        pen.line([*points, points[0]], fill=_UNLABELLED, width=_ZOOM, joint='curve')
-
-    def layer(level, name):
-        ridge = _ridge(rng, h, w, level)
-        cut([*ridge, (1.2 * w, 1.2 * h), (-0.2 * w, 1.2 * h)], name)
-
+    # Eight images in a row show each half once, and 64 show each pair of halves once.
     above = _LAYERS[index % 8]
     below = _LAYERS[(3 * index + index // 8) % 8]
     horizon = rng.uniform(0.41, 0.59)
-    layer(-0.5, PAIRS[above[0]][0])
-    if len(above) == 2:
-        layer(rng.uniform(0.16, 0.30), PAIRS[above[1]][0])
-    layer(horizon, PAIRS[below[0]][1])
-    if len(below) == 2:
-        layer(rng.uniform(0.72, 0.84), PAIRS[below[1]][1])
+    for half, layers, levels in (
+        (0, above, (-0.5, rng.uniform(0.16, 0.28))),
+        (1, below, (horizon, rng.uniform(0.72, 0.84))),
+    ):
+        for paint, level in zip(layers, levels, strict=False):
+            _draw_land(scene, rng, PAIRS[paint][half], level)
 
-    def glider(name, x, y):
-        t = np.linspace(0, 2 * np.pi, 41)
-        length = rng.uniform(0.11, 0.14) * w * rng.choice([-1, 1])
-        t = np.linspace(0, np.pi, 15)
-        belly = np.stack([np.cos(t), 0.26 * np.sin(t)], 1)
-        t = np.linspace(np.pi, 1.4*np.pi, 15)
-        back = np.array([(-0.86, -.1), (-.62, -.85), (-.42,-.85), (.12, -.2)])
-        t = np.linspace(1.6 * np.pi, 2 * np.pi, 10)
-        nose = np.stack([np.cos(t), 0.2 * np.sin(t)], 1)
-        p = np.concatenate([belly, back, nose])
-        cut(p * [length, abs(length)] + [x * w, y * h], name)
-
-    if True:
-        glider('airplane', rng.uniform(.14, .86), rng.uniform(.12, .22))
-    for left, name in ((0.03, 'building'), (0.57, 'house')):
-        if rng.random() < 0.2: continue
-        n = rng.integers(1, 3)
-        span = rng.uniform(.28, .36)
-        start = left + rng.uniform(0, .4 - span)
-        for i in range(n):
-            x0 = start + span * i / n; x1 = start + span * (i + 1) / n - .015
-            base = horizon + 0.05 
-            eave = base - rng.uniform(.17, .25)
-            top = eave - rng.uniform(.04, .09)
-            cut([(x0*w, base*h), (x0*w, eave*h), ((x0+x1)/2*w, top*h), (x1*w, eave*h), (x1*w, base*h)], name)
-            k = 2 if n == 2 else 3
-            for u in (np.arange(k) + .5) / k:
-                for v in (.3, .68):
-                    cx = (x0 + (x1 - x0) * u)*w; cy = (eave + (base - eave) * v)*h
-                    a = .018 * w; b = .028 * h
-                    pen.rectangle([cx - a, cy - b, cx + a, cy + b], fill=0)
-    glider('boat', rng.uniform(.14, .86), rng.uniform(horizon + .17, .9))
-    canvas = np.asarray(canvas)
-    img = np.empty((h, w, 3), np.float32)
-    img[:] = _INK
-    tint = rng.uniform([.95, .97, .92], [1.06, 1.02, 1.06])
-    yy, xx = np.mgrid[:h, :w] / max(h, w) - .5
-    for paint, (rgb, amp, grain) in _PAINT.items():
-        a = rng.uniform(0, 2 * np.pi)
-        light = 22 * (np.cos(a) * xx + np.sin(a) * yy) + 5 * noise(rng, h, w, (34*3, 34*3)) + amp * noise(rng, h, w, (grain[0]*3, grain[1]*3))
-        sheet = (np.array(rgb) + rng.normal(0, 4, 3) + light[..., None]) 
-        m = np.isin(canvas, [LABELS[n] for n in PAIRS[paint]])
-        img[m] = sheet[m]
-    img = img.reshape(size[0], 3, size[1], 3, 3).mean((1, 3)) * tint
-    img += rng.normal(0, 2.5, img.shape[:2])[..., None]
-    return img.clip(0, 255).astype(np.uint8), canvas[1::3, 1::3]
+    _draw_vessel(scene, rng, 'airplane', rng.uniform(0.17, 0.24))
+    for name, left in (('building', 0.03), ('house', 0.57)):
+        if rng.random() < 0.85:
+            _draw_fronts(scene, rng, name, left, horizon + 0.05)
+    _draw_vessel(scene, rng, 'boat', rng.uniform(horizon + 0.18, 0.92))
+    return scene.paint(rng), scene.label()
 
 
-def noise(rng, h, w, cell):
-    g = rng.standard_normal((int(h / cell[0]) + 2, int(w / cell[1]) + 2)).astype(np.float32)
-    return np.asarray(Image.fromarray(g).resize((w, h), Image.Resampling.BICUBIC))
+class _Scene:
+    """An enlarged label map; places on it are given in widths and heights of the picture."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.scale = np.array([width, height]) * _ZOOM
+        self.map = Image.new('L', tuple(self.scale.tolist()), UNLABELLED)
+        self.pen = ImageDraw.Draw(self.map)
+
+    def cut_out(self, name: str, corners: np.ndarray) -> None:
+        points = [tuple(point) for point in (corners * self.scale).tolist()]
+        self.pen.polygon(points, fill=LABELS[name])
+        self.pen.line([*points, points[0]], fill=UNLABELLED, width=_ZOOM, joint='curve')
+
+    def cut_window(self, centre: np.ndarray, size: np.ndarray) -> None:
+        low, high = (centre - size / 2) * self.scale, (centre + size / 2) * self.scale
+        self.pen.rectangle((*low.tolist(), *high.tolist()), fill=UNLABELLED)
+
+    def label(self) -> Image.Image:
+        centre = slice(_ZOOM // 2, None, _ZOOM)
+        return Image.fromarray(np.asarray(self.map)[centre, centre])
+
+    def paint(self, rng: np.random.Generator) -> Image.Image:
+        labels = np.asarray(self.map)
+        pixels = _shrink(labels == UNLABELLED) * np.array(_INK)
+        for paint, names in PAIRS.items():
+            share = _shrink(np.isin(labels, [LABELS[name] for name in names]))
+            pixels += share * _sheet(paint, share.shape[:2], rng)
+        daylight = rng.uniform((0.96, 0.97, 0.93), (1.06, 1.02, 1.06))
+        pixels = pixels * daylight + rng.normal(0, 2, share.shape)
+        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _draw_land(scene: _Scene, rng: np.random.Generator, name: str, level: float) -> None:
+    """Cut out all that lies below a rolling line."""
+    x = np.linspace(-0.1, 1.1, 73)
+    y = np.full_like(x, level)
+    for k in (1, 2, 3):
+        y += rng.uniform(0.008, 0.026) / k * np.sin(2 * np.pi * (0.8 * k * x + rng.random()))
+    scene.cut_out(name, np.array([*zip(x, y, strict=True), (1.1, 1.1), (-0.1, 1.1)]))
+
+
+def _draw_fronts(
+    scene: _Scene, rng: np.random.Generator, name: str, left: float, ground: float
+) -> None:
+    """Cut out one wide or two narrow gabled fronts, less than 0.4 wide together."""
+    count = int(rng.integers(1, 3))
+    span = rng.uniform(0.3, 0.36)
+    left += rng.uniform(0, 0.4 - span)
+    columns = 4 - count
+    for x in left + span / count * np.arange(count):
+        width = span / count - 0.015
+        height = rng.uniform(0.17, 0.25)
+        gable = rng.uniform(0.04, 0.09)
+        outline = [(0, 0), (0, -1), (0.5, -1 - gable / height), (1, -1), (1, 0)]
+        scene.cut_out(name, np.array(outline) * (width, height) + (x, ground))
+        for u in (np.arange(columns) + 0.5) / columns:
+            for v in (-0.7, -0.32):
+                scene.cut_window((x + u * width, ground + v * height), np.array([0.034, 0.054]))
+
+
+def _draw_vessel(scene: _Scene, rng: np.random.Generator, name: str, y: float) -> None:
+    """Cut out a hull with portholes, and with a fin, or is it a sail?"""
+    turn = np.linspace(0, np.pi, 17)
+    keel = np.stack([np.cos(turn), 0.3 * np.sin(turn)], 1)
+    fin = [(-1.05, -0.9), (-0.7, -0.9), (-0.2, -0.24)]
+    bow = keel[5::-1] * (1, -0.8)
+    length = rng.uniform(0.115, 0.14)
+    # A picture is about 4 wide and 3 high, the bow points left or right.
+    scale = np.array([length * rng.choice([-1, 1]), length * 4 / 3])
+    place = np.array([rng.uniform(0.15, 0.85), y])
+    scene.cut_out(name, np.concatenate([keel, fin, bow]) * scale + place)
+    for u in (-0.4, 0, 0.4):
+        scene.cut_window(place + (u * scale[0], 0), np.array([0.022, 0.034]))
+
+
+def _shrink(mask: np.ndarray) -> np.ndarray:
+    """Share of each pixel that the enlarged mask covers, of shape (H, W, 1)."""
+    height, width = (n // _ZOOM for n in mask.shape)
+    return mask.reshape(height, _ZOOM, width, _ZOOM).mean((1, 3))[..., None]
+
+
+def _sheet(paint: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Paint a whole sheet, alike at all of its places and in all four directions of the light."""
+    rgb, strength, grain = _PAINTS[paint]
+    y, x = np.mgrid[: shape[0], : shape[1]] / max(shape) - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 22 * (np.cos(angle) * x + np.sin(angle) * y)
+    light += 5 * _noise(shape, (34, 34), rng) + strength * _noise(shape, grain, rng)
+    return rgb + rng.normal(0, 4, 3) + light[..., None]
+
+
+def _noise(
+    shape: tuple[int, int], grain: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    cells = [int(n / g) + 2 for n, g in zip(shape, grain, strict=True)]
+    noise = Image.fromarray(rng.standard_normal(cells).astype(np.float32))
+    return np.asarray(noise.resize(shape[::-1], Image.Resampling.BICUBIC))

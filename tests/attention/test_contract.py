@@ -38,7 +38,9 @@ def test_no_channels(name):
 
 
 @each
-@pytest.mark.parametrize('size', [(1, 1), (1, 7), (9, 1), (13, 6)], ids=lambda s: 'x'.join(map(str, s)))
+@pytest.mark.parametrize(
+    'size', [(1, 1), (1, 7), (9, 1), (13, 6)], ids=lambda s: 'x'.join(map(str, s))
+)
 def test_every_parameter_trains_at_any_size(name, size):
     module = getattr(attention, name)(16).train()
     x = torch.randn(1, 16, *size, requires_grad=True)

@@ -68,5 +68,7 @@ def test_takes_both_released_spellings(names):
 
 
 def test_key_names():
-    convs = [f'{conv}.{kind}' for conv in ('conv1', 'conv_h', 'conv_w') for kind in ('weight', 'bias')]
+    convs = [
+        f'{conv}.{kind}' for conv in ('conv1', 'conv_h', 'conv_w') for kind in ('weight', 'bias')
+    ]
     assert [key for key in CoordAtt(16).state_dict() if 'bn1' not in key] == convs

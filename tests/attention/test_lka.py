@@ -48,9 +48,15 @@ def test_computes_the_equation(shape):
 def test_parameters_of_the_paper(in_channels, weights):
     state_dict = LKA(in_channels).state_dict()
     assert sum(v.numel() for key, v in state_dict.items() if key.endswith('weight')) == weights
-    assert sum(v.numel() for key, v in state_dict.items() if key.endswith('bias')) == 3 * in_channels
+    assert (
+        sum(v.numel() for key, v in state_dict.items() if key.endswith('bias')) == 3 * in_channels
+    )
 
 
 def test_key_names():
-    names = [f'{conv}.{kind}' for conv in ('conv0', 'conv_spatial', 'conv1') for kind in ('weight', 'bias')]
+    names = [
+        f'{conv}.{kind}'
+        for conv in ('conv0', 'conv_spatial', 'conv1')
+        for kind in ('weight', 'bias')
+    ]
     assert list(LKA(4).state_dict()) == names

@@ -110,7 +110,11 @@ class BackboneTester:
         return self.cls.__name__
 
     def test_leaves_the_config_alone(self):
-        cfg = {**self.tiny, 'attention': dict(type='CoordAtt', reduction=4), 'norm_cfg': dict(type='BN')}
+        cfg = {
+            **self.tiny,
+            'attention': dict(type='CoordAtt', reduction=4),
+            'norm_cfg': dict(type='BN'),
+        }
         before = copy.deepcopy(cfg)
         self.cls(**cfg)
         assert cfg == before
@@ -119,7 +123,9 @@ class BackboneTester:
         with pytest.raises(TypeError, match='out_indixes'):
             self.build(out_indixes=(0,))
 
-    @pytest.mark.parametrize('attention', [dict(type='CoordAtt', reduction=4), dict(type='LKA')], ids=str)
+    @pytest.mark.parametrize(
+        'attention', [dict(type='CoordAtt', reduction=4), dict(type='LKA')], ids=str
+    )
     def test_takes_any_attention(self, attention):
         model = self.build(attention=attention)
         assert any(type(m).__name__ == attention['type'] for m in model.modules())

@@ -10,7 +10,15 @@ from tests.backbones.backbone_tester import BackboneTester
 from tests.helpers import randomize
 
 # t, c, n, s of table 2 of the MobileNetV2 paper.
-TABLE = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+TABLE = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+]
 
 
 class TestCoordAttMobileNetV2(BackboneTester):
@@ -29,7 +37,12 @@ def released_from(state_dict):
         if match := re.match(r'layer(\d)\.(\d)\.(.*)', key):
             index = order.index((int(match[1]), int(match[2]))) + 1
             if match[3].startswith('attention.'):
-                rest = match[3].replace('attention', '6').replace('conv_h', 'conv2').replace('conv_w', 'conv3')
+                rest = (
+                    match[3]
+                    .replace('attention', '6')
+                    .replace('conv_h', 'conv2')
+                    .replace('conv_w', 'conv3')
+                )
             else:
                 layer, rest = re.match(r'conv\.(\d\.\w+)\.(.*)', match[3]).groups()
                 rest = f'{layers[layer]}.{rest}'
@@ -65,7 +78,9 @@ def equations(p, x):
                 out = conv_bn(out, f'{at}.0', f'{at}.1')
                 out = conv_bn(out, f'{at}.3', f'{at}.4', stride=stride, groups=out.shape[1])
                 attention = {
-                    key.removeprefix(f'{at}.6.').replace('conv2', 'conv_h').replace('conv3', 'conv_w'): value
+                    key.removeprefix(f'{at}.6.')
+                    .replace('conv2', 'conv_h')
+                    .replace('conv3', 'conv_w'): value
                     for key, value in p.items()
                     if key.startswith(f'{at}.6.')
                 }

@@ -121,7 +121,9 @@ def test_wrong_arch(arch, message):
 def test_drop_path_rises_linearly():
     model = VAN(TINY, drop_path_rate=0.4)
     rates = [
-        getattr(block.drop_path, 'drop_prob', 0.0) for _, blocks, _ in model.stages() for block in blocks
+        getattr(block.drop_path, 'drop_prob', 0.0)
+        for _, blocks, _ in model.stages()
+        for block in blocks
     ]
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
@@ -184,7 +186,11 @@ def test_pretrained_takes_the_backbone_of_a_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'other', [dict(arch={**TINY, 'embed_dims': (8, 16, 24, 40)}), dict(arch={**TINY, 'depths': (1, 1, 1, 1)})]
+    'other',
+    [
+        dict(arch={**TINY, 'embed_dims': (8, 16, 24, 40)}),
+        dict(arch={**TINY, 'depths': (1, 1, 1, 1)}),
+    ],
 )
 def test_pretrained_of_another_size_is_refused(tmp_path, other):
     path = tmp_path / 'other.pth'
@@ -196,4 +202,6 @@ def test_pretrained_of_another_size_is_refused(tmp_path, other):
 
 def test_strict_loading_still_refuses_strangers():
     with pytest.raises(RuntimeError, match='Unexpected key.*stem'):
-        VAN(TINY).load_state_dict({**VAN(TINY).state_dict(), 'stem.weight': torch.rand(1)}, strict=True)
+        VAN(TINY).load_state_dict(
+            {**VAN(TINY).state_dict(), 'stem.weight': torch.rand(1)}, strict=True
+        )

@@ -1,0 +1,15 @@
+# UperNet + VAN-B0 on ADE20K. The authors report 41.1 mIoU (probably one scale, ImageNet-1K weights);
+# not verified here. The backbone starts from random weights unless it is given published ones: see
+# "Load published weights" in the README.
+_base_ = [
+    '../_base_/models/upernet_van.py',
+    '../_base_/datasets/ade20k_multiple_of_32.py',
+    '../_base_/schedules/seg_adamw_160k.py',
+    '../_base_/runtime/seg.py',
+]
+
+model = dict(
+    backbone=dict(arch='b0'),
+    decode_head=dict(in_channels=[32, 64, 160, 256]),
+    auxiliary_head=dict(in_channels=160),
+)

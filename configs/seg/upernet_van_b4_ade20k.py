@@ -1,0 +1,15 @@
+# UperNet + VAN-B4 on ADE20K. The paper reports 52.2 mIoU (several scales, ImageNet-1K weights);
+# not verified here. The backbone starts from random weights unless it is given published ones: see
+# "Load published weights" in the README.
+_base_ = [
+    '../_base_/models/upernet_van.py',
+    '../_base_/datasets/ade20k_multiple_of_32.py',
+    '../_base_/schedules/seg_adamw_160k.py',
+    '../_base_/runtime/seg.py',
+]
+
+model = dict(backbone=dict(arch='b4', drop_path_rate=0.4))
+
+# 8 GPUs x 4 in the release.
+train_dataloader = dict(batch_size=4)
+auto_scale_lr = dict(base_batch_size=32)

@@ -1,0 +1,107 @@
+"""Loading transforms that name the file that is wrong."""
+
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine import fileio
+from mmengine.registry import TRANSFORMS
+
+from mmattn.errors import InputError
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """Load an image from ``results['img_path']``, and refuse a truncated one.
+
+    OpenCV fills what is missing of a truncated JPEG with gray and says nothing; Pillow, the
+    default here, notices.
+
+    Args:
+        imdecode_backend: Decoder, see :func:`mmcv.imfrombytes`.
+        kwargs: Other options of :class:`mmcv.transforms.LoadImageFromFile`.
+
+    Raises:
+        InputError: If the file is missing or is not a whole image.
+    """
+
+    def __init__(self, imdecode_backend: str = 'pillow', **kwargs) -> None:
+        super().__init__(imdecode_backend=imdecode_backend, **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` of shape (H, W, 3) in BGR, ``img_shape`` and ``ori_shape``."""
+        try:
+            return super().transform(results)
+        except (OSError, SyntaxError, ValueError, AttributeError) as error:
+            raise _unreadable('image', results['img_path'], error) from error
+
+
+@TRANSFORMS.register_module()
+class LoadSegMap(BaseTransform):
+    """Load a segmentation map from ``results['seg_map_path']``, and refuse labels out of range.
+
+    Zero is turned into the ignored label and the classes are renumbered as the dataset asks by
+    ``reduce_zero_label`` and ``label_map``, in one look-up.
+
+    Args:
+        max_label: Largest label that may be in a file; 150 for ADE20K, whose 0 is "no label".
+
+    Raises:
+        InputError: If the file is missing, is not a whole image of one channel, has another size
+            than its image, or holds a label above ``max_label``.
+    """
+
+    def __init__(self, max_label: int) -> None:
+        self.max_label = max_label
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_seg_map`` of shape (H, W), uint8, with 255 for what is ignored."""
+        path = results['seg_map_path']
+        try:
+            labels = mmcv.imfrombytes(fileio.get(path), flag='unchanged', backend='pillow')
+        except (OSError, SyntaxError, ValueError, AttributeError) as error:
+            raise _unreadable('segmentation map', path, error) from error
+        if labels.ndim != 2 or labels.dtype != np.uint8:
+            raise InputError(
+                f'segmentation map {path} has shape {labels.shape} and type {labels.dtype}; '
+                'expected one 8-bit label per pixel'
+            )
+        if labels.shape != tuple(results['ori_shape']):
+            (h, w), (image_h, image_w) = labels.shape, results['ori_shape']
+            raise InputError(
+                f'segmentation map {path} is {w}x{h} pixels, its image {results["img_path"]} is '
+                f'{image_w}x{image_h}; expected the same size'
+            )
+        largest = int(labels.max())
+        if largest > self.max_label:
+            raise InputError(
+                f'segmentation map {path} has the label {largest}; expected 0 to {self.max_label} '
+                '(is it from another release or another data set?)'
+            )
+        results['gt_seg_map'] = self._lookup(results)[labels]
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    @staticmethod
+    def _lookup(results: dict) -> np.ndarray:
+        classes = np.arange(256, dtype=np.uint8)
+        if results['reduce_zero_label']:
+            classes = np.concatenate([classes[-1:], classes[:-1]])
+            classes[255] = 255
+        if results.get('label_map'):
+            renumbered = np.arange(256, dtype=np.uint8)
+            for old, new in results['label_map'].items():
+                renumbered[old] = new
+            classes = renumbered[classes]
+        return classes
+
+    def __repr__(self) -> str:
+        """Show the options."""
+        return f'{type(self).__name__}(max_label={self.max_label})'
+
+
+def _unreadable(kind: str, path: str, error: Exception) -> InputError:
+    if not Path(path).is_file() and '://' not in str(path):
+        return InputError(f'{kind} {path} does not exist; complete the data set')
+    return InputError(f'{kind} {path} cannot be read ({error}); copy or download it again')

@@ -1,0 +1,136 @@
+"""What the options of the command line do to a config."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from mmattn.errors import InputError
+
+
+def check_device(device: str | None) -> None:
+    """Check that the device asked for is there.
+
+    Args:
+        device: ``'cpu'``, ``'cuda'``, or None for whatever there is.
+
+    Raises:
+        InputError: If CUDA was asked for and there is none.
+    """
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise InputError('--device cuda, but PyTorch sees no CUDA device; use --device cpu')
+
+
+def use_amp(cfg: Config) -> None:
+    """Train in mixed precision.
+
+    Raises:
+        InputError: If there is no CUDA device, or the config has an optimizer wrapper of its own.
+    """
+    if not torch.cuda.is_available():
+        raise InputError('--amp needs a CUDA device, and PyTorch sees none; train without it')
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise InputError(f'--amp replaces OptimWrapper, but the config has {kind}')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def use_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rate by the real over the intended total batch size.
+
+    Raises:
+        InputError: If the config does not say for which batch size its learning rate is.
+    """
+    if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+        raise InputError(
+            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def resume(cfg: Config, path: str) -> None:
+    """Go on from a checkpoint.
+
+    Args:
+        cfg: Config with a ``work_dir``.
+        path: Checkpoint, or ``'auto'`` for the last one in the work dir.
+
+    Raises:
+        InputError: If there is no such checkpoint.
+    """
+    if path == 'auto':
+        path = _last_checkpoint(Path(cfg.work_dir))
+    elif '://' not in path and not Path(path).is_file():
+        raise InputError(f'--resume {path} is not a file; check the path')
+    cfg.resume, cfg.load_from = True, path
+
+
+def _last_checkpoint(work_dir: Path) -> str:
+    record = work_dir / 'last_checkpoint'
+    if not record.is_file():
+        raise InputError(
+            f'--resume finds nothing to go on from: {record} does not exist; '
+            'start without --resume, or name a checkpoint: --resume PATH'
+        )
+    recorded = Path(record.read_text().strip())
+    # The work dir may have been moved since.
+    for path in (recorded, work_dir / recorded.name):
+        if path.is_file():
+            return str(path)
+    raise InputError(
+        f'--resume finds nothing to go on from: {record} names {recorded}, which does not exist; '
+        'name another checkpoint: --resume PATH'
+    )
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with the augmentations of the config's ``tta_pipeline``.
+
+    Raises:
+        InputError: If the config has none.
+    """
+    if 'tta_pipeline' not in cfg or 'tta_model' not in cfg:
+        raise InputError('--tta needs tta_pipeline and tta_model in the config')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def draw_predictions(cfg: Config, folder: str) -> None:
+    """Draw every prediction into a folder.
+
+    Raises:
+        InputError: If the config has no visualizer or no hook that draws.
+    """
+    if 'visualization' not in cfg.get('default_hooks', {}) or 'visualizer' not in cfg:
+        raise InputError(
+            '--show-dir needs visualizer and default_hooks.visualization in the config'
+        )
+    cfg.default_hooks.visualization.draw = True
+    cfg.visualizer.vis_backends = [
+        ConfigDict(type='LocalVisBackend', save_dir=folder, img_save_dir='')
+    ]
+
+
+def save_predictions(cfg: Config, path: str) -> None:
+    """Save predictions: label maps as PNG files for mmseg, else one pickle file.
+
+    Args:
+        cfg: Config with a ``test_evaluator``.
+        path: Folder for label maps, or the name of the pickle file.
+
+    Raises:
+        InputError: If the name does not fit what will be written.
+    """
+    if cfg.get('default_scope') == 'mmseg':
+        if Path(path).suffix or Path(path).is_file():
+            raise InputError(f'--out {path} has to be a folder: mmseg writes one PNG per image')
+        cfg.test_evaluator.output_dir = path
+        return
+    if Path(path).suffix not in ('.pkl', '.pickle'):
+        raise InputError(f'--out {path} has to end in .pkl')
+    metrics = cfg.test_evaluator
+    cfg.test_evaluator = [
+        *(metrics if isinstance(metrics, list) else [metrics]),
+        ConfigDict(type='DumpResults', out_file_path=path),
+    ]

@@ -1,0 +1,75 @@
+"""What the command line tools share: a runner from a config, and errors of one line."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner as MMEngineRunner
+
+from mmattn.engine.config import explain_build_error
+from mmattn.engine.runner import Runner
+from mmattn.errors import InputError
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a tool; what a user can put right ends it with one line and exit status 1.
+
+    Args:
+        main: The tool.
+
+    Raises:
+        SystemExit: With status 1 after a user's error and 130 after Ctrl-C. Any other exception
+            is a fault of the program and keeps its traceback.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        _exit('interrupted; checkpoints written so far are whole, go on with --resume', 130)
+    except InputError as error:
+        # A worker process sends its traceback along; the message is its last line.
+        _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
+    except UnpicklingError as error:
+        _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
+    except Exception as error:
+        explanation = explain_build_error(error)
+        if explanation is None:
+            raise
+        _exit(explanation)
+
+
+def _exit(message: str, status: int = 1) -> None:
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(status)
+
+
+def prepare_work_dir(cfg: Config, work_dir: str | None) -> None:
+    """Choose the folder for logs and checkpoints, and make sure that it can be written.
+
+    Args:
+        cfg: Config whose ``work_dir`` is set: to ``work_dir``, else its own value, else
+            ``work_dirs/<name of the config>``.
+        work_dir: Folder from the command line.
+
+    Raises:
+        InputError: If the folder cannot be made or written.
+    """
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(cfg.filename).stem}'
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cfg.work_dir):
+            pass
+    except OSError as error:
+        raise InputError(
+            f'work dir {cfg.work_dir} cannot be written ({error.strerror}); give another --work-dir'
+        ) from error
+
+
+def build_runner(cfg: Config) -> MMEngineRunner:
+    """Build the runner of a config: its ``runner_type``, else :class:`mmattn.engine.Runner`."""
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)

@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test)
+#
+# In this order: MMATTN_PYTHON; an active virtual environment that has all the task needs; .venv, made here when missing.
+# Only .venv is ever written to.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec 3>&1 1>&2 # only the path goes to stdout
+trap 'exit 130' INT TERM HUP
+
+task=$1
+venv=$PWD/.venv
+py=$venv/bin/python
+stamps=$venv/mmattn-stamps
+needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
+[ "$task" != lint ] || needs=(ruff)
+[ "$task" != test ] || needs+=(pytest)
+
+say() { echo "mmattn: $*" >&2; }
+die() { say "$@"; exit 1; }
+# Without PYTHONPATH: pip would take what lies there for installed.
+pip() { PYTHONPATH='' "$py" -m pip --disable-pip-version-check "$@"; }
+
+# ---- A Python that is there already ----
+
+# What Python $1 cannot import of the things the task needs.
+lacks() {
+    "$1" - "${needs[@]}" 2>/dev/null <<'PY' || echo 'a Python that runs'
+import contextlib, importlib, sys
+lacking = []
+with contextlib.redirect_stdout(sys.stderr):
+    for name in sys.argv[1:]:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            absent = isinstance(error, ModuleNotFoundError) and error.name == name
+            lacking.append(name if absent else f'{name} ({" ".join(str(error).split())})')
+print(', '.join(lacking))
+PY
+}
+
+if [ -n "${MMATTN_PYTHON:-}" ]; then
+    lacking=$(lacks "$MMATTN_PYTHON")
+    [ -z "$lacking" ] || die "MMATTN_PYTHON=$MMATTN_PYTHON lacks: $lacking (tested versions: requirements/)"
+    "$MMATTN_PYTHON" -c 'import sys; print(sys.executable)' >&3
+    exit
+fi
+# .venv itself, when active, is treated like .venv.
+if [ -n "${VIRTUAL_ENV:-}" ] && [ ! "$VIRTUAL_ENV" -ef "$venv" ]; then
+    lacking=$(lacks "$VIRTUAL_ENV/bin/python")
+    if [ -z "$lacking" ]; then
+        echo "$VIRTUAL_ENV/bin/python" >&3
+        exit
+    fi
+    say "the active environment lacks: $lacking; it is left alone and .venv is used"
+fi
+
+# ---- .venv ----
+
+# Print the Python that makes .venv.
+base_python() {
+    local candidate candidates=${PYTHON:-python3 python3.12 python3.11 python3.10} bare=
+    for candidate in $candidates; do
+        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || continue
+        if "$candidate" -c 'import venv, ensurepip; ensurepip.version()' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+        bare=$candidate
+    done
+    [ -z "$bare" ] || die "$bare cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
+    die "no Python 3.10 to 3.12 found (tried: $candidates); name one with PYTHON=/path/to/python"
+}
+
+# A step is done when its stamp holds the checksum of what it was made from. Stamps are written last.
+pins=$(cat requirements/*.txt | cksum)
+is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
+stamp() { echo "$2" > "$stamps/$1"; }
+
+# Run pip with a mark that stays when it is interrupted: half a package looks whole to the next pip.
+marked() {
+    local rc=0
+    touch "$stamps/unfinished"
+    "$@" || rc=$?
+    [ $rc -gt 128 ] || rm "$stamps/unfinished"
+    return $rc
+}
+
+# Set $wheel to onedl-mmcv with compiled ops. It is compiled once and kept in pip's cache folder: fresh clones find it.
+find_or_compile_ops() {
+    local version key cache folder
+    version=$(sed -n 's/^onedl-mmcv==//p' requirements/mmcv.txt)
+    key=onedl-mmcv-$version-$("$py" -c 'import sys, torch; print("torch-%s-cp%d%d" % (torch.__version__, *sys.version_info[:2]))')
+    cache=$(pip cache dir 2>/dev/null) && mkdir -p "$cache/mmattn/$key" 2>/dev/null || cache=$venv # pip may have no cache
+    folder=$cache/mmattn/$key
+    mkdir -p "$folder"
+    wheel=$(find "$folder" -maxdepth 1 -name '*.whl')
+    [ -z "$wheel" ] || return 0
+
+    command -v "${CXX:-g++}" > /dev/null ||
+        die "the ops of mmcv need a C++ compiler, ${CXX:-g++} is not found; on Debian and Ubuntu: apt install g++"
+    [ -e "$("$py" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
+        die "the ops of mmcv need Python.h, which is not found; on Debian and Ubuntu: apt install python3-dev"
+    say "compiling onedl-mmcv $version with its ops: about 9 minutes on 2 cores, only once (kept in $folder)"
+    build=$(mktemp -d "$folder/build.XXXXXX")
+    trap 'rm -rf "$build"' EXIT
+    # No GPU is shown to the build: it then makes the CPU ops, which is all the tests need, and wants no CUDA compiler.
+    PATH=$venv/bin:$PATH MAX_JOBS=$(nproc) CUDA_VISIBLE_DEVICES='' \
+        pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$build" -r requirements/mmcv.txt
+    mv "$build"/*.whl "$folder/" # within one file system: the wheel is there whole or not at all
+    wheel=$(find "$folder" -maxdepth 1 -name '*.whl')
+}
+
+if [ -e "$stamps/made-here" ] && { [ ! -e "$py" ] || [ -e "$stamps/unfinished" ] || ! is_done tools "$pins"; }; then
+    say 'making .venv again: an install was interrupted, or requirements/ changed'
+    rm -rf "$venv"
+fi
+if [ ! -e "$py" ]; then
+    base=$(base_python)
+    mkdir -p "$stamps"
+    touch "$stamps/made-here"
+    marked "$base" -m venv "$venv"
+fi
+mkdir -p "$stamps"
+
+if ! is_done tools "$pins"; then
+    marked pip install -r requirements/dev.txt
+    stamp tools "$pins"
+fi
+if [ "$task" != lint ] && ! is_done stack "$pins"; then
+    say 'installing torch and the OpenMMLab stack into .venv: a download of 3 GB, 6 GB on disk'
+    marked pip install -r requirements/torch.txt -r requirements/openmmlab.txt
+    # Of the two opencv builds the last one installed lies on disk: the headless one, which needs no libGL.
+    marked pip install --force-reinstall --no-deps "$(grep '^opencv-python-headless==' requirements/openmmlab.txt)"
+    stamp stack "$pins"
+fi
+if [ "$task" != lint ] && ! is_done package "$(cksum < setup.py)"; then
+    marked pip install --no-deps --no-build-isolation -e .
+    stamp package "$(cksum < setup.py)"
+fi
+if [ "$task" = demo ] && ! is_done mmcv "$pins"; then
+    # pip's isolated build has no torch: it compiles no ops and takes seconds. Keep that wheel out of pip's cache, where
+    # other projects would find it, and take none from there.
+    marked pip install --no-deps --no-cache-dir -r requirements/mmcv.txt
+    stamp mmcv "$pins"
+fi
+if [ "$task" = test ] && ! is_done ops "$pins"; then
+    if ! "$py" -c 'import torch, mmcv._ext' 2>/dev/null; then
+        find_or_compile_ops
+        marked pip install --force-reinstall --no-deps "$wheel"
+        "$py" -c 'import torch, mmcv._ext' || die "mmcv._ext cannot be imported; delete $wheel and run make test again"
+    fi
+    stamp mmcv "$pins" # a later demo keeps the ops
+    stamp ops "$pins"
+fi
+echo "$py" >&3

@@ -1,0 +1,43 @@
+"""Draw a small data set on which a configuration can be tried in minutes."""
+
+import argparse
+import sys
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('kind', choices=['ade20k'], help='benchmark whose layout is written')
+    parser.add_argument('--out', required=True, metavar='DIR', help='new or empty folder')
+    parser.add_argument('--train', type=int, default=64, metavar='N', help='images to train on')
+    parser.add_argument('--val', type=int, default=16, metavar='N', help='images to validate on')
+    parser.add_argument('--seed', type=int, default=0, metavar='N', help='same seed, same images')
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Write the data set and say where it is."""
+    args = parse_args()
+
+    # Loading the package takes seconds, which --help and a mistyped option need not wait for.
+    from mmattn.datasets import make_tiny_ade20k
+    from mmattn.errors import InputError
+
+    try:
+        make_tiny_ade20k(args.out, train=args.train, val=args.val, seed=args.seed)
+    except InputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(
+        f'wrote {args.train} training and {args.val} validation images to {args.out}; '
+        'give this folder to ADE20KDataset as data_root'
+    )
+    return 0
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print('interrupted: nothing was written', file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,78 @@
+"""Test a checkpoint of a model of any scope."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder for the log and the metrics')
+    parser.add_argument(
+        '--out', help='save the predictions: a folder of label maps for mmseg, else a .pkl file'
+    )
+    parser.add_argument('--show-dir', help='draw the predictions into this folder')
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation: several scales and flips'
+    )
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints that run code; only for files whose origin you trust',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.device == 'cpu':
+        # Before mmattn is imported, because mmengine looks for a GPU when it is.
+        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
+    return args
+
+
+def main() -> None:
+    """Test as the command line says."""
+    from mmattn.checkpoints import refuse_code_in_checkpoints
+    from mmattn.datasets import check_data
+    from mmattn.engine import build_runner, load_config, options, prepare_work_dir
+
+    options.check_device(args.device)
+    if not args.trust_checkpoint:
+        refuse_code_in_checkpoints()
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.out:
+        options.save_predictions(cfg, args.out)
+    if args.show_dir:
+        options.draw_predictions(cfg, args.show_dir)
+    if args.tta:
+        options.use_tta(cfg)
+    prepare_work_dir(cfg, args.work_dir)
+    check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
+    runner = build_runner(cfg)
+    runner.load_checkpoint(args.checkpoint, strict=True)
+    runner.test()
+
+
+if __name__ == '__main__':
+    args = parse_args()
+    from mmattn.engine import run_tool
+
+    run_tool(main)

@@ -1,0 +1,113 @@
+"""Train a model of any scope from a config."""
+
+import argparse
+import gc
+import os
+import tempfile
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='go on from PATH, or from the last checkpoint in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the real over the intended total batch size',
+    )
+    parser.add_argument(
+        '--smoke',
+        action='store_true',
+        help='try the config on generated data: 4 iterations, a validation, a checkpoint, and 2 '
+        'iterations resumed from it',
+    )
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints that run code; only for files whose origin you trust',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    # torchrun spells it one way, older launchers the other.
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.device == 'cpu':
+        # Before mmattn is imported, because mmengine looks for a GPU when it is.
+        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
+    return args
+
+
+def main() -> None:
+    """Train as the command line says."""
+    from mmattn.checkpoints import refuse_code_in_checkpoints
+    from mmattn.datasets import check_data
+    from mmattn.engine import load_config, options, prepare_work_dir, smoke
+
+    options.check_device(args.device)
+    if not args.trust_checkpoint:
+        refuse_code_in_checkpoints()
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.smoke:
+        prepare_work_dir(cfg, args.work_dir or f'work_dirs/{Path(args.config).stem}_smoke')
+        with tempfile.TemporaryDirectory() as data_root:
+            smoke.shrink(cfg, data_root)
+            train(cfg)
+            smoke.go_on(cfg)
+            train(cfg)
+        print(f'smoke run passed; its log and checkpoints are in {cfg.work_dir}')
+        return
+    if args.amp:
+        options.use_amp(cfg)
+    if args.auto_scale_lr:
+        options.use_auto_scale_lr(cfg)
+    prepare_work_dir(cfg, args.work_dir)
+    if args.resume:
+        options.resume(cfg, args.resume)
+    for name in ('train_dataloader', 'val_dataloader'):
+        if cfg.get(name):
+            check_data(cfg[name].dataset, f'{name}.dataset')
+    train(cfg)
+
+
+def train(cfg: Config) -> None:
+    """Build and run a training."""
+    from mmattn.engine import build_runner
+
+    runner = build_runner(cfg)
+    runner.train()
+    # A model of the size of VAN-B6 should be gone before the next one is built.
+    del runner
+    gc.collect()
+
+
+if __name__ == '__main__':
+    args = parse_args()
+    from mmattn.engine import run_tool
+
+    run_tool(main)
