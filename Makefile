@@ -26,4 +26,4 @@ lint:
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
-	find work_dirs -mindepth 1 -not -name .gitignore -delete
+	find work_dirs -mindepth 1 -not -path work_dirs/.gitignore -delete

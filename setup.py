@@ -14,7 +14,7 @@ class BuildWithMim(build_py):
     """Pack configs and tools as `mmattn/.mim`, where mim looks for them in an installed package."""
 
     def run(self):
-        """Build the modules as usual, then copy the folders into the build, never into the source tree."""
+        """Build the modules, then copy the folders into the build, never into the source."""
         super().run()
         if self.editable_mode:  # the checkout has them
             return

@@ -90,7 +90,9 @@ marked() {
 find_or_compile_ops() {
     local version key cache folder
     version=$(sed -n 's/^onedl-mmcv==//p' requirements/mmcv.txt)
-    key=onedl-mmcv-$version-$("$py" -c 'import sys, torch; print("torch-%s-cp%d%d" % (torch.__version__, *sys.version_info[:2]))')
+    key=onedl-mmcv-$version-$("$py" -c '
+import sys, torch
+print("torch-%s-cp%d%d" % (torch.__version__, *sys.version_info[:2]))')
     cache=$(pip cache dir 2>/dev/null) && mkdir -p "$cache/mmattn/$key" 2>/dev/null || cache=$venv # pip may have no cache
     folder=$cache/mmattn/$key
     mkdir -p "$folder"

@@ -112,7 +112,7 @@ def draw(
 
 
 def color(label: int) -> tuple[float, float, float]:
-    """Give the two classes of one paint two shades of one hue, and what has no label a light gray."""
+    """Give the two classes of one paint two shades of a hue, and no label a light gray."""
     if label == UNLABELLED:
         return (0.92, 0.92, 0.92)
     names = ('sky', 'sea', 'grass', 'tree', 'building', 'house')

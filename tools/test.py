@@ -54,6 +54,7 @@ def main() -> None:
     from mmattn.engine import build_runner, load_config, options, prepare_work_dir
 
     options.check_device(args.device)
+    options.check_checkpoint(args.checkpoint)
     if not args.trust_checkpoint:
         refuse_code_in_checkpoints()
     cfg = load_config(args.config, args.cfg_options)

@@ -1,5 +1,4 @@
-# UperNet + a small VAN on generated scenes (tools/make_tiny_dataset.py), for a CPU and some minutes.
-# No published figure; tools/demo.py trains, tests and draws it.
+# UperNet + a small VAN on generated scenes, for some minutes on a CPU: what tools/demo.py trains.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k.py',

@@ -70,7 +70,7 @@ class Backbone(BaseModule):
 
     @staticmethod
     def is_optional(key: str) -> bool:
-        """Tell whether a published key, by its name here, belongs to a part that may be left out."""
+        """Tell whether ``key``, by its name here, belongs to a part that may be left out."""
         return False
 
     def freeze(self, frozen_stages: int) -> None:

@@ -50,13 +50,11 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device | None = 
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except UnpicklingError as error:
-        if path.stat().st_size == 0 or 'Unsupported' not in str(error):
-            raise _damaged(path) from error
-        name = re.search(r'(?:GLOBAL|global|class) ([\w.]+)', str(error))
+        name = re.search(r'GLOBAL ([\w.]+)', str(error))
         raise InputError(
-            f'checkpoint {path} is more than data: it wants to run '
-            f'{name.group(1) if name else "code"} while it is read; if you trust where it comes '
-            'from, repeat the command with --trust-checkpoint'
+            f'checkpoint {path} is not plain data: reading it would run '
+            f'{name[1] if name else "code of its own"}; if you trust where it comes from, repeat '
+            'the command with --trust-checkpoint'
         ) from error
     except (EOFError, RuntimeError, BadZipFile, ValueError, KeyError) as error:
         raise _damaged(path) from error

@@ -1,10 +1,13 @@
 """Read a config, and say in one line what is wrong with it."""
 
+import contextlib
 import difflib
 import importlib.util
 import inspect
+import re
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -51,7 +54,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     known = inspect.signature(Runner).parameters
     for key in cfg:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
-        if close and key not in known and close[0] not in cfg:
+        if close and key not in known:
             raise InputError(f'config {path} has the key {key}; did you mean {close[0]}?')
     scope = cfg.get('default_scope', 'mmengine')
     if importlib.util.find_spec(scope) is None:
@@ -64,50 +67,50 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def explain_build_error(error: BaseException) -> str | None:
+def explain_build_error(error: Exception) -> str | None:
     """Say what in a config made the building of an object fail.
 
     Args:
         error: What was raised, with its traceback.
 
     Returns:
-        One line that names the type and the option, or None if the config is not to blame.
+        One line that names the type or option, or None if the config is not to blame.
     """
-    frame, module = _building_frame(error.__traceback__)
-    if frame is None:
-        return None
-    obj_cls, registry = frame.get('obj_cls'), frame['registry']
-    if isinstance(error, KeyError) and obj_cls is None and 'obj_type' in frame:
-        name = frame['obj_type']
-        return f'config: type={name!r} is not in the registry {registry.scope}::{registry.name}' + (
-            _did_you_mean(name, _registered(registry)) or '; check its spelling and custom_imports'
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    building = [frame.f_locals for frame in frames if frame.f_code.co_name == 'build_from_cfg']
+    if building and isinstance(error, KeyError) and building[-1].get('obj_cls', error) is None:
+        name, registry = building[-1]['obj_type'], building[-1]['registry']
+        return (
+            f'config: type={name!r} is not in the registry {registry.scope}::{registry.name}'
+            + _did_you_mean(name, _registered(registry))
         )
-    if isinstance(error, TypeError) and 'unexpected keyword argument' in str(error):
-        if obj_cls is None or module != 'mmengine.registry.build_functions':
-            return None
-        name = str(error).rsplit("'", 2)[-2]
-        return f'config: {obj_cls.__name__} has no option {name!r}' + (
-            _did_you_mean(name, _options(obj_cls)) or f'; it has {", ".join(_options(obj_cls))}'
-        )
-    if isinstance(error, TypeError) and 'required' in str(error) and obj_cls is not None:
-        if module != 'mmengine.registry.build_functions':
-            return None
-        return f'config: {obj_cls.__name__} {str(error).split(" ", 1)[-1]}'
-    if isinstance(error, ValueError) and module.startswith('mmattn.') and obj_cls is not None:
-        return f'config: {obj_cls.__name__}: {_first_line(error)}'
+    if isinstance(error, TypeError):
+        mistyped = re.match(r"(\w+).*got an unexpected keyword argument '(\w+)'", str(error))
+        runners = [frame.f_locals['self'] for frame in frames if 'self' in frame.f_locals]
+        cfg = next((runner.cfg for runner in runners if isinstance(runner, Runner)), {})
+        place = mistyped and next(_places(cfg, mistyped[2]), None)
+        if place:
+            callee = frames[-1].f_globals.get(mistyped[1])
+            obj_cls = building[-1].get('obj_cls') if building else callee
+            names = _options(callee) + _options(obj_cls)
+            return f'config: {place} is not an option of {mistyped[1]}' + _did_you_mean(
+                mistyped[2], names
+            )
+    ours = frames and frames[-1].f_globals.get('__name__', '').startswith('mmattn.')
+    if building and ours and isinstance(error, ValueError | TypeError):
+        return f'config: {building[-1]["obj_cls"].__name__}: {_first_line(error)}'
     return None
 
 
-def _building_frame(traceback: TracebackType | None) -> tuple[dict | None, str]:
-    """Find the locals of the innermost building from a config, and the module that raised."""
-    found, module = None, ''
-    while traceback is not None:
-        frame = traceback.tb_frame
-        module = frame.f_globals.get('__name__', '')
-        if frame.f_code.co_name == 'build_from_cfg':
-            found = frame.f_locals
-        traceback = traceback.tb_next
-    return found, module
+def _places(cfg: object, name: str, where: str = '') -> Iterator[str]:
+    """Find the dotted places of a key in a config."""
+    items = enumerate(cfg) if isinstance(cfg, list | tuple) else ()
+    items = cfg.items() if isinstance(cfg, dict | Config) else items
+    for key, value in items:
+        place = f'{where}.{key}' if where else str(key)
+        if key == name:
+            yield place
+        yield from _places(value, name, place)
 
 
 def _registered(registry) -> list[str]:
@@ -118,23 +121,18 @@ def _registered(registry) -> list[str]:
     return names
 
 
-def _options(obj_cls) -> list[str]:
-    classes = inspect.getmro(obj_cls) if inspect.isclass(obj_cls) else [obj_cls]
+def _options(obj: object) -> list[str]:
+    """List the options that a class, its bases or a function takes by name."""
     names = []
-    for cls in classes:
-        names += [
-            p.name
-            for p in inspect.signature(cls).parameters.values()
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in names
-        ]
-        if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls).parameters.values()):
-            break
+    for cls in inspect.getmro(obj) if inspect.isclass(obj) else [obj]:
+        with contextlib.suppress(TypeError, ValueError):
+            names += inspect.signature(cls).parameters
     return names
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
-    return f'; did you mean {close[0]!r}?' if close else ''
+    return f'; did you mean {close[0]!r}?' if close else '; check the spelling and custom_imports'
 
 
 def _first_line(error: BaseException) -> str:

@@ -61,8 +61,7 @@ def resume(cfg: Config, path: str) -> None:
     """
     if path == 'auto':
         path = _last_checkpoint(Path(cfg.work_dir))
-    elif '://' not in path and not Path(path).is_file():
-        raise InputError(f'--resume {path} is not a file; check the path')
+    check_checkpoint(path)
     cfg.resume, cfg.load_from = True, path
 
 
@@ -100,16 +99,33 @@ def draw_predictions(cfg: Config, folder: str) -> None:
     """Draw every prediction into a folder.
 
     Raises:
-        InputError: If the config has no visualizer or no hook that draws.
+        InputError: If it is not known how to draw in the scope of the config.
     """
-    if 'visualization' not in cfg.get('default_hooks', {}) or 'visualizer' not in cfg:
+    hooks = {
+        'mmseg': dict(type='SegVisualizationHook', draw=True),
+        'mmdet': dict(type='DetVisualizationHook', draw=True),
+        'mmpretrain': dict(type='VisualizationHook', enable=True, interval=1),
+    }
+    scope = cfg.get('default_scope')
+    if scope not in hooks or 'visualizer' not in cfg:
         raise InputError(
-            '--show-dir needs visualizer and default_hooks.visualization in the config'
+            f'--show-dir needs a visualizer in the config and one of the scopes {", ".join(hooks)}'
         )
-    cfg.default_hooks.visualization.draw = True
+    # The hook is not in the configs, because it warns when it has nothing to draw.
+    cfg.default_hooks.visualization = ConfigDict(hooks[scope])
     cfg.visualizer.vis_backends = [
         ConfigDict(type='LocalVisBackend', save_dir=folder, img_save_dir='')
     ]
+
+
+def check_checkpoint(path: str) -> None:
+    """Check that a checkpoint file is there, unless it is an address.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if '://' not in path and not Path(path).is_file():
+        raise InputError(f'checkpoint {path} is not a file; check the path')
 
 
 def save_predictions(cfg: Config, path: str) -> None:

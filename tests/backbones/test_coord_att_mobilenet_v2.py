@@ -57,7 +57,7 @@ def released_from(state_dict):
 
 
 def equations(p, x):
-    """The released classifier up to its last convolution in eval mode, on a dict of released keys."""
+    """The release in eval mode up to its last convolution, on a dict of released keys."""
 
     def conv_bn(x, conv, bn, stride=1, groups=1, act=True):
         weight = p[f'{conv}.weight']

@@ -1,4 +1,4 @@
-# DeepLabV3 at output stride 8 on MobileNetV2 with coordinate attention, for crops of 512x512 pixels.
+# DeepLabV3 at output stride 8 on MobileNetV2 with coordinate attention, for 512x512 crops.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(

@@ -1,4 +1,4 @@
-# UperNet on the four stages of VAN, for crops of 512x512 pixels.
+# UperNet on the four stages of VAN, for 512x512 crops.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 
 model = dict(
