@@ -50,6 +50,9 @@ test_pipeline = [
     dict(type='LoadSegMap', max_label=150),
     dict(type='PackSegInputs'),
 ]
+# Flips would swap left and right, and there is one scale.
+tta_pipeline = None
+
 data_root = 'work_dirs/demo/data'
 train_dataloader = dict(
     batch_size=8,

@@ -89,7 +89,7 @@ def use_tta(cfg: Config) -> None:
     Raises:
         InputError: If the config has none.
     """
-    if 'tta_pipeline' not in cfg or 'tta_model' not in cfg:
+    if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
         raise InputError('--tta needs tta_pipeline and tta_model in the config')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

@@ -1,0 +1,104 @@
+import copy
+
+import numpy as np
+import pytest
+from mmengine.registry import TRANSFORMS, DefaultScope
+from PIL import Image
+
+from mmattn.errors import InputError
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """An image of 7x5 pixels and a segmentation map with every label of ADE20K's range."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)).save(tmp_path / 'a.png')
+    labels = rng.integers(0, 151, (5, 7), dtype=np.uint8)
+    labels.ravel()[:4] = 0, 1, 150, 77
+    Image.fromarray(labels).save(tmp_path / 'map.png')
+    return dict(
+        img_path=str(tmp_path / 'a.png'),
+        seg_map_path=str(tmp_path / 'map.png'),
+        reduce_zero_label=True,
+        label_map=None,
+        seg_fields=[],
+    )
+
+
+def load(sample, max_label=150):
+    results = copy.deepcopy(sample)
+    for cfg in (dict(type='LoadImage'), dict(type='LoadSegMap', max_label=max_label)):
+        results = TRANSFORMS.build(cfg)(results)
+    return results
+
+
+@pytest.mark.parametrize('reduce_zero_label', [True, False])
+@pytest.mark.parametrize('label_map', [None, {0: 255, 1: 3, 149: 0, 76: 1}], ids=['all', 'some'])
+def test_loads_what_mmseg_loads(sample, reduce_zero_label, label_map):
+    sample.update(reduce_zero_label=reduce_zero_label, label_map=label_map)
+    ours = load(sample)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        theirs = copy.deepcopy(sample)
+        for kind in ('LoadImageFromFile', 'mmseg.LoadAnnotations'):
+            theirs = TRANSFORMS.build(dict(type=kind))(theirs)
+    assert set(ours) == set(theirs)
+    for key in ('img', 'gt_seg_map'):
+        assert ours[key].dtype == theirs[key].dtype
+        np.testing.assert_array_equal(ours[key], theirs[key])
+    assert ours['seg_fields'] == ['gt_seg_map']
+
+
+@pytest.mark.parametrize('label', [151, 200, 255])
+def test_label_out_of_range(sample, label):
+    labels = np.array(Image.open(sample['seg_map_path']))
+    labels[2, 3] = label
+    Image.fromarray(labels).save(sample['seg_map_path'])
+    with pytest.raises(InputError, match=rf'map\.png has the label {label}; expected 0 to 150'):
+        load(sample)
+
+
+def test_map_of_another_size(sample):
+    Image.new('L', (7, 4)).save(sample['seg_map_path'])
+    with pytest.raises(InputError, match=r'map\.png is 7x4 pixels, its image .*a\.png is 7x5'):
+        load(sample)
+
+
+def test_map_in_colour(sample):
+    Image.new('RGB', (7, 5)).save(sample['seg_map_path'])
+    with pytest.raises(
+        InputError, match=r'map\.png has shape \(5, 7, 3\).*one 8-bit label per pixel'
+    ):
+        load(sample)
+
+
+@pytest.mark.parametrize(
+    ('key', 'kind'), [('img_path', 'image'), ('seg_map_path', 'segmentation map')]
+)
+@pytest.mark.parametrize('how', ['truncated', 'empty', 'text'])
+def test_unreadable(sample, key, kind, how):
+    path = sample[key]
+    with open(path, 'rb') as file:
+        content = file.read()
+    with open(path, 'wb') as file:
+        file.write(
+            {'truncated': content[: len(content) // 2], 'empty': b'', 'text': b'no image'}[how]
+        )
+    with pytest.raises(InputError, match=f'{kind} {path} cannot be read .*download it again'):
+        load(sample)
+
+
+def test_truncated_jpeg(sample, tmp_path):
+    path = tmp_path / 'a.jpg'
+    Image.effect_noise((64, 64), 50).convert('RGB').save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r'a\.jpg cannot be read \(image file is truncated'):
+        load({**sample, 'img_path': str(path)})
+
+
+@pytest.mark.parametrize(
+    ('key', 'kind'), [('img_path', 'image'), ('seg_map_path', 'segmentation map')]
+)
+def test_missing(sample, key, kind):
+    sample[key] = '/nowhere/x.png'
+    with pytest.raises(InputError, match=f'{kind} /nowhere/x.png does not exist'):
+        load(sample)

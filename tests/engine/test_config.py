@@ -1,0 +1,115 @@
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from mmattn.engine import Runner, load_config
+from mmattn.engine.config import explain_build_error
+from mmattn.errors import InputError
+
+
+def write(tmp_path, text):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    return str(path)
+
+
+def test_options_of_the_command_line(tmp_path):
+    cfg = load_config(
+        write(tmp_path, 'a = dict(b=[dict(c=1), dict(c=2)])'), {'a.b.1.c': 5, 'work_dir': 'x'}
+    )
+    assert cfg.a.b == [dict(c=1), dict(c=5)] and cfg.work_dir == 'x'
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a = dict(', r'config .*config\.py cannot be read: SyntaxError'),
+        ("_base_ = './nope.py'", r'config .*config\.py cannot be read: .*nope\.py'),
+        ("custom_imports = dict(imports=['no_such_module'])", 'cannot be read: .*no_such_module'),
+        (
+            "default_scope = 'mmnothing'",
+            'written for mmnothing, which is not installed; pip install',
+        ),
+        ('train_datalaoder = dict()', 'key train_datalaoder; did you mean train_dataloader'),
+    ],
+    ids=['syntax', 'base', 'import', 'scope', 'key'],
+)
+def test_a_broken_config(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        load_config(write(tmp_path, text))
+
+
+def test_no_config():
+    with pytest.raises(InputError, match=r'config nope\.py is not a file'):
+        load_config('nope.py')
+
+
+def explanation(cfg, scope='mmseg', build=MODELS.build):
+    with DefaultScope.overwrite_default_scope(scope):
+        try:
+            build(cfg)
+        except Exception as error:
+            return explain_build_error(error)
+    raise AssertionError('it was built')
+
+
+def test_unknown_type():
+    text = explanation(dict(type='CordAtt', in_channels=8))
+    assert text == (
+        "config: type='CordAtt' is not in the registry mmseg::model; did you mean 'CoordAtt'?"
+    )
+
+
+def test_error_of_our_own_option():
+    assert explanation(dict(type='VAN', arch='b9')).startswith(
+        'config: VAN: expected arch one of b0, b1,'
+    )
+
+
+def runner_cfg(tmp_path, **changes):
+    """A config whose runner fails before it touches any data."""
+    head = dict(type='FCNHead', in_channels=32, in_index=0, channels=4, num_classes=3)
+    cfg = dict(
+        model=dict(
+            type='EncoderDecoder',
+            backbone=dict(type='VAN', arch='b0', out_indices=(0,)),
+            decode_head=head,
+        ),
+        work_dir=str(tmp_path),
+        default_scope='mmseg',
+        log_level='ERROR',
+    )
+    cfg = Config(cfg)
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (
+            'model.backbone.drop_path_rat',
+            "model.backbone.drop_path_rat is not an option of VAN; did you mean 'drop_path_rate'?",
+        ),
+        (
+            'model.decode_head.dropout_ratoi',
+            'model.decode_head.dropout_ratoi is not an option of BaseDecodeHead; '
+            "did you mean 'dropout_ratio'?",
+        ),
+    ],
+)
+def test_mistyped_option(tmp_path, option, message):
+    cfg = runner_cfg(tmp_path, **{option: 0})
+    assert explanation(cfg, build=Runner.from_cfg) == f'config: {message}'
+
+
+def test_faults_of_the_program_are_not_explained_away():
+    def broken(**_):
+        return dict().nothing  # noqa: B018
+
+    MODELS.register_module('BrokenForTest', module=broken)
+    try:
+        assert explanation(dict(type='BrokenForTest')) is None
+        assert explanation(dict(), build=lambda cfg: int(x=1)) is None
+    finally:
+        MODELS.module_dict.pop('BrokenForTest')

@@ -1,0 +1,272 @@
+"""The command line tools, run as a user runs them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmattn.datasets import make_tiny_ade20k
+from tests.test_configs import PATHS
+
+ROOT = Path(__file__).resolve().parents[2]
+ENV = {**os.environ, 'PYTHONPATH': str(ROOT)}
+
+# A model of seconds, in the form that a user writes it: a base and the deltas.
+CONFIG = """
+_base_ = '{root}/configs/seg/upernet_van_b0_ade20k.py'
+model = dict(
+    data_preprocessor=dict(size=(64, 64)),
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2)
+        )
+    ),
+    decode_head=dict(in_channels=[8, 8, 16, 16], channels=16),
+    auxiliary_head=dict(in_channels=16, channels=8),
+)
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadSegMap', max_label=150),
+    dict(type='RandomCrop', crop_size=(64, 64)),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', scale=(128, 64), keep_ratio=True),
+    dict(type='ResizeToMultiple', size_divisor=32),
+    dict(type='LoadSegMap', max_label=150),
+    dict(type='PackSegInputs'),
+]
+data = dict(data_root='{data}')
+train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline, **data))
+val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **data))
+test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **data))
+tta_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=(64 * k, 32 * k), keep_ratio=True) for k in (1, 2)],
+            [dict(type='ResizeToMultiple', size_divisor=32)],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadSegMap', max_label=150)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+train_cfg = dict(max_iters=2, val_interval=2)
+default_hooks = dict(logger=dict(interval=1))
+"""
+
+
+def start(tool, *args):
+    command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, env=ENV, text=True, start_new_session=True, **pipes)
+
+
+def run(tool, *args):
+    process = start(tool, *args)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def succeed(tool, *args):
+    status, out, err = run(tool, *args)
+    assert status == 0, out[-2000:] + err
+    return out
+
+
+def fail(tool, *args):
+    """Give the one line of the error."""
+    status, _, err = run(tool, *args)
+    assert status == 1, err
+    assert 'Traceback' not in err
+    errors = [line for line in err.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1 and err.strip().endswith(errors[0]), err
+    return errors[0]
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('tools')
+    make_tiny_ade20k(folder / 'data', train=4, val=2)
+    (folder / 'tiny.py').write_text(CONFIG.format(root=ROOT, data=folder / 'data'))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(folder):
+    out = succeed('train.py', folder / 'tiny.py', '--work-dir', folder / 'run')
+    assert re.search(r'Iter\(train\) \[2/2\].* eta: ', out)
+    assert re.search(r'Iter\(val\) \[2/2\].* mIoU: ', out)
+    return folder / 'run' / 'iter_2.pth'
+
+
+def test_goes_on_from_the_last_checkpoint(folder, trained):
+    options = ['--resume', '--cfg-options', 'train_cfg.max_iters=3']
+    out = succeed('train.py', folder / 'tiny.py', '--work-dir', folder / 'run', *options)
+    assert 'resumed epoch: 0, iter: 2' in out
+    assert re.findall(r'Iter\(train\) \[(\d)/3\]', out) == ['3']
+    assert torch.load(folder / 'run' / 'iter_3.pth', weights_only=False)['meta']['iter'] == 3
+
+
+def test_saves_and_draws_predictions(folder, trained, tmp_path):
+    options = [
+        '--work-dir',
+        tmp_path / 'test',
+        '--out',
+        tmp_path / 'out',
+        '--show-dir',
+        tmp_path / 'show',
+    ]
+    out = succeed('test.py', folder / 'tiny.py', trained, *options)
+    assert re.search(r'Iter\(test\) \[2/2\].* mIoU: ', out)
+    names = [f'ADE_val_{i:08d}' for i in (1, 2)]
+    assert sorted(p.stem for p in (tmp_path / 'out').iterdir()) == names
+    for name in names:
+        prediction = np.array(Image.open(tmp_path / 'out' / f'{name}.png'))
+        image = Image.open(folder / 'data' / 'images' / 'validation' / f'{name}.jpg')
+        assert prediction.shape == image.size[::-1]
+        # In the labels of the data set: 0 is "no label" and never predicted.
+        assert 1 <= prediction.min() and prediction.max() <= 150
+        [drawn] = (tmp_path / 'show').glob(f'test_{name}*.png')
+        # Truth and prediction side by side.
+        assert Image.open(drawn).size == (2 * image.width, image.height)
+
+
+def test_averages_over_scales_and_flips(folder, trained, tmp_path):
+    outs = []
+    for options in ([], ['--tta']):
+        out = tmp_path / f'out{len(options)}'
+        log = succeed(
+            'test.py', folder / 'tiny.py', trained, '--work-dir', tmp_path, '--out', out, *options
+        )
+        assert re.search(r'Iter\(test\) \[2/2\].* mIoU: ', log)
+        outs.append(np.array(Image.open(out / 'ADE_val_00000001.png')))
+    assert outs[0].shape == outs[1].shape and (outs[0] != outs[1]).any()
+
+
+def test_interrupted(folder, tmp_path):
+    """Ctrl-C goes to the whole group, the loader's processes included."""
+    options = ['--cfg-options', 'train_cfg.max_iters=100000', 'train_cfg.val_interval=100000']
+    options += ['default_hooks.checkpoint.interval=1']
+    process = start('train.py', folder / 'tiny.py', '--work-dir', tmp_path, *options)
+    for line in process.stdout:
+        if re.search(r'Iter\(train\) \[ *3/', line):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert 'error: interrupted; checkpoints written so far are whole' in err
+    checkpoints = list(tmp_path.glob('*.pth'))
+    assert checkpoints
+    for path in checkpoints:
+        torch.load(path, weights_only=False)
+
+
+class Attacker:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def test_refuses_code_in_a_checkpoint_unless_trusted(folder, trained, tmp_path):
+    checkpoint = torch.load(trained, weights_only=False)
+    checkpoint['extra'] = Attacker(tmp_path / 'harm')
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    args = ['test.py', folder / 'tiny.py', tmp_path / 'a.pth', '--work-dir', tmp_path / 'w']
+    assert 'a.pth is not plain data' in fail(*args)
+    assert not (tmp_path / 'harm').exists()
+    succeed(*args, '--trust-checkpoint')
+    assert (tmp_path / 'harm').exists()
+
+
+def test_wrong_label_is_named_by_the_process_that_loads_it(folder, tmp_path):
+    make_tiny_ade20k(tmp_path / 'data', train=2, val=1)
+    for path in (tmp_path / 'data' / 'annotations' / 'training').iterdir():
+        labels = np.array(Image.open(path))
+        labels[0, 0] = 200
+        Image.fromarray(labels).save(path)
+    option = f'train_dataloader.dataset.data_root={tmp_path / "data"}'
+    error = fail(
+        'train.py', folder / 'tiny.py', '--work-dir', tmp_path / 'w', '--cfg-options', option
+    )
+    assert re.search(r'ADE_train_0000000\d\.png has the label 200; expected 0 to 150', error)
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['train.py', 'nope.py'], 'config nope.py is not a file'),
+        (
+            ['train.py', '{tiny}', '--cfg-options', 'train_dataloader.dataset.data_root=/nope'],
+            'train_dataloader.dataset.data_root /nope is not a folder',
+        ),
+        (
+            ['train.py', '{tiny}', '--cfg-options', 'model.backbone.type=VANN'],
+            "type='VANN' is not in the registry mmseg::model; did you mean 'VAN'?",
+        ),
+        (
+            ['train.py', '{tiny}', '--cfg-options', 'train_dataloader.batchsize=3'],
+            'train_dataloader.batchsize is not an option of DataLoader',
+        ),
+        (['train.py', '{tiny}', '--resume'], '--resume finds nothing to go on from'),
+        (['test.py', '{tiny}', 'nope.pth'], 'checkpoint nope.pth is not a file'),
+        (
+            [
+                'test.py',
+                '{demo}',
+                '{trained}',
+                '--cfg-options',
+                'test_dataloader.dataset.data_root={data}',
+            ],
+            'iter_2.pth is of another architecture than this EncoderDecoder',
+        ),
+    ],
+    ids=['config', 'data', 'type', 'option', 'resume', 'checkpoint', 'architecture'],
+)
+def test_bad_input(folder, trained, tmp_path, args, message):
+    names = dict(
+        tiny=folder / 'tiny.py',
+        demo=ROOT / 'configs' / 'demo' / 'upernet_van_tiny_ade20k.py',
+        trained=trained,
+        data=folder / 'data',
+    )
+    options = [arg.format(**names) for arg in args]
+    # Before --cfg-options, which takes all that follows.
+    options[2:2] = ['--work-dir', str(tmp_path)]
+    assert message in fail(*options)
+
+
+def smoke(path, work_dir):
+    out = succeed('train.py', path, '--smoke', '--device', 'cpu', '--work-dir', work_dir)
+    assert re.findall(r'Iter\(train\) \[(\d)/4\]', out) == ['1', '2', '3', '4']
+    assert re.findall(r'Iter\(train\) \[(\d)/6\]', out) == ['5', '6']
+    assert re.search(r'Iter\(val\) \[2/2\].* mIoU: ', out)
+    assert 'smoke run passed' in out
+    assert torch.load(work_dir / 'iter_6.pth', weights_only=False, mmap=True)['meta']['iter'] == 6
+
+
+QUICK = ('upernet_van_b0_ade20k', 'deeplabv3_coordatt_mobilenetv2_d16_ade20k')
+
+
+@pytest.mark.parametrize(
+    'path',
+    [p if p.stem in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PATHS],
+    ids=[p.stem for p in PATHS],
+)
+def test_smoke(path, tmp_path):
+    smoke(path, tmp_path)
+    # VAN-B6 leaves gigabytes.
+    for checkpoint in tmp_path.glob('*.pth'):
+        checkpoint.unlink()
