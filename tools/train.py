@@ -95,11 +95,26 @@ def main() -> None:
     train(cfg)
 
 
+def starts_from_nothing(cfg: Config) -> bool:
+    """Tell whether the backbone has neither pretrained weights nor a checkpoint to start from."""
+    backbone = cfg.model.get('backbone', {})
+    init_cfgs = backbone.get('init_cfg') or []
+    init_cfgs = init_cfgs if isinstance(init_cfgs, list) else [init_cfgs]
+    pretrained = any(init_cfg.get('type') == 'Pretrained' for init_cfg in init_cfgs)
+    return not (pretrained or cfg.model.get('pretrained') or cfg.get('load_from'))
+
+
 def train(cfg: Config) -> None:
     """Build and run a training."""
     from mmattn.engine import build_runner
 
     runner = build_runner(cfg)
+    if starts_from_nothing(cfg):
+        runner.logger.warning(
+            'The backbone starts from random values. Published figures start from pretrained '
+            'weights: --cfg-options model.backbone.init_cfg.type=Pretrained '
+            'model.backbone.init_cfg.checkpoint=FILE'
+        )
     runner.train()
     # A model of the size of VAN-B6 should be gone before the next one is built.
     del runner
