@@ -1,9 +1,8 @@
 """Test a checkpoint of a model of any scope."""
 
 import argparse
-import os
 
-from mmengine.config import DictAction
+from arguments import add_shared_arguments, parse
 
 
 def parse_args() -> argparse.Namespace:
@@ -11,7 +10,6 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='folder for the log and the metrics')
     parser.add_argument(
         '--out', help='save the predictions: a folder of label maps for mmseg, else a .pkl file'
     )
@@ -19,32 +17,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation: several scales and flips'
     )
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='read checkpoints that run code; only for files whose origin you trust',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override values of the config',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if args.device == 'cpu':
-        # Before mmattn is imported, because mmengine looks for a GPU when it is.
-        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
-    return args
+    add_shared_arguments(parser)
+    return parse(parser)
 
 
 def main() -> None:

@@ -2,18 +2,17 @@
 
 import argparse
 import gc
-import os
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from arguments import add_shared_arguments, parse
+from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -33,33 +32,8 @@ def parse_args() -> argparse.Namespace:
         help='try the config on generated data: 4 iterations, a validation, a checkpoint, and 2 '
         'iterations resumed from it',
     )
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='read checkpoints that run code; only for files whose origin you trust',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override values of the config',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    # torchrun spells it one way, older launchers the other.
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if args.device == 'cpu':
-        # Before mmattn is imported, because mmengine looks for a GPU when it is.
-        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
-    return args
+    add_shared_arguments(parser)
+    return parse(parser)
 
 
 def main() -> None:

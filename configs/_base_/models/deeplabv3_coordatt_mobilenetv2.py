@@ -1,24 +1,13 @@
-# DeepLabV3 at output stride 8 on MobileNetV2 with coordinate attention, for 512x512 crops.
-norm_cfg = dict(type='SyncBN', requires_grad=True)
+# DeepLabV3 at output stride 8 on MobileNetV2 with coordinate attention.
+_base_ = './encoder_decoder_ade20k.py'
 
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     backbone=dict(
         type='CoordAttMobileNetV2',
-        attention=dict(type='CoordAtt', reduction=32, norm_cfg=norm_cfg),
+        attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}),
         strides=(1, 2, 2, 1, 1, 1, 1),
         dilations=(1, 1, 1, 2, 2, 4, 4),
         out_indices=(1, 2, 4, 6),
-        norm_cfg=norm_cfg,
     ),
     decode_head=dict(
         type='ASPPHead',
@@ -26,25 +15,6 @@ model = dict(
         in_index=3,
         channels=512,
         dilations=(1, 12, 24, 36),
-        dropout_ratio=0.1,
-        num_classes=150,
-        norm_cfg=norm_cfg,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=1.0),
     ),
-    auxiliary_head=dict(
-        type='FCNHead',
-        in_channels=96,
-        in_index=2,
-        channels=256,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.1,
-        num_classes=150,
-        norm_cfg=norm_cfg,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
-    ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
+    auxiliary_head=dict(in_channels=96),
 )

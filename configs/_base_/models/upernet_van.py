@@ -1,21 +1,10 @@
-# UperNet on the four stages of VAN, for 512x512 crops.
-norm_cfg = dict(type='SyncBN', requires_grad=True)
+# UperNet on the four stages of VAN.
+_base_ = './encoder_decoder_ade20k.py'
 
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     backbone=dict(
         type='VAN',
         drop_path_rate=0.1,
-        norm_cfg=norm_cfg,
         # The released segmentation code has PyTorch's eps here, the classifier 1e-6.
         stage_norm_cfg=dict(type='LN', eps=1e-5),
     ),
@@ -25,25 +14,6 @@ model = dict(
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
         channels=512,
-        dropout_ratio=0.1,
-        num_classes=150,
-        norm_cfg=norm_cfg,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=1.0),
     ),
-    auxiliary_head=dict(
-        type='FCNHead',
-        in_channels=320,
-        in_index=2,
-        channels=256,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.1,
-        num_classes=150,
-        norm_cfg=norm_cfg,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
-    ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
+    auxiliary_head=dict(in_channels=320),
 )
