@@ -1,5 +1,6 @@
 """What every backbone does: stage outputs, freezing, gradient checkpointing, published weights."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -59,9 +60,9 @@ class Backbone(BaseModule):
         self.norm_eval = norm_eval
         self.with_cp = with_cp
 
+    @abstractmethod
     def stages(self) -> list[list[nn.Module]]:
         """List the modules of each stage that was built."""
-        raise NotImplementedError(f'{type(self).__name__} must list its stages')
 
     @staticmethod
     def own_key(key: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmattn import VAN
 from mmattn.datasets import make_tiny_ade20k
 from tests.test_configs import PATHS
 
@@ -116,6 +117,21 @@ def test_goes_on_from_the_last_checkpoint(folder, trained):
     assert 'resumed epoch: 0, iter: 2' in out
     assert re.findall(r'Iter\(train\) \[(\d)/3\]', out) == ['3']
     assert torch.load(folder / 'run' / 'iter_3.pth', weights_only=False)['meta']['iter'] == 3
+
+
+def test_starts_from_published_weights_or_says_that_it_does_not(folder, trained, tmp_path):
+    arch = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2))
+    weights = VAN(arch).state_dict()
+    torch.save({'state_dict': {**weights, 'head.bias': torch.rand(3)}}, tmp_path / 'van.pth')
+    init_cfg = f'type=Pretrained checkpoint={tmp_path / "van.pth"}'.split()
+    options = ['train_cfg.max_iters=1', *(f'model.backbone.init_cfg.{o}' for o in init_cfg)]
+    args = ['train.py', folder / 'tiny.py', '--work-dir', tmp_path, '--cfg-options']
+    out = succeed(*args, *options)
+    count = sum('num_batches' not in key for key in weights)
+    assert f'van.pth: {count}/{count} tensors loaded' in out
+    assert 'starts from random values' not in out
+    log = min((folder / 'run').glob('*/*.log'))
+    assert 'starts from random values' in log.read_text()
 
 
 def test_saves_and_draws_predictions(folder, trained, tmp_path):
