@@ -15,14 +15,14 @@ from PIL import Image
 from mmattn.datasets.tiny_ade20k import LABELS, UNLABELLED
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/demo/upernet_van_tiny_ade20k.py'
-FOLDER = Path('work_dirs/demo')
+CONFIG = ROOT / 'configs' / 'demo' / 'upernet_van_tiny_ade20k.py'
+FOLDER = Path('work_dirs/demo')  # In the current folder; the config looks for its data there.
 TARGET = 60.0  # Held-out mIoU in percent that the run has to reach.
 
 
 def main() -> None:
     """Make the data, train, test and draw."""
-    shutil.rmtree(ROOT / FOLDER, ignore_errors=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
     data, run = FOLDER / 'data', FOLDER / 'run'
     tool('make_tiny_dataset.py', 'ade20k', '--out', data, '--train', 160, '--val', 32)
     tool('train.py', CONFIG, '--work-dir', run)
@@ -37,12 +37,12 @@ def main() -> None:
         FOLDER / 'predictions',
     )
 
-    [log] = (ROOT / run).glob('*/vis_data/scalars.json')
+    [log] = run.glob('*/vis_data/scalars.json')
     scalars = [json.loads(line) for line in log.read_text().splitlines()]
     losses = [(s['step'], s['loss']) for s in scalars if 'loss' in s]
     mious = [(s['step'], s['mIoU']) for s in scalars if 'mIoU' in s]
     picture = FOLDER / 'overview.png'
-    draw(ROOT / data, ROOT / FOLDER / 'predictions', losses, mious).savefig(ROOT / picture, dpi=110)
+    draw(data, FOLDER / 'predictions', losses, mious).savefig(picture, dpi=110)
 
     print('held-out mIoU: ' + ', '.join(f'{miou:.1f}% at {step}' for step, miou in mious))
     print(f'picture: {picture}')
@@ -54,9 +54,9 @@ def main() -> None:
 
 def tool(name: str, *args: object) -> None:
     """Show and run one of the tools; stop when it fails."""
-    command = [f'tools/{name}', *map(str, args)]
+    command = [str(ROOT / 'tools' / name), *map(str, args)]
     print('$ python', *command, flush=True)
-    status = subprocess.run([sys.executable, *command], cwd=ROOT).returncode
+    status = subprocess.run([sys.executable, *command]).returncode
     if status:
         sys.exit(status)
 
