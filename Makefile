@@ -3,6 +3,8 @@
 .NOTPARALLEL:
 .PHONY: help demo test lint clean
 
+# Threads that wait by spinning make CPU runs many times slower when the cores are shared.
+export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 with_python = @python=$$(bash requirements/install.sh $@) && export PYTHON="$$python" PATH="$$(dirname "$$python"):$$PATH" &&
 

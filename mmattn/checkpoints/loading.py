@@ -74,7 +74,7 @@ def _damaged(path: Path) -> InputError:
 
 def find_state_dict(checkpoint: dict) -> dict[str, torch.Tensor]:
     """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys."""
-    state_dict = checkpoint.get('state_dict', checkpoint)
+    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     return {key.removeprefix('module.'): value for key, value in state_dict.items()}
 
 

@@ -87,6 +87,7 @@ def test_the_whole_process_refuses(tmp_path, mode):
 def test_state_dict_is_found_under_wrappers():
     a = torch.rand(2)
     assert find_state_dict({'state_dict': {'module.x': a}}) == {'x': a}
+    assert find_state_dict({'model': {'x': a}, 'epoch': 3}) == {'x': a}
     assert find_state_dict({'x': a}) == {'x': a}
 
 
