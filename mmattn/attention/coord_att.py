@@ -2,16 +2,17 @@
 
 import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.base import Attention, Start
 from mmattn.ops import coord_gate, coord_pool
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.precision import in_float32
 
 
 @MODELS.register_module()
-class CoordAtt(BaseModule):
+class CoordAtt(Attention):
     """Coordinate attention: channel attention that keeps the row and the column.
 
     The map is averaged along each axis; both profiles share one squeezing convolution, and two
@@ -27,6 +28,7 @@ class CoordAtt(BaseModule):
         norm_cfg: Norm layer of the bottleneck.
         act_cfg: Activation of the bottleneck; the paper's h-swish.
         impl: Kernel choice of :func:`mmattn.ops.coord_pool` and :func:`mmattn.ops.coord_gate`.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
@@ -52,14 +54,12 @@ class CoordAtt(BaseModule):
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='HSwish'),
         impl: Impl = 'auto',
+        start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if in_channels < 1 or reduction < 1:
-            raise ValueError(
-                'expected in_channels and reduction of at least 1, '
-                f'got in_channels={in_channels} and reduction={reduction}'
-            )
+        super().__init__(in_channels, start, init_cfg)
+        if reduction < 1:
+            raise ValueError(f'expected reduction of at least 1, got {reduction}')
         self.impl = impl
         bottleneck = max(8, in_channels // reduction)
         self.conv1 = nn.Conv2d(in_channels, bottleneck, 1)
@@ -68,15 +68,15 @@ class CoordAtt(BaseModule):
         self.conv_h = nn.Conv2d(bottleneck, in_channels, 1)
         self.conv_w = nn.Conv2d(bottleneck, in_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def attend(self, x: Tensor) -> Tensor:
         """Gate the rows and the columns of ``x``."""
         h, w = x.shape[2:]
         rows, columns = coord_pool(x, impl=self.impl)  # (N, C, H, 1), (N, C, 1, W)
         profile = torch.cat([rows, columns.transpose(2, 3)], dim=2)  # (N, C, H + W, 1)
-        profile = self.act(self.bn1(self.conv1(profile)))
+        profile = self.act(in_float32(self.bn1, in_float32(self.conv1, profile)))
         rows, columns = profile.split([h, w], dim=2)
-        a_h = self.conv_h(rows)  # (N, C, H, 1)
-        a_w = self.conv_w(columns.transpose(2, 3))  # (N, C, 1, W)
+        a_h = in_float32(self.conv_h, rows)  # (N, C, H, 1)
+        a_w = in_float32(self.conv_w, columns.transpose(2, 3))  # (N, C, 1, W)
         return coord_gate(x, a_h, a_w, impl=self.impl)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:

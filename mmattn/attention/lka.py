@@ -1,15 +1,16 @@
 """Large kernel attention."""
 
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.base import Attention, Start
 from mmattn.ops import lka_gate
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.precision import saturate
 
 
 @MODELS.register_module()
-class LKA(BaseModule):
+class LKA(Attention):
     """Large kernel attention: a 21x21 convolution in three cheap steps, used as a gate.
 
     A 5x5 depthwise convolution sees the neighbourhood, a 7x7 depthwise one with dilation 3 the
@@ -21,6 +22,7 @@ class LKA(BaseModule):
     Args:
         in_channels: Channels of the input and of the output.
         impl: Kernel choice of :func:`mmattn.ops.lka_gate`.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
@@ -43,11 +45,10 @@ class LKA(BaseModule):
         in_channels: int,
         *,
         impl: Impl = 'auto',
+        start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if in_channels < 1:
-            raise ValueError(f'expected in_channels of at least 1, got {in_channels}')
+        super().__init__(in_channels, start, init_cfg)
         self.impl = impl
         self.conv0 = nn.Conv2d(in_channels, in_channels, 5, padding=2, groups=in_channels)
         self.conv_spatial = nn.Conv2d(
@@ -55,7 +56,9 @@ class LKA(BaseModule):
         )
         self.conv1 = nn.Conv2d(in_channels, in_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its large-kernel attention map."""
-        attention = self.conv1(self.conv_spatial(self.conv0(x)))  # (N, C, H, W)
-        return lka_gate(x, attention, impl=self.impl)
+        attention = x
+        for conv in (self.conv0, self.conv_spatial, self.conv1):
+            attention = saturate(conv(attention))  # (N, C, H, W)
+        return saturate(lka_gate(x, attention, impl=self.impl))
