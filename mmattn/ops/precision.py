@@ -1,5 +1,7 @@
 """Keep half precision from overflowing where float32 does not."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
         Its output in float32, or in float64 if ``x`` is.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         narrow = {
             name: tensor.to(dtype)
             for name, tensor in (*layer.named_parameters(), *layer.named_buffers())
@@ -26,6 +28,19 @@ def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
         }
         x = x.to(dtype)
         return torch.func.functional_call(layer, narrow, x) if narrow else layer(x)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Give the context in which autocast leaves the device of ``x`` alone."""
+    # Autocast does not know the device without data on which models are counted.
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def layer_dtype(x: Tensor) -> torch.dtype:
+    """Tell the type that the next convolution computes in: autocast's, or that of ``x``."""
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype
 
 
 def saturate(x: Tensor) -> Tensor:
