@@ -3,18 +3,78 @@
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
 
-from mmattn.attention import LKA, CoordAtt
+from mmattn.attention import (
+    BAM,
+    CBAM,
+    ECA,
+    ELA,
+    EMA,
+    GALA,
+    LKA,
+    LSKA,
+    MSCA,
+    MSCAM,
+    SE,
+    AttentionAugmentedConv,
+    CoordAtt,
+    CrissCross,
+    DoubleAttention,
+    GatherExcite,
+    GlobalContext,
+    GSoP,
+    MixedPooling,
+    NonLocal,
+    SCConv,
+    SimAM,
+    SKConv,
+    SplitAttention,
+    StripPooling,
+    TimmAttention,
+    TripletAttention,
+)
 from mmattn.backbones import VAN, CoordAttMobileNetV2
 from mmattn.datasets import LoadImage, LoadSegMap
+from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
+from mmattn.listing import list_modules
 
 __version__ = '0.1.0'
 
 __all__ = [
+    'AFF',
+    'BAM',
+    'CBAM',
+    'ECA',
+    'ELA',
+    'EMA',
+    'GALA',
     'LKA',
+    'LSKA',
+    'MSCA',
+    'MSCAM',
+    'SE',
     'VAN',
+    'AddFusion',
+    'AttentionAugmentedConv',
+    'ConcatFusion',
     'CoordAtt',
     'CoordAttMobileNetV2',
+    'CrissCross',
+    'DoubleAttention',
+    'GSoP',
+    'GatherExcite',
+    'GlobalContext',
     'LoadImage',
     'LoadSegMap',
+    'MixedPooling',
+    'NonLocal',
+    'SCConv',
+    'SKConv',
+    'SimAM',
+    'SplitAttention',
+    'StripPooling',
+    'TimmAttention',
+    'TripletAttention',
     '__version__',
+    'iAFF',
+    'list_modules',
 ]

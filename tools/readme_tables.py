@@ -12,7 +12,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmattn import attention, backbones
+import mmattn
+from mmattn.listing import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,14 +72,13 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def modules() -> str:
     """List the registered modules and networks."""
     rows = []
-    for package, kind in ((attention, 'attention'), (backbones, 'backbone')):
-        for name in sorted(package.__all__, key=str.lower):
-            cls = getattr(package, name)
-            title, link = re.search(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(cls)).groups()
+    for kind in KINDS:
+        for name in mmattn.list_modules(kind):
+            cls = getattr(mmattn, name)
+            paper = re.search(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(cls))
+            cited = f'[{" ".join(paper[1].split())}]({paper[2]})' if paper else 'none'
             file = Path(inspect.getfile(cls)).relative_to(ROOT).as_posix()
-            rows.append(
-                [f'`{name}`', kind, f'[{" ".join(title.split())}]({link})', f'[{file}]({file})']
-            )
+            rows.append([f'`{name}`', kind, cited, f'[{file}]({file})'])
     return table(['`type`', 'kind', 'paper', 'file'], rows)
 
 

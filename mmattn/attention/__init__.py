@@ -1,6 +1,59 @@
 """Attention modules: (N, C, H, W) in, the same shape out; one file per paper."""
 
+from mmattn.attention.attention_augmented_conv import AttentionAugmentedConv
+from mmattn.attention.bam import BAM
+from mmattn.attention.cbam import CBAM
 from mmattn.attention.coord_att import CoordAtt
+from mmattn.attention.criss_cross import CrissCross
+from mmattn.attention.double_attention import DoubleAttention
+from mmattn.attention.eca import ECA
+from mmattn.attention.ela import ELA
+from mmattn.attention.ema import EMA
+from mmattn.attention.gala import GALA
+from mmattn.attention.gather_excite import GatherExcite
+from mmattn.attention.global_context import GlobalContext
+from mmattn.attention.gsop import GSoP
 from mmattn.attention.lka import LKA
+from mmattn.attention.lska import LSKA
+from mmattn.attention.mixed_pooling import MixedPooling
+from mmattn.attention.ms_cam import MSCAM
+from mmattn.attention.msca import MSCA
+from mmattn.attention.non_local import NonLocal
+from mmattn.attention.sc_conv import SCConv
+from mmattn.attention.se import SE
+from mmattn.attention.simam import SimAM
+from mmattn.attention.sk_conv import SKConv
+from mmattn.attention.split_attention import SplitAttention
+from mmattn.attention.strip_pooling import StripPooling
+from mmattn.attention.timm_attention import TimmAttention
+from mmattn.attention.triplet_attention import TripletAttention
 
-__all__ = ['LKA', 'CoordAtt']
+__all__ = [
+    'BAM',
+    'CBAM',
+    'ECA',
+    'ELA',
+    'EMA',
+    'GALA',
+    'LKA',
+    'LSKA',
+    'MSCA',
+    'MSCAM',
+    'SE',
+    'AttentionAugmentedConv',
+    'CoordAtt',
+    'CrissCross',
+    'DoubleAttention',
+    'GSoP',
+    'GatherExcite',
+    'GlobalContext',
+    'MixedPooling',
+    'NonLocal',
+    'SCConv',
+    'SKConv',
+    'SimAM',
+    'SplitAttention',
+    'StripPooling',
+    'TimmAttention',
+    'TripletAttention',
+]

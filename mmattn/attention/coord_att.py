@@ -1,17 +1,21 @@
 """Coordinate attention."""
 
+from typing import Literal
+
 import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.base import Attention, Start
 from mmattn.ops import coord_gate, coord_pool
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.norm_pooled import norm_pooled
+from mmattn.ops.precision import in_float32
 
 
 @MODELS.register_module()
-class CoordAtt(BaseModule):
+class CoordAtt(Attention):
     """Coordinate attention: channel attention that keeps the row and the column.
 
     The map is averaged along each axis; both profiles share one squeezing convolution, and two
@@ -21,16 +25,23 @@ class CoordAtt(BaseModule):
     <https://arxiv.org/abs/2103.02907>`_ (CVPR 2021). Weights of the authors' release load as they
     are, under both of its spellings (``conv_h, conv_w`` and ``conv2, conv3``).
 
+    Note:
+        One direction alone is the paper's ablation. In training, a batch norm that
+        sees a single value, one image with one row or column, uses its running statistics.
+
     Args:
         in_channels: Channels of the input and of the output.
         reduction: Squeeze ratio; the bottleneck has ``max(8, in_channels // reduction)`` channels.
         norm_cfg: Norm layer of the bottleneck.
         act_cfg: Activation of the bottleneck; the paper's h-swish.
+        direction: ``'both'``, or ``'h'`` for one gate per row and ``'w'`` for one per column only.
         impl: Kernel choice of :func:`mmattn.ops.coord_pool` and :func:`mmattn.ops.coord_gate`.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` or ``reduction`` is not positive.
+        ValueError: If ``in_channels`` or ``reduction`` is not positive or ``direction`` none of
+            the three words.
 
     Shape:
         - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
@@ -51,33 +62,47 @@ class CoordAtt(BaseModule):
         reduction: int = 32,
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='HSwish'),
+        direction: Literal['both', 'h', 'w'] = 'both',
         impl: Impl = 'auto',
+        start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if in_channels < 1 or reduction < 1:
-            raise ValueError(
-                'expected in_channels and reduction of at least 1, '
-                f'got in_channels={in_channels} and reduction={reduction}'
-            )
+        super().__init__(in_channels, start, init_cfg)
+        if reduction < 1:
+            raise ValueError(f'expected reduction of at least 1, got {reduction}')
+        if direction not in ('both', 'h', 'w'):
+            raise ValueError(f"expected direction 'both', 'h' or 'w', got {direction!r}")
+        self.direction = direction
         self.impl = impl
         bottleneck = max(8, in_channels // reduction)
         self.conv1 = nn.Conv2d(in_channels, bottleneck, 1)
         self.bn1 = build_norm_layer(norm_cfg, bottleneck)[1]
         self.act = build_activation_layer(act_cfg)
-        self.conv_h = nn.Conv2d(bottleneck, in_channels, 1)
-        self.conv_w = nn.Conv2d(bottleneck, in_channels, 1)
+        if direction != 'w':
+            self.conv_h = nn.Conv2d(bottleneck, in_channels, 1)
+        if direction != 'h':
+            self.conv_w = nn.Conv2d(bottleneck, in_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def attend(self, x: Tensor) -> Tensor:
         """Gate the rows and the columns of ``x``."""
+        if self.direction == 'h':
+            return self._attend_to_one(x, 3, self.conv_h)
+        if self.direction == 'w':
+            return self._attend_to_one(x, 2, self.conv_w)
         h, w = x.shape[2:]
         rows, columns = coord_pool(x, impl=self.impl)  # (N, C, H, 1), (N, C, 1, W)
         profile = torch.cat([rows, columns.transpose(2, 3)], dim=2)  # (N, C, H + W, 1)
-        profile = self.act(self.bn1(self.conv1(profile)))
+        profile = self.act(in_float32(self.bn1, in_float32(self.conv1, profile)))
         rows, columns = profile.split([h, w], dim=2)
-        a_h = self.conv_h(rows)  # (N, C, H, 1)
-        a_w = self.conv_w(columns.transpose(2, 3))  # (N, C, 1, W)
+        a_h = in_float32(self.conv_h, rows)  # (N, C, H, 1)
+        a_w = in_float32(self.conv_w, columns.transpose(2, 3))  # (N, C, 1, W)
         return coord_gate(x, a_h, a_w, impl=self.impl)
+
+    def _attend_to_one(self, x: Tensor, pooled: int, conv: nn.Module) -> Tensor:
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        profile = x.mean(pooled, keepdim=True, dtype=dtype)  # (N, C, H, 1) or (N, C, 1, W)
+        profile = self.act(norm_pooled(self.bn1, in_float32(self.conv1, profile)))
+        return x * in_float32(conv, profile).sigmoid().to(x.dtype)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         for released, ours in (('conv2.', 'conv_h.'), ('conv3.', 'conv_w.')):

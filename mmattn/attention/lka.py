@@ -1,15 +1,24 @@
 """Large kernel attention."""
 
-from mmengine.model import BaseModule
+import math
+from typing import Literal
+
+import torch
+from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.base import Attention, Start
 from mmattn.ops import lka_gate
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.precision import saturate
+
+# Dilation of each kernel of the paper's ablation.
+DILATIONS = {7: 2, 14: 3, 21: 3, 28: 4}
 
 
 @MODELS.register_module()
-class LKA(BaseModule):
+class LKA(Attention):
     """Large kernel attention: a 21x21 convolution in three cheap steps, used as a gate.
 
     A 5x5 depthwise convolution sees the neighbourhood, a 7x7 depthwise one with dilation 3 the
@@ -18,13 +27,26 @@ class LKA(BaseModule):
     Paper: `Visual Attention Network <https://arxiv.org/abs/2202.09741>`_ (CVMJ 2023). Weights of
     the authors' release load as they are.
 
+    The options other than ``impl`` are the variants of the paper's ablation.
+
     Args:
         in_channels: Channels of the input and of the output.
+        kernel_size: Size K in pixels of the square kernel that is taken apart: 7, 14, 21 or 28,
+            with dilation d of 2, 3, 3 or 4. The local convolution has ``2 * d - 1`` taps per axis
+            and the dilated one ``ceil(K / d)``.
+        with_local: Whether to have the depthwise convolution of the neighbourhood.
+        with_dilated: Whether to have the dilated depthwise convolution.
+        with_pointwise: Whether to have the 1x1 convolution.
+        combine: How the attention map meets the input: ``'multiply'``, ``'add'``, or ``'none'``
+            to return the map itself.
+        act_cfg: Activation of the attention map, such as ``dict(type='Sigmoid')``; none if None.
         impl: Kernel choice of :func:`mmattn.ops.lka_gate`.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` is not positive.
+        ValueError: If ``in_channels`` is not positive, the paper has no such ``kernel_size``, no
+            convolution is left, or ``combine`` is none of its words.
 
     Shape:
         - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
@@ -42,20 +64,59 @@ class LKA(BaseModule):
         self,
         in_channels: int,
         *,
+        kernel_size: int = 21,
+        with_local: bool = True,
+        with_dilated: bool = True,
+        with_pointwise: bool = True,
+        combine: Literal['multiply', 'add', 'none'] = 'multiply',
+        act_cfg: dict | None = None,
         impl: Impl = 'auto',
+        start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if in_channels < 1:
-            raise ValueError(f'expected in_channels of at least 1, got {in_channels}')
+        super().__init__(in_channels, start, init_cfg)
+        if kernel_size not in DILATIONS:
+            nearest = min(DILATIONS, key=lambda size: abs(size - kernel_size))
+            raise ValueError(
+                f'expected kernel_size to be one of {list(DILATIONS)}, got {kernel_size}; '
+                f'the nearest is {nearest}'
+            )
+        if not (with_local or with_dilated or with_pointwise):
+            raise ValueError(
+                'expected with_local, with_dilated or with_pointwise to be True, got none of them'
+            )
+        if combine not in ('multiply', 'add', 'none'):
+            raise ValueError(f"expected combine 'multiply', 'add' or 'none', got {combine!r}")
         self.impl = impl
-        self.conv0 = nn.Conv2d(in_channels, in_channels, 5, padding=2, groups=in_channels)
-        self.conv_spatial = nn.Conv2d(
-            in_channels, in_channels, 7, padding=9, dilation=3, groups=in_channels
-        )
-        self.conv1 = nn.Conv2d(in_channels, in_channels, 1)
+        self.combine = combine
+        dilation = DILATIONS[kernel_size]
+        local, dilated = 2 * dilation - 1, math.ceil(kernel_size / dilation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply ``x`` by its large-kernel attention map."""
-        attention = self.conv1(self.conv_spatial(self.conv0(x)))  # (N, C, H, W)
-        return lka_gate(x, attention, impl=self.impl)
+        def depthwise(taps: int, dilation: int) -> nn.Conv2d:
+            # An even number of taps has an even dilation here, so the margins are equal.
+            return nn.Conv2d(
+                in_channels,
+                in_channels,
+                taps,
+                padding=(taps - 1) * dilation // 2,
+                dilation=dilation,
+                groups=in_channels,
+            )
+
+        self.conv0 = depthwise(local, 1) if with_local else None
+        self.conv_spatial = depthwise(dilated, dilation) if with_dilated else None
+        self.conv1 = nn.Conv2d(in_channels, in_channels, 1) if with_pointwise else None
+        self.act = None if act_cfg is None else build_activation_layer(act_cfg)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Combine ``x`` with its large-kernel attention map."""
+        attention = x
+        for conv in (self.conv0, self.conv_spatial, self.conv1):
+            if conv is not None:
+                attention = saturate(conv(attention))  # (N, C, H, W)
+        if self.act is not None:
+            dtype = torch.promote_types(attention.dtype, torch.float32)
+            attention = saturate(self.act(attention.to(dtype)).to(x.dtype))
+        if self.combine == 'multiply':
+            return saturate(lka_gate(x, attention, impl=self.impl))
+        return saturate(x + attention) if self.combine == 'add' else attention.to(x.dtype)

@@ -6,14 +6,12 @@ from pathlib import Path
 
 from mmengine.dist import master_only
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 
 from mmattn.checkpoints import find_state_dict, load_accounted
 
 
-@RUNNERS.register_module(name='mmattn.Runner')
 class Runner(MMEngineRunner):
     """:class:`mmengine.runner.Runner` that neither leaves half a checkpoint nor takes a wrong one.
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmattn import CoordAtt
+from mmattn import CoordAtt, CoordAttMobileNetV2
 from tests.helpers import randomize
 
 SHAPES = [(2, 16, 7, 5), (1, 64, 9, 13), (3, 300, 4, 4), (1, 8, 1, 6), (2, 24, 1, 1)]
@@ -72,3 +72,66 @@ def test_key_names():
         f'{conv}.{kind}' for conv in ('conv1', 'conv_h', 'conv_w') for kind in ('weight', 'bias')
     ]
     assert [key for key in CoordAtt(16).state_dict() if 'bn1' not in key] == convs
+
+
+def one_direction(x, p, direction, training):
+    """One of the two profiles alone through equations 4 to 7."""
+    n, c, h, w = x.shape
+    z = torch.einsum('nchw->nch', x) / w if direction == 'h' else torch.einsum('nchw->ncw', x) / h
+    f = torch.einsum('mc,ncl->nml', p['conv1.weight'][:, :, 0, 0], z) + p['conv1.bias'][:, None]
+    mean, var = p['bn1.running_mean'], p['bn1.running_var']
+    # A single value has no statistics of its own.
+    if training and f.shape[0] * f.shape[2] > 1:
+        mean = f.mean((0, 2))
+        var = ((f - mean[:, None]) ** 2).mean((0, 2))
+    f = (f - mean[:, None]) / torch.sqrt(var[:, None] + 1e-5)
+    f = f * p['bn1.weight'][:, None] + p['bn1.bias'][:, None]
+    f = f * (f + 3).clamp(0, 6) / 6
+    g = torch.einsum('cm,nml->ncl', p[f'conv_{direction}.weight'][:, :, 0, 0], f)
+    g = 1 / (1 + torch.exp(-g - p[f'conv_{direction}.bias'][:, None]))
+    return torch.einsum(f'nchw,nc{direction}->nchw', x, g)
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@pytest.mark.parametrize('shape', [*SHAPES, (1, 8, 1, 1)], ids=lambda s: 'x'.join(map(str, s)))
+@pytest.mark.parametrize('direction', ['h', 'w'])
+def test_computes_one_direction(direction, shape, training):
+    module = randomize(CoordAtt(shape[1], reduction=4, direction=direction)).double()
+    module.train(training)
+    p = {key: value.clone() for key, value in module.state_dict().items()}
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    expected, out = one_direction(x, p, direction, training), module(x)
+    torch.testing.assert_close(out, expected)
+    r = torch.randn_like(out)
+    parameters = dict(module.named_parameters())
+    [grad, *grads] = torch.autograd.grad((out * r).sum(), [x, *parameters.values()])
+    [expected_grad] = torch.autograd.grad((expected * r).sum(), x)
+    torch.testing.assert_close(grad, expected_grad)
+    # No dead parameters; autograd.grad has raised an error otherwise.
+    assert len(grads) == len(parameters) == 6
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('direction', ['h', 'w'])
+def test_half_precision_of_one_direction(direction, dtype):
+    module = randomize(CoordAtt(64, direction=direction)).eval()
+    x = torch.full((2, 64, 6, 5), 6e4, dtype=dtype)
+    expected = module(x.float())
+    out = module.to(dtype)(x)
+    assert out.dtype == dtype
+    # Logits of this size are sure of their sign: each gate is open or closed.
+    torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1.0)
+
+
+# The paper's ablation: 3.89 M with the classifier of 1000 classes.
+@pytest.mark.parametrize('direction', ['h', 'w'])
+def test_parameters_of_one_direction_in_mobilenet_v2(direction):
+    attention = dict(type='CoordAtt', reduction=24, direction=direction)
+    model = CoordAttMobileNetV2(attention=attention, out_indices=(7,))
+    count = sum(p.numel() for p in model.parameters()) + 1280 * 1000 + 1000
+    assert round(count / 1e6, 3) == 3.891
+
+
+def test_unknown_direction():
+    with pytest.raises(ValueError, match="direction 'both', 'h' or 'w', got 'x'"):
+        CoordAtt(16, direction='x')

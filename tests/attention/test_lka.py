@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,38 +8,117 @@ from mmattn import LKA
 from tests.helpers import randomize
 
 
-def equations(x, p):
-    """Equation 3 of the paper, the depthwise convolutions as sums of shifted maps."""
+def depthwise(x, weight, bias, dilation):
+    """A depthwise convolution as a sum of shifted maps."""
+    k = weight.shape[-1]
+    h, w = x.shape[2:]
+    margin = (k - 1) * dilation // 2
+    padded = F.pad(x, [margin] * 4)
+    out = bias[:, None, None].expand_as(x)
+    for i in range(k):
+        for j in range(k):
+            rows = slice(i * dilation, i * dilation + h)
+            columns = slice(j * dilation, j * dilation + w)
+            out = out + weight[:, 0, i, j, None, None] * padded[..., rows, columns]
+    return out
 
-    def depthwise(x, weight, bias, dilation):
-        k = weight.shape[-1]
-        h, w = x.shape[2:]
-        padded = F.pad(x, [dilation * (k // 2)] * 4)
-        out = bias[:, None, None].expand_as(x)
-        for i in range(k):
-            for j in range(k):
-                rows = slice(i * dilation, i * dilation + h)
-                columns = slice(j * dilation, j * dilation + w)
-                out = out + weight[:, 0, i, j, None, None] * padded[..., rows, columns]
-        return out
 
-    attention = depthwise(x, p['conv0.weight'], p['conv0.bias'], 1)
-    attention = depthwise(attention, p['conv_spatial.weight'], p['conv_spatial.bias'], 3)
-    attention = torch.einsum('oc,nchw->nohw', p['conv1.weight'][..., 0, 0], attention)
-    return x * (attention + p['conv1.bias'][:, None, None])
+def attention_map(x, p, dilation=3):
+    """The three convolutions of the paper, or those of them that there are."""
+    if 'conv0.weight' in p:
+        x = depthwise(x, p['conv0.weight'], p['conv0.bias'], 1)
+    if 'conv_spatial.weight' in p:
+        x = depthwise(x, p['conv_spatial.weight'], p['conv_spatial.bias'], dilation)
+    if 'conv1.weight' in p:
+        x = torch.einsum('oc,nchw->nohw', p['conv1.weight'][..., 0, 0], x)
+        x = x + p['conv1.bias'][:, None, None]
+    return x
+
+
+def check(module, shape, equation):
+    module = randomize(module).double()
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    out, expected = module(x), equation(x, module.state_dict())
+    torch.testing.assert_close(out, expected)
+    r = torch.randn_like(out)
+    [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
+    torch.testing.assert_close(grad, expected_grad)
 
 
 @pytest.mark.parametrize(
     'shape', [(2, 6, 23, 11), (1, 4, 5, 40), (2, 3, 1, 1)], ids=lambda s: 'x'.join(map(str, s))
 )
 def test_computes_the_equation(shape):
-    module = randomize(LKA(shape[1])).double()
-    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    out, expected = module(x), equations(x, module.state_dict())
-    torch.testing.assert_close(out, expected)
-    r = torch.randn_like(out)
-    [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
-    torch.testing.assert_close(grad, expected_grad)
+    check(LKA(shape[1]), shape, lambda x, p: x * attention_map(x, p))
+
+
+# The K / d of the ablation in the paper.
+@pytest.mark.parametrize(
+    ('kernel_size', 'dilation', 'local', 'dilated'),
+    [(7, 2, 3, 4), (14, 3, 5, 5), (21, 3, 5, 7), (28, 4, 7, 7)],
+)
+def test_kernel_size(kernel_size, dilation, local, dilated):
+    module = LKA(5, kernel_size=kernel_size)
+    assert module.conv0.kernel_size == (local, local)
+    assert module.conv_spatial.kernel_size == (dilated, dilated)
+    c = 5
+    weights = c * (math.ceil(kernel_size / dilation) ** 2 + (2 * dilation - 1) ** 2 + c)
+    assert sum(p.numel() for p in module.parameters()) == weights + 3 * c
+    check(module, (2, 5, 9, 4), lambda x, p: x * attention_map(x, p, dilation))
+
+
+@pytest.mark.parametrize('part', ['local', 'dilated', 'pointwise'])
+def test_without(part):
+    module = LKA(4, **{f'with_{part}': False})
+    gone = {'local': 'conv0', 'dilated': 'conv_spatial', 'pointwise': 'conv1'}[part]
+    left = [conv for conv in ('conv0', 'conv_spatial', 'conv1') if conv != gone]
+    assert list(module.state_dict()) == [f'{c}.{kind}' for c in left for kind in ('weight', 'bias')]
+    check(module, (2, 4, 9, 5), lambda x, p: x * attention_map(x, p))
+
+
+@pytest.mark.parametrize(
+    ('combine', 'equation'),
+    [
+        ('multiply', lambda x, attention: x * attention),
+        ('add', lambda x, attention: x + attention),
+        ('none', lambda x, attention: attention),
+    ],
+)
+@pytest.mark.parametrize('sigmoid', [False, True], ids=['', 'sigmoid'])
+def test_combine(combine, equation, sigmoid):
+    act_cfg = dict(type='Sigmoid') if sigmoid else None
+    module = LKA(4, combine=combine, act_cfg=act_cfg)
+
+    def expected(x, p):
+        attention = attention_map(x, p)
+        return equation(x, 1 / (1 + torch.exp(-attention)) if sigmoid else attention)
+
+    check(module, (2, 4, 9, 5), expected)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(kernel_size=9), r'\[7, 14, 21, 28\], got 9; the nearest is 7'),
+        (dict(kernel_size=100), 'got 100; the nearest is 28'),
+        (dict(with_local=False, with_dilated=False, with_pointwise=False), 'got none of them'),
+        (dict(combine='concat'), "'multiply', 'add' or 'none', got 'concat'"),
+    ],
+    ids=['9', '100', 'nothing', 'concat'],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        LKA(4, **options)
+
+
+@pytest.mark.parametrize('combine', ['multiply', 'add', 'none'])
+@pytest.mark.parametrize('act', [None, 'Sigmoid', 'HSwish'], ids=str)
+def test_large_values_in_float16(combine, act):
+    act_cfg = None if act is None else dict(type=act)
+    module = randomize(LKA(8, combine=combine, act_cfg=act_cfg)).eval().half()
+    x = torch.full((1, 8, 5, 3), 6e4, dtype=torch.float16)
+    x[:, ::2] *= -1
+    assert module(x).isfinite().all()
 
 
 # The paper's table 2 leaves the biases out.

@@ -131,6 +131,24 @@ def test_parameters(widen_factor, reduction, millions):
     assert count / 1e6 == pytest.approx(millions, abs=0.0005)
 
 
+# The other rows of the paper's table, each at its reduction.
+@pytest.mark.parametrize(
+    ('attention', 'millions'),
+    [
+        (None, 3.505),
+        (dict(type='SE', reduction=24), 3.888),
+        (dict(type='CBAM', reduction=24), 3.890),
+        (dict(type='CoordAtt', reduction=24, direction='h'), 3.891),
+    ],
+    ids=['plain', 'SE', 'CBAM', 'one direction'],
+)
+def test_parameters_with_other_attention(attention, millions):
+    with torch.device('meta'):
+        model = CoordAttMobileNetV2(attention=attention, out_indices=(7,))
+    count = sum(p.numel() for p in model.parameters()) + 1280 * 1000 + 1000
+    assert count / 1e6 == pytest.approx(millions, abs=0.0006)
+
+
 def test_sixteen_of_seventeen_blocks_have_attention():
     model = CoordAttMobileNetV2(out_indices=(7,))
     with_attention = [

@@ -196,7 +196,7 @@ def test_pretrained_of_another_size_is_refused(tmp_path, other):
     path = tmp_path / 'other.pth'
     save_checkpoint(VAN(**other).state_dict(), str(path))
     model = VAN(TINY, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
-    with pytest.raises(InputError, match=r'other\.pth is of another architecture than VAN'):
+    with pytest.raises(InputError, match=r'other\.pth is of another architecture than this VAN'):
         model.init_weights()
 
 

@@ -3,7 +3,6 @@ import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 from mmattn.datasets import tiny_ade20k
 from mmattn.datasets.tiny_ade20k import CLASSES, LABELS, PAIRS, make_tiny_ade20k
 from mmattn.errors import InputError
+from tests.helpers import start_python
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'make_tiny_dataset.py'
@@ -272,13 +272,7 @@ def test_fills_the_empty_current_folder(tmp_path, monkeypatch):
 
 
 def start_tool(*arguments):
-    return subprocess.Popen(
-        [sys.executable, str(TOOL), *map(str, arguments)],
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_python(TOOL, *arguments, env={**os.environ, 'PYTHONPATH': str(ROOT)})
 
 
 def test_tool_writes_the_default_data_set_and_says_so(data, tmp_path, monkeypatch, capsys):
@@ -310,7 +304,10 @@ def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):
     while not list(tmp_path.rglob('*.jpg')) and time.monotonic() < give_up:
         time.sleep(0.02)
     tool.send_signal(signal.SIGINT)
-    _, errors = tool.communicate(timeout=120)
+    try:
+        _, errors = tool.communicate(timeout=120)
+    finally:
+        tool.kill()
     assert tool.returncode == 130
     assert errors == 'interrupted: nothing was written\n'
     assert not list(tmp_path.iterdir())

@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 
 from mmattn import VAN
 from mmattn.datasets import make_tiny_ade20k
+from tests.helpers import start_python
 from tests.test_configs import PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,9 +67,7 @@ default_hooks = dict(logger=dict(interval=1))
 
 
 def start(tool, *args):
-    command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return subprocess.Popen(command, env=ENV, text=True, start_new_session=True, **pipes)
+    return start_python(ROOT / 'tools' / tool, *args, env=ENV, start_new_session=True)
 
 
 def run(tool, *args):
@@ -179,7 +176,10 @@ def test_interrupted(folder, tmp_path):
         if re.search(r'Iter\(train\) \[ *3/', line):
             break
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate()
+    try:
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert 'error: interrupted; checkpoints written so far are whole' in err
     checkpoints = list(tmp_path.glob('*.pth'))

@@ -1,0 +1,109 @@
+"""Criss-cross attention."""
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.attention.layers import squeezed_channels
+from mmattn.ops.precision import saturate, without_autocast
+
+
+@MODELS.register_module()
+class CrissCross(Attention):
+    """Criss-cross attention: each position gathers from its own row and column.
+
+    One softmax over the H + W - 1 positions of the cross weighs their values; a factor that
+    starts at zero scales what was gathered before it is added. Twice in a row, every position has
+    reached every other.
+
+    Paper: `CCNet: Criss-Cross Attention for Semantic Segmentation
+    <https://arxiv.org/abs/1811.11721>`_ (ICCV 2019). Weights of the authors' release and of
+    mmcv's ``CrissCrossAttention`` load as they are; mmcv's compiled ops are not needed.
+
+    Note:
+        The factor starts at zero, so ``start='paper'`` returns the input at first. Under
+        ``start='identity'`` the blend does this instead and the factor starts at one: of two zero
+        factors neither would train.
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        reduction: Squeeze ratio; queries and keys have ``in_channels // reduction`` channels.
+        recurrence: How often the same layers are applied; the paper's network does it twice.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels`` or ``recurrence`` is not positive, or ``reduction`` not
+            within 1 and ``in_channels``.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> CrissCross(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'criss_cross'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        reduction: int = 8,
+        recurrence: int = 1,
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        if recurrence < 1:
+            raise ValueError(f'expected recurrence of at least 1, got {recurrence}')
+        middle = squeezed_channels(in_channels, reduction)
+        self.recurrence = recurrence
+        self.query_conv = nn.Conv2d(in_channels, middle, 1)
+        self.key_conv = nn.Conv2d(in_channels, middle, 1)
+        self.value_conv = nn.Conv2d(in_channels, in_channels, 1)
+        self.gamma = nn.Parameter(torch.empty(1))
+        self._init_gamma()
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Add to each position of ``x`` what its row and its column hold."""
+        for _ in range(self.recurrence):
+            gathered = saturate(self._gather(x).to(x.dtype))
+            x = saturate(x + saturate(self.gamma.to(x.dtype) * gathered))
+        return x
+
+    def _gather(self, x: Tensor) -> Tensor:
+        h, w = x.shape[2:]
+        value = saturate(self.value_conv(x))
+        dtype = torch.promote_types(value.dtype, torch.float32)
+        query = saturate(self.query_conv(x)).to(dtype)
+        key = saturate(self.key_conv(x)).to(dtype)
+        with without_autocast(x):
+            in_column = torch.einsum('nchw,nciw->nhwi', query, key)  # (N, H, W, H)
+            in_row = torch.einsum('nchw,nchj->nhwj', query, key)  # (N, H, W, W)
+            # The crossing is counted once, in the row.
+            crossing = torch.eye(h, dtype=torch.bool, device=x.device)[:, None]
+            in_column = in_column.masked_fill(crossing, float('-inf'))
+            weights = torch.cat([in_column, in_row], dim=3).softmax(3).to(value.dtype)
+        in_column, in_row = weights.split([h, w], dim=3)
+        out = torch.einsum('nhwi,nciw->nchw', in_column, value)
+        return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
+
+    def init_weights(self) -> None:
+        """Initialize as ``init_cfg`` says; without it the factor starts at zero."""
+        super().init_weights()
+        if not self.init_cfg:
+            self._init_gamma()
+
+    def _init_gamma(self) -> None:
+        nn.init.constant_(self.gamma, 0.0 if self.blend is None else 1.0)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        scale = state_dict.pop(f'{prefix}gamma.scale', None)
+        if scale is not None:
+            state_dict[f'{prefix}gamma'] = scale.reshape(1)
+        super()._load_from_state_dict(state_dict, prefix, *args)

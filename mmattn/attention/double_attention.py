@@ -1,0 +1,82 @@
+"""Double attention."""
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.ops.precision import saturate, without_autocast
+
+
+@MODELS.register_module()
+class DoubleAttention(Attention):
+    """Double attention: gather a few descriptors of the whole map, hand each position its mix.
+
+    ``c_n`` attention maps, each a softmax over all positions, average the features to as many
+    descriptors; each position takes their mean by its own softmax over the descriptors. A
+    convolution brings the result back to the width of the input, to which it is added.
+
+    Paper: `A^2-Nets: Double Attention Networks <https://arxiv.org/abs/1810.11579>`_ (NeurIPS
+    2018).
+
+    Note:
+        There is no public release; layers have the names that public ports share. Some ports
+        take the softmax over the batch and leave the addition out; ``residual=False`` leaves it
+        out here. The default widths are a choice of ours.
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        c_m: Channels of a descriptor; None for a quarter of ``in_channels``.
+        c_n: Number of descriptors; None for a quarter of ``in_channels``.
+        residual: Whether the result is added to the input or returned by itself.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels``, ``c_m`` or ``c_n`` is not positive.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> DoubleAttention(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'double_attention'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        c_m: int | None = None,
+        c_n: int | None = None,
+        residual: bool = True,
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        c_m, c_n = (max(in_channels // 4, 1) if c is None else c for c in (c_m, c_n))
+        if c_m < 1 or c_n < 1:
+            raise ValueError(f'expected c_m and c_n of at least 1, got {c_m} and {c_n}')
+        self.residual = residual
+        self.convA = nn.Conv2d(in_channels, c_m, 1)
+        self.convB = nn.Conv2d(in_channels, c_n, 1)
+        self.convV = nn.Conv2d(in_channels, c_n, 1)
+        self.conv_reconstruct = nn.Conv2d(c_m, in_channels, 1)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Gather from ``x`` and distribute."""
+        h, w = x.shape[2:]
+        feature = saturate(self.convA(x))  # (N, c_m, H, W)
+        dtype = torch.promote_types(feature.dtype, torch.float32)
+        maps = saturate(self.convB(x)).to(dtype).flatten(2).softmax(2)  # (N, c_n, H * W)
+        vectors = saturate(self.convV(x)).to(dtype).flatten(2).softmax(1)  # (N, c_n, H * W)
+        with without_autocast(x):
+            # Both products average, so nothing grows beyond the features.
+            descriptors = feature.to(dtype).flatten(2) @ maps.transpose(1, 2)  # (N, c_m, c_n)
+            out = (descriptors @ vectors).unflatten(2, (h, w))  # (N, c_m, H, W)
+        out = saturate(self.conv_reconstruct(saturate(out.to(feature.dtype))))
+        return saturate(x + out) if self.residual else out

@@ -1,0 +1,153 @@
+"""Mixed pooling."""
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.ops.norm import norm_any_batch
+from mmattn.ops.norm_pooled import norm_pooled
+from mmattn.ops.precision import in_float32, saturate, without_autocast
+
+
+@MODELS.register_module()
+class MixedPooling(Attention):
+    """Mixed pooling: context from square pools and from strips, added to the input.
+
+    At a quarter of the channels, one branch adds two grids of means to the map, the other one adds
+    the means of its rows to those of its columns. A 1x1 convolution of both joins the input.
+
+    Paper: `Strip Pooling: Rethinking Spatial Pooling for Scene Parsing
+    <https://arxiv.org/abs/2003.13328>`_ (CVPR 2020), section 3.2. Weights of ``StripPooling`` in
+    the authors' release load as they are.
+
+    Note:
+        The default grids suit maps of about 60x60, as the paper has them. On a map with fewer
+        rows or columns than the grid, neighbouring cells share pixels. In training, a batch norm
+        that sees a single value, such as one image of one pixel, uses its running statistics.
+
+    Args:
+        in_channels: Channels of the input and of the output, a multiple of 4.
+        pool_size: Rows and columns of the two square grids.
+        norm_cfg: Norm layers.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels`` is not a positive multiple of 4 or ``pool_size`` not two
+            positive numbers.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> MixedPooling(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'mixed_pooling'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        pool_size: tuple[int, int] = (20, 12),
+        norm_cfg: dict = dict(type='BN'),
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        if in_channels % 4:
+            raise ValueError(
+                f'expected in_channels divisible by 4, got {in_channels}; '
+                f'{max(4, (in_channels + 2) // 4 * 4)} works'
+            )
+        if len(pool_size) != 2 or min(pool_size) < 1:
+            raise ValueError(
+                f'expected pool_size of two positive numbers, such as (20, 12), got {pool_size}'
+            )
+        self.pool_size = tuple(pool_size)
+        c, m = in_channels, in_channels // 4
+
+        def conv_norm(in_channels: int, out_channels: int, *size: int) -> nn.Sequential:
+            padding = tuple(k // 2 for k in size)
+            conv = nn.Conv2d(in_channels, out_channels, size, padding=padding, bias=False)
+            return nn.Sequential(conv, build_norm_layer(norm_cfg, out_channels)[1])
+
+        self.conv1_1 = conv_norm(c, m, 1, 1)
+        self.conv1_2 = conv_norm(c, m, 1, 1)
+        self.conv2_0 = conv_norm(m, m, 3, 3)
+        self.conv2_1 = conv_norm(m, m, 3, 3)
+        self.conv2_2 = conv_norm(m, m, 3, 3)
+        self.conv2_3 = conv_norm(m, m, 1, 3)
+        self.conv2_4 = conv_norm(m, m, 3, 1)
+        self.conv2_5 = conv_norm(m, m, 3, 3)
+        self.conv2_6 = conv_norm(m, m, 3, 3)
+        self.conv3 = conv_norm(2 * m, c, 1, 1)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Add the context of both branches to ``x``."""
+        square = self._squares(_on_map(self.conv1_1, x).relu())
+        strips = self._strips(_on_map(self.conv1_2, x).relu())
+        context = _on_map(self.conv3, torch.cat([square, strips], 1))  # (N, C, H, W)
+        # Not relu(), which keeps its output for the backward pass: a ResNet adds to it in place.
+        return F.threshold(saturate(x + context.to(x.dtype)), 0.0, 0.0)
+
+    def _squares(self, x: Tensor) -> Tensor:
+        out = _on_map(self.conv2_0, x)
+        for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
+            grid = _on_profile(layer, grid_means(x, size))  # (N, C / 4, size, size)
+            grid = saturate(grid.to(x.dtype))
+            grid = F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
+            out = saturate(out + grid)
+        return _on_map(self.conv2_5, out.relu()).relu()
+
+    def _strips(self, x: Tensor) -> Tensor:
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        columns = _on_profile(self.conv2_3, x.mean(2, keepdim=True, dtype=dtype))
+        rows = _on_profile(self.conv2_4, x.mean(3, keepdim=True, dtype=dtype))
+        rows, columns = saturate(rows.to(x.dtype)), saturate(columns.to(x.dtype))
+        return _on_map(self.conv2_6, saturate((rows + columns).relu())).relu()
+
+
+def _on_map(layer: nn.Sequential, x: Tensor) -> Tensor:
+    conv, norm = layer
+    return saturate(norm_any_batch(norm, saturate(conv(x))))
+
+
+def _on_profile(layer: nn.Sequential, x: Tensor) -> Tensor:
+    conv, norm = layer
+    return norm_pooled(norm, in_float32(conv, x))
+
+
+def grid_means(x: Tensor, size: int) -> Tensor:
+    """Average ``x`` over the cells of a square grid.
+
+    Computes what :func:`torch.nn.functional.adaptive_avg_pool2d` does, which ONNX has for fixed
+    sizes only.
+
+    Args:
+        x: Feature map of shape (N, C, H, W).
+        size: Rows and columns of the grid.
+
+    Returns:
+        The means of shape (N, C, size, size), in float32 or wider.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+
+    def weights(length: int) -> Tensor:
+        """Weight of each position in the mean of each cell: (size, length)."""
+        position = torch.arange(length, device=x.device)
+        cell = torch.arange(size, device=x.device)[:, None]
+        first = cell * length // size
+        end = ((cell + 1) * length + size - 1) // size
+        inside = (position >= first) & (position < end)
+        return inside.to(dtype) / (end - first)
+
+    h, w = x.shape[2:]
+    with without_autocast(x):
+        return weights(h) @ x.to(dtype) @ weights(w).T

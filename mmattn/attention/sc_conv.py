@@ -1,0 +1,98 @@
+"""Self-calibrated convolution."""
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.attention.layers import SafeSequential
+from mmattn.ops.precision import in_float32, saturate, without_autocast
+
+
+@MODELS.register_module()
+class SCConv(Attention):
+    """Self-calibrated convolution: a convolution whose output is gated by a coarser view.
+
+    The map is pooled, convolved and enlarged again; added to the map, this makes a sigmoid gate
+    that weighs a convolution of the map. A last convolution follows.
+
+    Paper: `Improving Convolutional Networks with Self-Calibrated Convolutions
+    <https://mmcheng.net/scconv/>`_ (CVPR 2020). Weights of the authors' release load as they are.
+
+    Note:
+        This is the self-calibrated branch, on all channels. The blocks of the paper give it half
+        of them and a plain convolution the other half. It enlarges by the nearest neighbour, as
+        the release does; the paper says bilinear. Where a side of the map is shorter than
+        ``pooling_r``, which the release refuses, the pool takes the whole side. A batch norm uses
+        its running statistics where it would train on one value per channel. Exported with free
+        sizes, it takes maps from ``2 * pooling_r`` pixels a side on.
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        pooling_r: Size and stride in pixels of the pooling ahead of the gate.
+        norm_cfg: Norm layer behind each convolution.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels`` or ``pooling_r`` is not positive.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> SCConv(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'sc_conv'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        pooling_r: int = 4,
+        norm_cfg: dict = dict(type='BN'),
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        if pooling_r < 1:
+            raise ValueError(f'expected pooling_r of at least 1, got {pooling_r}; 1 works')
+        self.pooling_r = pooling_r
+
+        def conv() -> list[nn.Module]:
+            return [
+                nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False),
+                build_norm_layer(norm_cfg, in_channels)[1],
+            ]
+
+        # Released weights count the pooling as the first layer of k2.
+        self.k2 = SafeSequential(nn.Identity(), *conv())
+        self.k3 = SafeSequential(*conv())
+        self.k4 = SafeSequential(*conv())
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Gate a convolution of ``x`` by a coarser view of ``x``."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        h, w = x.shape[2:]
+        coarse = in_float32(self.k2, self.pool(x))
+        coarse = F.interpolate(coarse, size=(h, w))  # (N, C, H, W)
+        gate = (x.to(dtype) + coarse).sigmoid().to(x.dtype)
+        return self.k4(saturate(self.k3(x) * gate))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.
+
+        As a convolution: ``avg_pool2d`` asks in ``torch.export`` whether the sizes divide evenly.
+        """
+        h, w = x.shape[2:]
+        r = self.pooling_r
+        cell_h, cell_w = r if h >= r else h, r if w >= r else w
+        kernel = x.new_full((self.in_channels, 1, cell_h, cell_w), 1 / (cell_h * cell_w))
+        with without_autocast(x):
+            return F.conv2d(x, kernel, stride=(cell_h, cell_w), groups=self.in_channels)

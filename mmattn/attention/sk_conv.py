@@ -1,0 +1,137 @@
+"""Selective kernel convolution."""
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.attention.layers import SafeSequential
+from mmattn.ops.norm_pooled import norm_pooled
+from mmattn.ops.precision import in_float32, saturate
+
+
+class KernelChoice(nn.Module):
+    """How much of each branch every channel takes.
+
+    Args:
+        in_channels: Channels of a branch.
+        branches: Number of branches.
+        middle: Channels of the bottleneck.
+        norm_cfg: Norm layer of the bottleneck.
+    """
+
+    def __init__(self, in_channels: int, branches: int, middle: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.branches = branches
+        self.fc_reduce = nn.Conv2d(in_channels, middle, 1, bias=False)
+        self.bn = build_norm_layer(norm_cfg, middle)[1]
+        self.fc_select = nn.Conv2d(middle, in_channels * branches, 1, bias=False)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Map the mean (N, C, 1, 1) of the sum to weights (N, branches, C, 1, 1) that sum to 1."""
+        z = norm_pooled(self.bn, in_float32(self.fc_reduce, pooled)).relu()
+        return in_float32(self.fc_select, z).unflatten(1, (self.branches, -1)).softmax(1)
+
+
+@MODELS.register_module()
+class SKConv(Attention):
+    """Selective kernel convolution: each channel picks how large its kernel is.
+
+    Grouped 3x3 convolutions with growing dilation see the map at several scales. A bottleneck on
+    the mean of their sum gives one softmax over the scales per channel, which weighs them.
+
+    Paper: `Selective Kernel Networks <https://arxiv.org/abs/1903.06586>`_ (CVPR 2019).
+
+    Note:
+        With fewer channels than ``groups``, each channel is a group. The norm of the bottleneck
+        uses its running statistics where it would train on one value per channel.
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        branches: Number of scales, M in the paper; the kernels cover 3, 5, 7, ... pixels.
+        groups: Groups of each convolution, G in the paper; at most ``in_channels`` are used.
+        reduction: Squeeze ratio, r in the paper.
+        min_channels: Lower bound of the bottleneck, L in the paper; it has
+            ``max(in_channels // reduction, min_channels)`` channels.
+        norm_cfg: Norm layers of the branches and of the bottleneck.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If a number is not positive, ``branches`` is below 2 or ``groups`` does not
+            divide ``in_channels``.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> SKConv(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'sk_conv'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        branches: int = 2,
+        groups: int = 32,
+        reduction: int = 16,
+        min_channels: int = 32,
+        norm_cfg: dict = dict(type='BN'),
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        for name, value, least in (
+            ('branches', branches, 2),
+            ('groups', groups, 1),
+            ('reduction', reduction, 1),
+            ('min_channels', min_channels, 1),
+        ):
+            if value < least:
+                raise ValueError(f'expected {name} of at least {least}, got {value}; {least} works')
+        groups = min(groups, in_channels)
+        if in_channels % groups:
+            divisors = [g for g in range(1, in_channels + 1) if in_channels % g == 0]
+            nearest = min(divisors, key=lambda divisor: abs(divisor - groups))
+            raise ValueError(
+                f'expected groups that divide in_channels={in_channels}, got {groups}; '
+                f'the nearest is {nearest}'
+            )
+        self.paths = nn.ModuleList()
+        for dilation in range(1, branches + 1):
+            path = SafeSequential()
+            path.add_module(
+                'conv',
+                nn.Conv2d(
+                    in_channels,
+                    in_channels,
+                    3,
+                    padding=dilation,
+                    dilation=dilation,
+                    groups=groups,
+                    bias=False,
+                ),
+            )
+            path.add_module('bn', build_norm_layer(norm_cfg, in_channels)[1])
+            path.add_module('act', nn.ReLU(inplace=True))
+            self.paths.append(path)
+        middle = max(in_channels // reduction, min_channels)
+        self.attn = KernelChoice(in_channels, branches, middle, norm_cfg)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Convolve ``x`` at every scale and let each channel choose."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        maps = [path(x) for path in self.paths]  # (N, C, H, W) each
+        pooled = sum(y.mean((2, 3), keepdim=True, dtype=dtype) for y in maps)
+        weights = self.attn(pooled).to(x.dtype).unbind(1)  # (N, C, 1, 1) each
+        out = maps[0] * weights[0]
+        for y, weight in zip(maps[1:], weights[1:], strict=True):
+            out = out + y * weight
+        # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
+        return saturate(out)

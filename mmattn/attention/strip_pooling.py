@@ -1,0 +1,77 @@
+"""Strip pooling."""
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.ops.norm_pooled import norm_pooled
+from mmattn.ops.precision import in_float32, layer_dtype, saturate
+
+
+@MODELS.register_module()
+class StripPooling(Attention):
+    """Strip pooling: a gate for each position from the means of its row and of its column.
+
+    The map is averaged along each axis; each profile has its own convolution of length 3 and norm.
+    Their sum over the map goes through ReLU and a 1x1 convolution, whose sigmoid is the gate.
+
+    Paper: `Strip Pooling: Rethinking Spatial Pooling for Scene Parsing
+    <https://arxiv.org/abs/2003.13328>`_ (CVPR 2020), section 3.1. Weights of ``SPBlock`` in the
+    authors' release load as they are.
+
+    Note:
+        The release's block returns the gate alone and leaves the product to its host; here the
+        product is the output. In training, a profile of a single value, that is one image and one
+        row or column, is normalized by the running statistics.
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        norm_cfg: Norm layer of each profile.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels`` is not positive.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> StripPooling(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'strip_pooling'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        norm_cfg: dict = dict(type='BN'),
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        c = in_channels
+        self.conv1 = nn.Conv2d(c, c, (3, 1), padding=(1, 0), bias=False)
+        self.bn1 = build_norm_layer(norm_cfg, c)[1]
+        self.conv2 = nn.Conv2d(c, c, (1, 3), padding=(0, 1), bias=False)
+        self.bn2 = build_norm_layer(norm_cfg, c)[1]
+        self.conv3 = nn.Conv2d(c, c, 1)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Gate ``x`` by what its rows and columns hold."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        rows = x.mean(3, keepdim=True, dtype=dtype)  # (N, C, H, 1)
+        columns = x.mean(2, keepdim=True, dtype=dtype)  # (N, C, 1, W)
+        rows = norm_pooled(self.bn1, in_float32(self.conv1, rows))
+        columns = norm_pooled(self.bn2, in_float32(self.conv2, columns))
+        # Into the type of the next convolution, which would cast the whole map to infinity.
+        rows, columns = (saturate(strip.to(layer_dtype(x))) for strip in (rows, columns))
+        strips = saturate((rows + columns).relu())  # (N, C, H, W)
+        # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
+        return x * self.conv3(strips).sigmoid().to(x.dtype)

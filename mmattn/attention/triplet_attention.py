@@ -1,0 +1,102 @@
+"""Triplet attention."""
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.ops.norm_pooled import norm_pooled
+from mmattn.ops.precision import in_float32
+
+
+class PlaneGate(nn.Module):
+    """Gate of one plane of a feature map, from its maximum and mean along the third axis.
+
+    Args:
+        kernel_size: Side of the convolution over the plane.
+        norm_cfg: Norm layer behind it.
+    """
+
+    def __init__(self, kernel_size: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.conv = nn.Module()
+        self.conv.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.conv.bn = build_norm_layer(norm_cfg, 1)[1]
+
+    def forward(self, x: Tensor, dim: int) -> Tensor:
+        """Pool ``x`` of shape (N, C, H, W) along ``dim``; return logits in (N, 1, plane)."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        # One index takes the gradient of the maximum where several tie, as in the release.
+        maximum = x.max(dim).values.to(dtype)
+        plane = torch.stack([maximum, x.mean(dim, dtype=dtype)], 1)  # (N, 2, plane)
+        return norm_pooled(self.conv.bn, in_float32(self.conv.conv, plane))
+
+
+@MODELS.register_module()
+class TripletAttention(Attention):
+    """Triplet attention: one gate per pair of axes, from what the third axis holds.
+
+    The map is pooled along H, W and C in turn, by maximum and mean; a convolution over each
+    resulting plane gives a gate. The output is the mean of the three gated maps.
+
+    Paper: `Rotate to Attend: Convolutional Triplet Attention Module
+    <https://arxiv.org/abs/2010.03045>`_ (WACV 2021). Weights of the authors' release load as they
+    are.
+
+    Note:
+        With one value to normalize, which is a single pixel of a single image, a batch norm
+        cannot train and uses its running statistics.
+
+    Args:
+        in_channels: Channels of the input and of the output. No parameter depends on it.
+        kernel_size: Side of the three convolutions, an odd number.
+        norm_cfg: Norm layer behind each of them.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If ``in_channels`` is not positive or ``kernel_size`` not a positive odd
+            number.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> TripletAttention(16)(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'triplet_attention'
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        kernel_size: int = 7,
+        norm_cfg: dict = dict(type='BN', momentum=0.01),
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(
+                f'expected kernel_size odd and at least 1, got {kernel_size}; '
+                f'{max(kernel_size // 2 * 2 + 1, 1)} works'
+            )
+        self.cw = PlaneGate(kernel_size, norm_cfg)
+        self.hc = PlaneGate(kernel_size, norm_cfg)
+        self.hw = PlaneGate(kernel_size, norm_cfg)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Multiply ``x`` by the mean of its three gates."""
+        gate_cw = self.cw(x, 2).transpose(1, 2)  # (N, C, 1, W)
+        # Released weights of this plane have H first.
+        gate_hc = self.hc(x.transpose(1, 2), 3).permute(0, 3, 2, 1)  # (N, C, H, 1)
+        gate_hw = self.hw(x, 1)  # (N, 1, H, W)
+        gate_cw, gate_hc, gate_hw = (
+            (gate.sigmoid() / 3).to(x.dtype) for gate in (gate_cw, gate_hc, gate_hw)
+        )
+        return x * (gate_cw + gate_hc + gate_hw)

@@ -1,0 +1,39 @@
+"""What every fusion module has in common."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from mmattn.attention.base import Blended
+from mmattn.ops.precision import saturate
+
+
+class Fusion(Blended):
+    """Base of the fusion modules: two maps of one shape in, one map of that shape out.
+
+    A subclass computes its paper in :meth:`fuse`. ``start='identity'`` starts as the plain addition
+    ``x + y``, which is what a fusion replaces in its host.
+    """
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Fuse ``x`` and ``y``, both of shape (N, C, H, W).
+
+        Raises:
+            ValueError: If the two are not of this one shape.
+        """
+        if x.dim() != 4 or x.shape[1] != self.in_channels or x.shape != y.shape:
+            raise ValueError(
+                f'{type(self).__name__} expected x and y of one shape (N, {self.in_channels}, H, W)'
+                f', got x {tuple(x.shape)} and y {tuple(y.shape)}'
+            )
+        out = self.fuse(x, y)
+        return out if self.blend is None else self.blend_in(out, add(x, y))
+
+    @abstractmethod
+    def fuse(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute what the paper says, on two maps of shape (N, C, H, W)."""
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """Add two maps; what overflows float16 becomes its largest value."""
+    return saturate(x + y)

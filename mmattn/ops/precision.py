@@ -1,0 +1,54 @@
+"""Keep half precision from overflowing where float32 does not."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+
+def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer in float32, whatever the type of its weights and of ``x``.
+
+    Meant for what is small, such as pooled profiles: a mean of 6e4 over 64 channels overflows
+    float16 in the first product.
+
+    Args:
+        layer: Layer of one input and one output.
+        x: Its input.
+
+    Returns:
+        Its output in float32, or in float64 if ``x`` is.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    with without_autocast(x):
+        narrow = {
+            name: tensor.to(dtype)
+            for name, tensor in (*layer.named_parameters(), *layer.named_buffers())
+            if tensor.is_floating_point() and tensor.dtype != dtype
+        }
+        x = x.to(dtype)
+        return torch.func.functional_call(layer, narrow, x) if narrow else layer(x)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Give the context in which autocast leaves the device of ``x`` alone."""
+    # Autocast does not know the device without data on which models are counted.
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def layer_dtype(x: Tensor) -> torch.dtype:
+    """Tell the type that the next convolution computes in: autocast's, or that of ``x``."""
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype
+
+
+def saturate(x: Tensor) -> Tensor:
+    """Replace what overflowed float16 by its largest value; other types pass through untouched.
+
+    Meant for whole maps, which stay in float16: infinity in, infinity times zero out is NaN.
+    """
+    if x.dtype != torch.float16:
+        return x
+    largest = torch.finfo(torch.float16).max
+    return x.clamp(-largest, largest)

@@ -1,0 +1,72 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmattn.attention.msca import MSCA
+from tests.helpers import randomize
+
+
+def depthwise(x, kernel, bias):
+    """A depthwise convolution with an odd kernel (C, k_h, k_w) as a sum of shifted maps."""
+    k_h, k_w = kernel.shape[1:]
+    h, w = x.shape[2:]
+    padded = F.pad(x, [k_w // 2] * 2 + [k_h // 2] * 2)
+    out = bias[:, None, None].expand_as(x)
+    for i in range(k_h):
+        for j in range(k_w):
+            out = out + kernel[:, i, j, None, None] * padded[..., i : i + h, j : j + w]
+    return out
+
+
+def equations(x, p, branches):
+    """What the paper computes: near, plus strips, channels, product."""
+    near = depthwise(x, p['conv0.weight'][:, 0], p['conv0.bias'])
+    attention = near
+    for i in range(branches):
+        row, column = p[f'conv{i}_1.weight'][:, 0], p[f'conv{i}_2.weight'][:, 0]
+        strip = depthwise(near, row, p[f'conv{i}_1.bias'])
+        attention = attention + depthwise(strip, column, p[f'conv{i}_2.bias'])
+    attention = torch.einsum('oc,nchw->nohw', p['conv3.weight'][..., 0, 0], attention)
+    return x * (attention + p['conv3.bias'][:, None, None])
+
+
+@pytest.mark.parametrize('kernel_sizes', [(7, 11, 21), (7,), (3, 5, 7, 9), ()], ids=str)
+@pytest.mark.parametrize('shape', [(2, 5, 13, 24), (1, 3, 1, 4)], ids=str)
+def test_computes_the_equations(shape, kernel_sizes):
+    module = randomize(MSCA(shape[1], kernel_sizes=kernel_sizes)).double()
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    out, expected = module(x), equations(x, module.state_dict(), len(kernel_sizes))
+    torch.testing.assert_close(out, expected)
+    r = torch.randn_like(out)
+    [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
+    torch.testing.assert_close(grad, expected_grad)
+
+
+def test_key_names():
+    convs = ['conv0', 'conv0_1', 'conv0_2', 'conv1_1', 'conv1_2', 'conv2_1', 'conv2_2', 'conv3']
+    state_dict = MSCA(4).state_dict()
+    assert list(state_dict) == [f'{conv}.{kind}' for conv in convs for kind in ('weight', 'bias')]
+    shapes = [(5, 5), (1, 7), (7, 1), (1, 11), (11, 1), (1, 21), (21, 1), (1, 1)]
+    assert [v.shape[2:] for v in state_dict.values() if v.dim() == 4] == shapes
+
+
+def test_parameters():
+    c = 64
+    expected = c * (25 + 2 * (7 + 11 + 21) + c) + 8 * c
+    assert sum(p.numel() for p in MSCA(c).parameters()) == expected
+
+
+@pytest.mark.parametrize(
+    ('kernel_sizes', 'nearest'),
+    [((7, 10), r'\(7, 11\)'), ((0,), r'\(1,\)'), ((-3, 5), r'\(1, 5\)')],
+)
+def test_length_that_has_no_middle(kernel_sizes, nearest):
+    with pytest.raises(ValueError, match=f'odd and positive, got .*; {nearest} works'):
+        MSCA(4, kernel_sizes=kernel_sizes)
+
+
+def test_large_values_in_float16():
+    module = randomize(MSCA(8)).eval().half()
+    x = torch.full((1, 8, 5, 3), 6e4, dtype=torch.float16)
+    x[:, ::2] *= -1
+    assert module(x).isfinite().all()

@@ -1,0 +1,147 @@
+import pytest
+import torch
+from mmcv.cnn import NonLocal2d
+
+from mmattn.attention.non_local import MODES, NonLocal
+from tests.helpers import randomize
+
+SHAPES = [(2, 8, 7, 5), (1, 6, 1, 9), (2, 4, 1, 1)]
+
+
+def equations(x, p, mode, scaled):
+    """Equation 1 of the paper with the pairs (i, j) written out, then equation 6."""
+    n, c, h, w = x.shape
+    flat = x.reshape(n, c, h * w)
+
+    def embed(name):
+        weight, bias = p[f'{name}.conv.weight'][:, :, 0, 0], p[f'{name}.conv.bias']
+        return torch.einsum('mc,ncl->nml', weight, flat) + bias[:, None]
+
+    g = embed('g')
+    theta, phi = (flat, flat) if mode == 'gaussian' else (embed('theta'), embed('phi'))
+    pairs = torch.einsum('nmi,nmj->nij', theta, phi)
+    if mode.endswith('gaussian'):
+        if scaled and mode == 'embedded_gaussian':
+            pairs = pairs / theta.shape[1] ** 0.5
+        pairs = torch.exp(pairs - pairs.max())
+        pairs = pairs / pairs.sum(2, keepdim=True)
+    elif mode == 'dot_product':
+        pairs = pairs / (h * w)
+    else:
+        weight = p['concat_project.conv.weight'].flatten()
+        m = theta.shape[1]
+        pairs = torch.einsum('m,nmi->ni', weight[:m], theta)[:, :, None]
+        pairs = (pairs + torch.einsum('m,nmj->nj', weight[m:], phi)[:, None]).clamp(min=0) / (h * w)
+    y = torch.einsum('nij,nmj->nmi', pairs, g)
+    y = torch.einsum('cm,nmi->nci', p['conv_out.conv.weight'][:, :, 0, 0], y)
+    return x + (y + p['conv_out.conv.bias'][:, None]).reshape(x.shape)
+
+
+def assert_same(module, reference, x):
+    out, expected = module(x), reference(x)
+    torch.testing.assert_close(out, expected)
+    r = torch.randn_like(out)
+    [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
+    torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('shape', SHAPES, ids=lambda s: 'x'.join(map(str, s)))
+@pytest.mark.parametrize('scaled', [True, False], ids=['scaled', 'plain'])
+def test_computes_the_equations(shape, mode, scaled):
+    module = randomize(NonLocal(shape[1], mode=mode, use_scale=scaled)).double()
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    assert_same(module, lambda x: equations(x, module.state_dict(), mode, scaled), x)
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('sub_sample', [False, True], ids=['full', 'pooled'])
+@pytest.mark.parametrize('norm_cfg', [None, dict(type='BN')], ids=['plain', 'bn'])
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+def test_takes_the_weights_of_mmcv(mode, sub_sample, norm_cfg, training):
+    options = dict(reduction=3, mode=mode, sub_sample=sub_sample, norm_cfg=norm_cfg)
+    if mode == 'gaussian':
+        options['reduction'] = 1
+    theirs = randomize(NonLocal2d(9, **options)).double().train(training)
+    module = NonLocal(9, **options).double().train(training)
+    module.load_state_dict(theirs.state_dict(), strict=True)
+    x = torch.randn(2, 9, 7, 5, dtype=torch.float64, requires_grad=True)
+    if mode == 'concatenation':
+        # mmcv divides the output of its ReLU in place and has no gradient there.
+        torch.testing.assert_close(module(x), theirs(x))
+    else:
+        assert_same(module, theirs, x)
+
+
+def test_middle_layers_start_small_whatever_the_host_did():
+    module = NonLocal(64)
+    randomize(module).init_weights()
+    for layer in (module.g, module.theta, module.phi):
+        assert 0.009 < layer.conv.weight.std() < 0.011
+        assert not layer.conv.bias.any()
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('size', [(1, 1), (1, 5)])
+def test_sub_sampling_leaves_a_side_of_one(mode, size):
+    x = torch.randn(1, 8, *size)
+    assert randomize(NonLocal(8, mode=mode, sub_sample=True))(x).isfinite().all()
+
+
+@pytest.mark.parametrize('norm_cfg', [None, dict(type='BN')], ids=['plain', 'bn'])
+def test_starts_as_the_input_after_a_host_initializes(norm_cfg):
+    module = NonLocal(8, norm_cfg=norm_cfg)
+    x = torch.randn(2, 8, 4, 3)
+    assert torch.equal(module(x), x)
+    randomize(module).init_weights()
+    assert torch.equal(module.eval()(x), x)
+
+
+@pytest.mark.parametrize('norm_cfg', [None, dict(type='BN')], ids=['plain', 'bn'])
+def test_identity_start_leaves_the_last_layer_trainable(norm_cfg):
+    module = NonLocal(8, norm_cfg=norm_cfg, start='identity')
+    module.init_weights()
+    x = torch.randn(2, 8, 4, 3)
+    out = module(x)
+    assert torch.equal(out, x)
+    (out * torch.randn_like(out)).sum().backward()
+    assert module.blend.grad.item() != 0
+
+
+def test_own_init_cfg_has_the_last_word():
+    module = NonLocal(8, init_cfg=dict(type='Constant', layer='Conv2d', val=1.0))
+    module.init_weights()
+    assert (module.conv_out.conv.weight == 1).all()
+
+
+def test_norm_trains_on_one_value():
+    module = randomize(NonLocal(8, norm_cfg=dict(type='BN'))).train()
+    x = torch.randn(1, 8, 1, 1)
+    torch.testing.assert_close(module(x), module.eval()(x))
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_largest_half_precision_maps(mode, dtype):
+    module = randomize(NonLocal(8, mode=mode)).eval()
+    x = 6e4 * torch.randn(2, 8, 6, 5).sign()
+    assert module(x).isfinite().all()
+    with torch.autocast('cpu', dtype):
+        assert module(x).isfinite().all()
+    assert module.to(dtype)(x.to(dtype)).isfinite().all()
+
+
+def test_values_it_cannot_serve():
+    with pytest.raises(ValueError, match="mode to be one of .*'dot_product'.*got 'dot'"):
+        NonLocal(8, mode='dot')
+    with pytest.raises(ValueError, match='reduction of 1 to 8 .*got 9; 8 works'):
+        NonLocal(8, reduction=9)
+
+
+def test_key_names():
+    names = {
+        f'{name}.conv.{kind}'
+        for name in ('g', 'theta', 'phi', 'conv_out')
+        for kind in ('weight', 'bias')
+    }
+    assert set(NonLocal(8).state_dict()) == names

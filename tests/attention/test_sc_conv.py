@@ -1,0 +1,147 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmattn.attention.sc_conv import SCConv
+from tests.helpers import randomize
+
+
+def batch_norm(x, p, name, training):
+    n, _, h, w = x.shape
+    if training and n * h * w > 1:
+        mean = torch.einsum('nchw->c', x) / (n * h * w)
+        var = torch.einsum('nchw->c', (x - mean[:, None, None]) ** 2) / (n * h * w)
+    else:
+        mean, var = p[f'{name}.running_mean'], p[f'{name}.running_var']
+    scale = p[f'{name}.weight'] / torch.sqrt(var + 1e-5)
+    return x * scale[:, None, None] + (p[f'{name}.bias'] - mean * scale)[:, None, None]
+
+
+def conv(x, weight):
+    """A 3x3 convolution as a sum of shifted maps."""
+    h, w = x.shape[2:]
+    padded = F.pad(x, [1] * 4)
+    return sum(
+        torch.einsum('oc,nchw->nohw', weight[..., i, j], padded[..., i : i + h, j : j + w])
+        for i in range(3)
+        for j in range(3)
+    )
+
+
+def pool(x, r):
+    """Mean of each whole cell; a side shorter than a cell is one cell."""
+    h, w = x.shape[2:]
+    r_h, r_w = min(r, h), min(r, w)
+    rows = [
+        [
+            torch.einsum('ncij->nc', x[..., i : i + r_h, j : j + r_w]) / (r_h * r_w)
+            for j in range(0, w - r_w + 1, r_w)
+        ]
+        for i in range(0, h - r_h + 1, r_h)
+    ]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def equations(x, p, r, training):
+    """What the paper computes, enlarged by the nearest neighbour as in the release."""
+    h, w = x.shape[2:]
+    coarse = batch_norm(conv(pool(x, r), p['k2.1.weight']), p, 'k2.2', training)
+    rows = [i * coarse.shape[2] // h for i in range(h)]
+    columns = [j * coarse.shape[3] // w for j in range(w)]
+    gate = 1 / (1 + torch.exp(-x - coarse[:, :, rows][..., columns]))
+    y = batch_norm(conv(x, p['k3.0.weight']), p, 'k3.1', training) * gate
+    return batch_norm(conv(y, p['k4.0.weight']), p, 'k4.1', training)
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@pytest.mark.parametrize(
+    ('shape', 'r'),
+    [
+        ((2, 6, 13, 10), 4),
+        ((1, 5, 9, 8), 2),
+        ((2, 3, 3, 7), 4),
+        ((1, 4, 2, 1), 4),
+        ((1, 4, 1, 1), 3),
+    ],
+    ids=str,
+)
+def test_computes_the_equations(shape, r, training):
+    module = randomize(SCConv(shape[1], pooling_r=r)).double().train(training)
+    p = {key: value.clone() for key, value in module.state_dict().items()}
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    out, expected = module(x), equations(x, p, r, training)
+    torch.testing.assert_close(out, expected)
+    r = torch.randn_like(out)
+    [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
+    torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize('size', [(16, 8), (13, 6), (4, 4), (8, 23)], ids=str)
+def test_pools_as_the_release(size):
+    x = torch.randn(2, 3, *size)
+    torch.testing.assert_close(SCConv(3).pool(x), F.avg_pool2d(x, 4, 4))
+
+
+def test_pools_alike_under_autocast():
+    x = torch.randn(2, 3, 8, 8)
+    with torch.autocast('cpu', torch.bfloat16):
+        pooled = SCConv(3).pool(x)
+    assert torch.equal(pooled, SCConv(3).pool(x))
+
+
+def test_exports_with_free_sizes():
+    module = randomize(SCConv(3)).eval()
+    sizes = {axis: torch.export.Dim(name, min=8) for axis, name in ((2, 'h'), (3, 'w'))}
+    program = torch.export.export(module, (torch.randn(2, 3, 12, 10),), dynamic_shapes=(sizes,))
+    x = torch.randn(2, 3, 9, 17)
+    torch.testing.assert_close(program.module()(x), module(x))
+
+
+def test_key_names():
+    names = [
+        f'{name}.{first + index}'
+        for name, first in (('k2', 1), ('k3', 0), ('k4', 0))
+        for index in (0, 1)
+    ]
+    keys = [key for key in SCConv(4).state_dict() if not key.endswith('num_batches_tracked')]
+    assert keys == [
+        f'{name}.{tensor}'
+        for conv, norm in zip(names[::2], names[1::2], strict=True)
+        for name, tensors in (
+            (conv, ['weight']),
+            (norm, ['weight', 'bias', 'running_mean', 'running_var']),
+        )
+        for tensor in tensors
+    ]
+
+
+def test_norm_cfg():
+    norm_cfg = dict(type='GN', num_groups=2)
+    module = SCConv(4, norm_cfg=norm_cfg)
+    assert norm_cfg == dict(type='GN', num_groups=2)
+    assert [m.num_groups for m in module.modules() if isinstance(m, torch.nn.GroupNorm)] == [2] * 3
+
+
+def test_pooling_r_out_of_range():
+    with pytest.raises(ValueError, match='pooling_r of at least 1, got 0; 1 works'):
+        SCConv(4, pooling_r=0)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('autocast', [False, True], ids=['cast', 'autocast'])
+def test_large_values_in_half_precision(dtype, autocast):
+    module = randomize(SCConv(16)).eval()
+    x = torch.full((1, 16, 9, 6), 6e4)
+    x[:, ::2] *= -1
+    assert module(x).isfinite().all()
+    with torch.autocast('cpu', dtype, enabled=autocast):
+        out = module(x) if autocast else module.to(dtype)(x.to(dtype))
+    assert out.isfinite().all()
+
+
+def test_pooled_branch_is_computed_in_float32():
+    module = SCConv(8).eval().half()
+    seen = []
+    module.k2.register_forward_hook(lambda layer, args, out: seen.append(out.dtype))
+    assert module(torch.randn(1, 8, 8, 8).half()).dtype == torch.float16
+    assert seen == [torch.float32]

@@ -1,0 +1,93 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmattn.attention.triplet_attention import TripletAttention
+from tests.helpers import randomize
+
+SHAPES = [(2, 6, 7, 5), (1, 3, 9, 1), (3, 4, 1, 2), (2, 1, 1, 1)]
+
+
+def equations(x, p, training):
+    """Section 3.3 of the paper, the convolutions as sums of shifted planes."""
+
+    def gate(name, tensor):
+        """Gate of (N, A, B), the axes behind the one that is pooled."""
+        z = torch.stack([tensor.amax(1), tensor.sum(1) / tensor.shape[1]])
+        weight = p[f'{name}.conv.conv.weight'][0]
+        k = weight.shape[-1]
+        a, b = z.shape[2:]
+        padded = F.pad(z, [k // 2] * 4)
+        y = sum(
+            weight[i, r, s] * padded[i, :, r : r + a, s : s + b]
+            for i in range(2)
+            for r in range(k)
+            for s in range(k)
+        )
+        bn = {key: p[f'{name}.conv.bn.{key}'] for key in ('weight', 'bias')}
+        mean = y.mean() if training else p[f'{name}.conv.bn.running_mean']
+        var = ((y - mean) ** 2).mean() if training else p[f'{name}.conv.bn.running_var']
+        y = (y - mean) / (var + 1e-5) ** 0.5 * bn['weight'] + bn['bias']
+        return 1 / (1 + torch.exp(-y))
+
+    cw = torch.einsum('nchw,ncw->nchw', x, gate('cw', x.permute(0, 2, 1, 3)))
+    hc = torch.einsum('nchw,nhc->nchw', x, gate('hc', x.permute(0, 3, 2, 1)))
+    hw = torch.einsum('nchw,nhw->nchw', x, gate('hw', x))
+    return (cw + hc + hw) / 3
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@pytest.mark.parametrize('kernel_size', [3, 7])
+@pytest.mark.parametrize('shape', SHAPES, ids=lambda s: 'x'.join(map(str, s)))
+def test_computes_the_equations(shape, kernel_size, training):
+    module = randomize(TripletAttention(shape[1], kernel_size=kernel_size)).double()
+    module.train(training)
+    p = {key: value.clone() for key, value in module.state_dict().items()}
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    expected, out = equations(x, p, training), module(x)
+    torch.testing.assert_close(out, expected)
+    r = torch.randn_like(out)
+    [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
+    torch.testing.assert_close(grad, expected_grad)
+
+
+# Three convolutions of 2 * 7 * 7 weights and three norms of 2, whatever the width.
+@pytest.mark.parametrize('in_channels', [1, 256])
+def test_parameters_of_the_paper(in_channels):
+    assert sum(p.numel() for p in TripletAttention(in_channels).parameters()) == 300
+
+
+def test_key_names():
+    bn = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+    names = [
+        f'{gate}.conv.{key}'
+        for gate in ('cw', 'hc', 'hw')
+        for key in ('conv.weight', *(f'bn.{key}' for key in bn))
+    ]
+    assert list(TripletAttention(4).state_dict()) == names
+
+
+def test_momentum_of_the_release():
+    assert TripletAttention(4).hw.conv.bn.momentum == 0.01
+
+
+@pytest.mark.parametrize(('kernel_size', 'works'), [(4, 5), (0, 1), (-3, 1)])
+def test_kernel_size_without_a_middle(kernel_size, works):
+    with pytest.raises(ValueError, match=f'odd .* got {kernel_size}; {works} works'):
+        TripletAttention(4, kernel_size=kernel_size)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_of_large_values(dtype):
+    module = randomize(TripletAttention(4)).eval()
+    x = (torch.randn(2, 4, 6, 5).sign() * 6e4).to(dtype)
+    expected = module(x.float())
+    out = module.to(dtype)(x).float()
+    torch.testing.assert_close(out, expected, rtol=2e-2, atol=2e2)
+
+
+def test_trains_on_a_single_pixel():
+    module = randomize(TripletAttention(1))
+    x = torch.randn(1, 1, 1, 1)
+    expected = module.eval()(x)
+    torch.testing.assert_close(module.train()(x), expected)

@@ -1,0 +1,20 @@
+import pytest
+from mmengine.registry import MODELS
+
+from mmattn import list_modules
+from mmattn.listing import KINDS
+
+
+def test_lists_exactly_what_is_registered():
+    registered = {
+        name for name, cls in MODELS.module_dict.items() if cls.__module__.startswith('mmattn.')
+    }
+    assert set(list_modules()) == registered
+
+
+def test_kinds():
+    assert 'CoordAtt' in list_modules('attention')
+    assert list_modules('backbone') == ['CoordAttMobileNetV2', 'VAN']
+    assert sum(len(list_modules(kind)) for kind in KINDS) == len(list_modules())
+    with pytest.raises(ValueError, match="one of attention, fusion, backbone, neck, got 'head'"):
+        list_modules('head')
