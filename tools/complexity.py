@@ -57,15 +57,16 @@ def _run_detector(model: nn.Module, image: Tensor) -> None:
         return
     model.rpn_head(maps)
     roi = model.roi_head
-    for heads, extractors, proposals in (
-        ('bbox_head', 'bbox_roi_extractor', BOX_PROPOSALS),
-        ('mask_head', 'mask_roi_extractor', MASK_PROPOSALS),
-    ):
-        if not hasattr(roi, heads):
-            continue
-        for head, extractor in zip(*map(_listed, (getattr(roi, heads), getattr(roi, extractors)))):
-            side = _listed(extractor.roi_layers)[0].output_size
-            head(image.new_empty(proposals, extractor.out_channels, *side))
+    _run_heads(roi.bbox_head, roi.bbox_roi_extractor, image, BOX_PROPOSALS)
+    if roi.with_mask:
+        _run_heads(roi.mask_head, roi.mask_roi_extractor, image, MASK_PROPOSALS)
+
+
+def _run_heads(heads: nn.Module, extractors: nn.Module, image: Tensor, proposals: int) -> None:
+    """Run the head of each stage on maps of the shape that its extractor gives."""
+    for head, extractor in zip(_listed(heads), _listed(extractors), strict=True):
+        side = extractor.roi_layers[0].output_size
+        head(image.new_empty(proposals, extractor.out_channels, *side))
 
 
 def _listed(module: nn.Module) -> list[nn.Module]:
