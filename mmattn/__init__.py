@@ -1,4 +1,4 @@
-"""Attention modules and attention backbones as an OpenMMLab registry plugin.
+"""Attention modules, backbones and fusion necks as an OpenMMLab registry plugin.
 
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
@@ -36,11 +36,13 @@ from mmattn.backbones import VAN, CoordAttMobileNetV2
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.listing import list_modules
+from mmattn.necks import AFFFPN
 
 __version__ = '0.1.0'
 
 __all__ = [
     'AFF',
+    'AFFFPN',
     'BAM',
     'CBAM',
     'ECA',

@@ -46,14 +46,17 @@ class LoadSegMap(BaseTransform):
 
     Args:
         max_label: Largest label that may be in a file; 150 for ADE20K, whose 0 is "no label".
+        ignore_index: Label above ``max_label`` that may be in a file as well and means "no label";
+            255 for Pascal VOC and Cityscapes.
 
     Raises:
         InputError: If the file is missing, is not a whole image of one channel, has another size
-            than its image, or holds a label above ``max_label``.
+            than its image, or holds another label than these.
     """
 
-    def __init__(self, max_label: int) -> None:
+    def __init__(self, max_label: int, ignore_index: int | None = None) -> None:
         self.max_label = max_label
+        self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_seg_map`` of shape (H, W), uint8, with 255 for what is ignored."""
@@ -73,11 +76,12 @@ class LoadSegMap(BaseTransform):
                 f'segmentation map {path} is {w}x{h} pixels, its image {results["img_path"]} is '
                 f'{image_w}x{image_h}; expected the same size'
             )
-        largest = int(labels.max())
+        largest = int(labels.max(initial=0, where=labels != self.ignore_index))
         if largest > self.max_label:
+            also = '' if self.ignore_index is None else f' and {self.ignore_index}'
             raise InputError(
-                f'segmentation map {path} has the label {largest}; expected 0 to {self.max_label} '
-                '(is it from another release or another data set?)'
+                f'segmentation map {path} has the label {largest}; expected 0 to {self.max_label}'
+                f'{also} (is it from another release or another data set?)'
             )
         results['gt_seg_map'] = self._lookup(results)[labels]
         results['seg_fields'].append('gt_seg_map')
@@ -98,7 +102,8 @@ class LoadSegMap(BaseTransform):
 
     def __repr__(self) -> str:
         """Show the options."""
-        return f'{type(self).__name__}(max_label={self.max_label})'
+        name = type(self).__name__
+        return f'{name}(max_label={self.max_label}, ignore_index={self.ignore_index})'
 
 
 def _unreadable(kind: str, path: str, error: Exception) -> InputError:

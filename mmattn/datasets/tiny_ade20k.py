@@ -7,12 +7,12 @@ sees only colour and texture has to guess between the two.
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmattn.errors import InputError
+from mmattn.datasets.drawing import ZOOM, centres, noise, shrink
+from mmattn.datasets.whole_folder import check_arguments, whole_folder
 
 # As in the benchmark, labels count from 1, and 0 is left to unlabelled pixels.
 LABELS = {
@@ -66,9 +66,6 @@ _LAYERS = (
     ('grey', 'ochre'),
 )
 
-# Pictures are drawn this many times larger and averaged, which makes their edges smooth.
-_ZOOM = 3
-
 
 def make_tiny_ade20k(
     out: str | Path,
@@ -99,36 +96,10 @@ def make_tiny_ade20k(
         InputError: If ``out`` holds something already or cannot be written, or a number is too
             small.
     """
-    for name, value, least in (
-        ('train', train, 1),
-        ('val', val, 1),
-        ('seed', seed, 0),
-        ('height', size[0], 32),
-        ('width', size[1], 32),
-    ):
-        if value < least:
-            raise InputError(f'{name} must be at least {least}, got {value}')
-
-    out = Path(out).expanduser()
-    try:
-        if out.exists() and not out.is_dir():
-            raise InputError(f'{out} is a file; give a new or empty folder')
-        if out.exists() and any(out.iterdir()):
-            raise InputError(f'{out} is not empty; give a new or empty folder')
-        home = out if out.exists() else out.parent
-        home.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix='.tiny_ade20k_', dir=home) as stage:
-            root = Path(stage, 'root')
-            _write_split(root, 'training', 'ADE_train', train, (seed, 0), size)
-            _write_split(root, 'validation', 'ADE_val', val, (seed, 1), size)
-            if home == out:
-                # The empty folder stays, since it may be a mount point or someone's current folder.
-                for part in ('annotations', 'images'):
-                    (root / part).rename(out / part)
-            else:
-                root.rename(out)
-    except OSError as error:
-        raise InputError(f'cannot write a data set to {out}: {error}') from error
+    check_arguments(train, val, seed, size)
+    with whole_folder(out) as root:
+        _write_split(root, 'training', 'ADE_train', train, (seed, 0), size)
+        _write_split(root, 'validation', 'ADE_val', val, (seed, 1), size)
 
 
 def _write_split(
@@ -173,28 +144,27 @@ class _Scene:
     """An enlarged label map; places on it are given in widths and heights of the picture."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.scale = np.array([width, height]) * _ZOOM
+        self.scale = np.array([width, height]) * ZOOM
         self.map = Image.new('L', tuple(self.scale.tolist()), UNLABELLED)
         self.pen = ImageDraw.Draw(self.map)
 
     def cut_out(self, name: str, corners: np.ndarray) -> None:
         points = [tuple(point) for point in (corners * self.scale).tolist()]
         self.pen.polygon(points, fill=LABELS[name])
-        self.pen.line([*points, points[0]], fill=UNLABELLED, width=_ZOOM, joint='curve')
+        self.pen.line([*points, points[0]], fill=UNLABELLED, width=ZOOM, joint='curve')
 
     def cut_window(self, centre: np.ndarray, size: np.ndarray) -> None:
         low, high = (centre - size / 2) * self.scale, (centre + size / 2) * self.scale
         self.pen.rectangle((*low.tolist(), *high.tolist()), fill=UNLABELLED)
 
     def label(self) -> Image.Image:
-        centre = slice(_ZOOM // 2, None, _ZOOM)
-        return Image.fromarray(np.asarray(self.map)[centre, centre])
+        return Image.fromarray(centres(np.asarray(self.map)))
 
     def paint(self, rng: np.random.Generator) -> Image.Image:
         labels = np.asarray(self.map)
-        pixels = _shrink(labels == UNLABELLED) * np.array(_INK)
+        pixels = shrink(labels == UNLABELLED) * np.array(_INK)
         for paint, names in PAIRS.items():
-            share = _shrink(np.isin(labels, [LABELS[name] for name in names]))
+            share = shrink(np.isin(labels, [LABELS[name] for name in names]))
             pixels += share * _sheet(paint, share.shape[:2], rng)
         daylight = rng.uniform((0.96, 0.97, 0.93), (1.06, 1.02, 1.06))
         pixels = pixels * daylight + rng.normal(0, 2, share.shape)
@@ -244,25 +214,11 @@ def _draw_vessel(scene: _Scene, rng: np.random.Generator, name: str, y: float) -
         scene.cut_window(place + (u * scale[0], 0), np.array([0.022, 0.034]))
 
 
-def _shrink(mask: np.ndarray) -> np.ndarray:
-    """Share of each pixel that the enlarged mask covers, of shape (H, W, 1)."""
-    height, width = (n // _ZOOM for n in mask.shape)
-    return mask.reshape(height, _ZOOM, width, _ZOOM).mean((1, 3))[..., None]
-
-
 def _sheet(paint: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Paint a whole sheet, alike at all of its places and in all four directions of the light."""
     rgb, strength, grain = _PAINTS[paint]
     y, x = np.mgrid[: shape[0], : shape[1]] / max(shape) - 0.5
     angle = rng.uniform(0, 2 * np.pi)
     light = 22 * (np.cos(angle) * x + np.sin(angle) * y)
-    light += 5 * _noise(shape, (34, 34), rng) + strength * _noise(shape, grain, rng)
+    light += 5 * noise(shape, (34, 34), rng) + strength * noise(shape, grain, rng)
     return rgb + rng.normal(0, 4, 3) + light[..., None]
-
-
-def _noise(
-    shape: tuple[int, int], grain: tuple[float, float], rng: np.random.Generator
-) -> np.ndarray:
-    cells = [int(n / g) + 2 for n, g in zip(shape, grain, strict=True)]
-    noise = Image.fromarray(rng.standard_normal(cells).astype(np.float32))
-    return np.asarray(noise.resize(shape[::-1], Image.Resampling.BICUBIC))

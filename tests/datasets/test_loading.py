@@ -25,9 +25,9 @@ def sample(tmp_path):
     )
 
 
-def load(sample, max_label=150):
+def load(sample, max_label=150, **options):
     results = copy.deepcopy(sample)
-    for cfg in (dict(type='LoadImage'), dict(type='LoadSegMap', max_label=max_label)):
+    for cfg in (dict(type='LoadImage'), dict(type='LoadSegMap', max_label=max_label, **options)):
         results = TRANSFORMS.build(cfg)(results)
     return results
 
@@ -55,6 +55,37 @@ def test_label_out_of_range(sample, label):
     Image.fromarray(labels).save(sample['seg_map_path'])
     with pytest.raises(InputError, match=rf'map\.png has the label {label}; expected 0 to 150'):
         load(sample)
+
+
+@pytest.fixture
+def palette_sample(sample):
+    """A map as Pascal VOC stores it: indices into a palette, and 255 along the borders."""
+    labels = np.random.default_rng(0).integers(0, 21, (5, 7), dtype=np.uint8)
+    labels.ravel()[:3] = 20, 255, 255
+    image = Image.fromarray(labels, 'P')
+    image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    image.save(sample['seg_map_path'])
+    return {**sample, 'reduce_zero_label': False}
+
+
+def test_ignored_label_and_palette(palette_sample):
+    labels = np.array(Image.open(palette_sample['seg_map_path']))
+    loaded = load(palette_sample, max_label=20, ignore_index=255)
+    assert (loaded['gt_seg_map'] == labels).all()
+    assert (labels == 255).sum() == 2
+
+
+def test_a_map_may_be_ignored_altogether(sample):
+    Image.new('L', (7, 5), 255).save(sample['seg_map_path'])
+    loaded = load({**sample, 'reduce_zero_label': False}, max_label=18, ignore_index=255)
+    assert (loaded['gt_seg_map'] == 255).all()
+
+
+def test_label_between_the_largest_and_the_ignored_one(palette_sample):
+    with pytest.raises(InputError, match='has the label 20; expected 0 to 19 and 255'):
+        load(palette_sample, max_label=19, ignore_index=255)
+    with pytest.raises(InputError, match='has the label 255; expected 0 to 20 '):
+        load(palette_sample, max_label=20)
 
 
 def test_map_of_another_size(sample):

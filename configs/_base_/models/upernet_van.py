@@ -1,5 +1,5 @@
 # UperNet on the four stages of VAN.
-_base_ = './encoder_decoder_ade20k.py'
+_base_ = './upernet.py'
 
 model = dict(
     backbone=dict(
@@ -8,12 +8,6 @@ model = dict(
         # The released segmentation code has PyTorch's eps here, the classifier 1e-6.
         stage_norm_cfg=dict(type='LN', eps=1e-5),
     ),
-    decode_head=dict(
-        type='UPerHead',
-        in_channels=[64, 128, 320, 512],
-        in_index=[0, 1, 2, 3],
-        pool_scales=(1, 2, 3, 6),
-        channels=512,
-    ),
+    decode_head=dict(in_channels=[64, 128, 320, 512]),
     auxiliary_head=dict(in_channels=320),
 )

@@ -1,4 +1,4 @@
-# SGD for 160k iterations at a total batch size of 16 (4 GPUs x 4), as mmseg's DeepLabV3 on ADE20K.
+# SGD for 160k iterations at a total batch size of 16 (4 GPUs x 4), as mmseg on ADE20K.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0005),

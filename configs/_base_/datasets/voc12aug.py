@@ -1,0 +1,76 @@
+# PASCAL VOC 2012 segmentation: 20 classes and the background, label 255 is "no label". The training
+# part has the labels of SBD as well, which mmseg's converter writes to SegmentationClassAug with
+# the list aug.txt.
+data_root = 'data/VOCdevkit/VOC2012'
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadSegMap', max_label=20, ignore_index=255),
+    dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', scale=(2048, 512), keep_ratio=True),
+    # After the resizing, so that a prediction is compared in the size of the label map.
+    dict(type='LoadSegMap', max_label=20, ignore_index=255),
+    dict(type='PackSegInputs'),
+]
+tta_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(int(2048 * ratio), int(512 * ratio)), keep_ratio=True)
+                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadSegMap', max_label=20, ignore_index=255)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='PascalVOCDataset',
+                data_root=data_root,
+                data_prefix=dict(img_path='JPEGImages', seg_map_path=seg_map_path),
+                ann_file=f'ImageSets/Segmentation/{part}.txt',
+                pipeline=train_pipeline,
+            )
+            for part, seg_map_path in (
+                ('train', 'SegmentationClass'),
+                ('aug', 'SegmentationClassAug'),
+            )
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='PascalVOCDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        ann_file='ImageSets/Segmentation/val.txt',
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

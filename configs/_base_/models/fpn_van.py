@@ -1,0 +1,12 @@
+# Semantic FPN on the four stages of VAN.
+_base_ = './fpn.py'
+
+model = dict(
+    backbone=dict(
+        type='VAN',
+        drop_path_rate=0.2,
+        # The released segmentation code has PyTorch's eps here, the classifier 1e-6.
+        stage_norm_cfg=dict(type='LN', eps=1e-5),
+    ),
+    neck=dict(in_channels=[64, 128, 320, 512]),
+)
