@@ -36,6 +36,7 @@ from mmattn.backbones import VAN, CoordAttMobileNetV2
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.listing import list_modules
+from mmattn.necks import PooledDropout
 
 __version__ = '0.1.0'
 
@@ -67,6 +68,7 @@ __all__ = [
     'LoadSegMap',
     'MixedPooling',
     'NonLocal',
+    'PooledDropout',
     'SCConv',
     'SKConv',
     'SimAM',

@@ -1,13 +1,12 @@
 """What there is to put into a config."""
 
-from mmattn import attention, backbones, fusion
+from mmattn import attention, backbones, fusion, necks
 
-# There are no necks yet.
 KINDS = {
     'attention': attention.__all__,
     'fusion': fusion.__all__,
     'backbone': backbones.__all__,
-    'neck': [],
+    'neck': necks.__all__,
 }
 
 

@@ -1,0 +1,5 @@
+"""Necks: one map per level in, one per level out; one file per network."""
+
+from mmattn.necks.pooled_dropout import PooledDropout
+
+__all__ = ['PooledDropout']
