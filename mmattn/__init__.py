@@ -36,7 +36,7 @@ from mmattn.backbones import VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.listing import list_modules
-from mmattn.necks import AFFFPN
+from mmattn.necks import AFFFPN, PooledDropout
 
 __version__ = '0.1.0'
 
@@ -71,6 +71,7 @@ __all__ = [
     'MixedPooling',
     'MobileNeXt',
     'NonLocal',
+    'PooledDropout',
     'SCConv',
     'SKConv',
     'SimAM',
