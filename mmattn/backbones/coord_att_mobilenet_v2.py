@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.backbones.base import Backbone
+from mmattn.backbones.rounding import make_divisible
 
 # Expansion ratio, channels and number of blocks of each stage: MobileNetV2, table 2.
 STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
@@ -163,9 +164,9 @@ class CoordAttMobileNetV2(Backbone):
         cfgs = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         # The release rounds its narrowest network to multiples of 4.
         divisor = 4 if widen_factor == 0.1 else 8
-        widths = [_make_divisible(c * widen_factor, divisor) for _, c, _ in STAGES]
-        widths.append(_make_divisible(1280 * max(1.0, widen_factor), divisor))
-        in_channels = _make_divisible(32 * widen_factor, divisor)
+        widths = [make_divisible(c * widen_factor, divisor) for _, c, _ in STAGES]
+        widths.append(make_divisible(1280 * max(1.0, widen_factor), divisor))
+        in_channels = make_divisible(32 * widen_factor, divisor)
         self.conv1 = ConvModule(3, in_channels, 3, stride=2, padding=1, **cfgs)
         for i, (expand_ratio, _, num_blocks) in enumerate(STAGES[: self.out_indices[-1] + 1]):
             blocks = []
@@ -220,9 +221,3 @@ class CoordAttMobileNetV2(Backbone):
     def is_optional(key: str) -> bool:
         """Tell the classifier, the last convolution and the stages from anything else."""
         return re.match(r'(classifier|head|fc|conv2|layer[1-7])\.', key) is not None
-
-
-def _make_divisible(value: float, divisor: int) -> int:
-    """Round to a multiple of ``divisor`` that is at least 90% of ``value``."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded

@@ -97,18 +97,21 @@ def load_accounted(
     Raises:
         InputError: If another tensor is missing, left over or of another shape.
     """
-    mismatched = {}
+    mismatched, found = {}, []
+    # A hook hears what is missing and left over even where shapes differ and loading ends in an
+    # error; what fits is loaded by then.
+    hook = module.register_load_state_dict_post_hook(lambda _, keys: found.append(keys))
     try:
-        missing, unused = module.load_state_dict(state_dict, strict=False)
+        module.load_state_dict(state_dict, strict=False)
     except RuntimeError as error:
         mismatches = _SIZE_MISMATCH.findall(str(error))
         if not mismatches:
             raise
         mismatched = {key: f'({theirs}) there, ({ours}) here' for key, theirs, ours in mismatches}
-        # What fits has been loaded; a second pass without the rest tells what is missing.
-        fitting = {key: value for key, value in state_dict.items() if key not in mismatched}
-        missing, unused = module.load_state_dict(fitting, strict=False)
-    missing = [key for key in missing if key not in mismatched and not _is_counter(key)]
+    finally:
+        hook.remove()
+    [(missing, unused)] = found
+    missing = [key for key in missing if not _is_counter(key)]
     reasons = [
         f'{key}: shape {shapes}' for key, shapes in mismatched.items() if not may_differ(key)
     ]

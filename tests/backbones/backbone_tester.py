@@ -20,6 +20,11 @@ class BackboneTester:
     stage_keys: tuple[str, ...]
     """First component of the keys of each freezable stage, in order; a comma joins several."""
 
+    fillings = dict(
+        attention=(dict(type='CoordAtt', reduction=4), dict(type='LKA')),
+    )
+    """Option that fills the exchangeable slot, with modules that fit."""
+
     def build(self, **options):
         return self.cls(**{**self.tiny, **options})
 
@@ -110,11 +115,8 @@ class BackboneTester:
         return self.cls.__name__
 
     def test_leaves_the_config_alone(self):
-        cfg = {
-            **self.tiny,
-            'attention': dict(type='CoordAtt', reduction=4),
-            'norm_cfg': dict(type='BN'),
-        }
+        [(option, [filling, *_])] = self.fillings.items()
+        cfg = {**self.tiny, option: filling, 'norm_cfg': dict(type='BN')}
         before = copy.deepcopy(cfg)
         self.cls(**cfg)
         assert cfg == before
@@ -123,13 +125,24 @@ class BackboneTester:
         with pytest.raises(TypeError, match='out_indixes'):
             self.build(out_indixes=(0,))
 
-    @pytest.mark.parametrize(
-        'attention', [dict(type='CoordAtt', reduction=4), dict(type='LKA')], ids=str
-    )
-    def test_takes_any_attention(self, attention):
-        model = self.build(attention=attention)
-        assert any(type(m).__name__ == attention['type'] for m in model.modules())
-        model(torch.rand(2, 3, 32, 32))
+    def test_takes_any_filling(self):
+        [(option, fillings)] = self.fillings.items()
+        for filling in fillings:
+            model = self.build(**{option: filling})
+            assert any(type(m).__name__ == filling['type'] for m in model.modules())
+            model(torch.rand(2, 3, 32, 32))
+
+    def test_filling_starts_as_it_says(self):
+        [(option, [filling, *_])] = self.fillings.items()
+        init_cfg = dict(type='Constant', layer='Conv2d', val=0.25)
+        model = self.build(**{option: {**filling, 'init_cfg': init_cfg}})
+        model.init_weights()
+        weights = [
+            p
+            for name, p in model.named_parameters()
+            if f'.{self.cls.slot}.' in name and p.dim() == 4
+        ]
+        assert weights and all(torch.all(weight == 0.25) for weight in weights)
 
     def test_norm_cfg_reaches_every_norm(self):
         model = self.build(norm_cfg=dict(type='SyncBN', eps=0.25))

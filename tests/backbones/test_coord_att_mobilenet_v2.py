@@ -194,3 +194,17 @@ def test_plain_mobilenet_weights_leave_only_the_attention_new(tmp_path):
 def test_wrong_number_of_strides():
     with pytest.raises(ValueError, match='expected 7 strides and dilations'):
         CoordAttMobileNetV2(strides=(1, 2))
+
+
+def test_released_attention_of_another_reduction_stays_new(tmp_path):
+    source = randomize(CoordAttMobileNetV2(attention=dict(type='CoordAtt', reduction=4)))
+    path = tmp_path / 'released.pth'
+    torch.save(released_from(source.state_dict()), path)
+    model = CoordAttMobileNetV2(
+        attention=dict(type='CoordAtt', reduction=2),
+        init_cfg=dict(type='Pretrained', checkpoint=str(path)),
+    )
+    model.init_weights()
+    for key, value in model.state_dict().items():
+        if '.attention.' not in key:
+            assert torch.equal(source.state_dict()[key], value), key
