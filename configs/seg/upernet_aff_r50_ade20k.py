@@ -1,7 +1,7 @@
 # UperNet + AFF-ResNet-50 on ADE20K: attentional feature fusion in place of the sums of the last two
 # stages, as the paper has it on ImageNet. It has no figure on ADE20K, and none was measured here.
-# The recipe is mmseg's, which reaches 42.05 mIoU with a ResNet-50-V1c. The ImageNet weights of the
-# plain ResNet-50 fit; the fusion starts from random values.
+# The recipe is mmseg's, which reaches 42.05 mIoU with a ResNet-50-V1c. The ImageNet weights of that
+# one fit; the fusion starts from random values.
 _base_ = [
     '../_base_/models/upernet.py',
     '../_base_/datasets/ade20k.py',
@@ -13,8 +13,9 @@ model = dict(
     backbone=dict(
         type='AFFResNet',
         depth=50,
+        deep_stem=True,
         fusion=dict(type='AFF', reduction=16, scale=2.0, norm_cfg={{_base_.norm_cfg}}),
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
+        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
     ),
     decode_head=dict(in_channels=[256, 512, 1024, 2048]),
     auxiliary_head=dict(in_channels=1024),

@@ -161,5 +161,5 @@ def test_aff_replaces_every_sum_of_the_pyramid():
 def test_aff_resnet_takes_plain_weights_and_fuses_in_the_last_two_stages():
     backbone = build(load('upernet_aff_r50_ade20k').model.backbone)
     assert sum(type(m) is MODELS.get('AFF') for m in backbone.modules()) == 9
-    plain = build(dict(type='ResNet', depth=50))
+    plain = build(dict(type='ResNetV1c', depth=50))
     assert shapes(plain) <= shapes(backbone)
