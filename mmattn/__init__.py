@@ -32,7 +32,7 @@ from mmattn.attention import (
     TimmAttention,
     TripletAttention,
 )
-from mmattn.backbones import VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn.backbones import VAN, AFFResNet, CoordAttEfficientNet, CoordAttMobileNetV2, MobileNeXt
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.listing import list_modules
@@ -60,6 +60,7 @@ __all__ = [
     'AttentionAugmentedConv',
     'ConcatFusion',
     'CoordAtt',
+    'CoordAttEfficientNet',
     'CoordAttMobileNetV2',
     'CrissCross',
     'DoubleAttention',
