@@ -10,7 +10,8 @@ class AnySizeConvModule(ConvModule):
     """mmcv's ``ConvModule``, which also trains where a map has one value per channel.
 
     A batch norm refuses that; here it uses its running statistics then, see
-    :func:`mmattn.ops.norm.norm_any_batch`. Arguments and key names are those of mmcv.
+    :func:`mmattn.ops.norm.norm_any_batch`. The key names are those of mmcv. The order is always
+    convolution, norm, activation, and the padding that of the convolution.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ __all__ = ['DeepLabV3Head', 'SSDLiteHead']
 def DeepLabV3Head(*args, **kwargs) -> nn.Module:
     """Build a :class:`mmattn.heads.deeplabv3_head.DeepLabV3Head`, which documents the arguments.
 
+    Paper: `Rethinking Atrous Convolution for Semantic Image Segmentation
+    <https://arxiv.org/abs/1706.05587>`_ (2017).
+
     Raises:
         ImportError: If mmseg is not installed.
     """
@@ -27,6 +30,9 @@ def DeepLabV3Head(*args, **kwargs) -> nn.Module:
 @MODELS.register_module()
 def SSDLiteHead(*args, **kwargs) -> nn.Module:
     """Build a :class:`mmattn.heads.ssdlite_head.SSDLiteHead`, which documents the arguments.
+
+    Paper: `MobileNetV2: Inverted Residuals and Linear Bottlenecks
+    <https://arxiv.org/abs/1801.04381>`_ (CVPR 2018).
 
     Raises:
         ImportError: If mmdet is not installed.

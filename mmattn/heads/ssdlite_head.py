@@ -14,6 +14,9 @@ from mmattn.conv_module import AnySizeConvModule
 class SSDLiteHead(SSDHead):
     """Depthwise separable box and class predictors on every level, 1x1 convolutions on the last.
 
+    Paper: `MobileNetV2: Inverted Residuals and Linear Bottlenecks
+    <https://arxiv.org/abs/1801.04381>`_ (CVPR 2018).
+
     Anchors, predictors and losses are those of `the release
     <https://github.com/Andrew-Qibin/ssdlite-pytorch-mobilenext>`_ at 320 pixels. Levels of 20, 10,
     5, 3, 2 and 1 cells have strides 16, 32, 64, 120, 160 and 320, and in each cell two squares, of

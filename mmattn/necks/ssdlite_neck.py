@@ -44,15 +44,15 @@ class SSDLiteNeck(BaseModule):
     extra ones have 5, 3, 2 and 1. With the last batch norms down to one value per channel, batch 1
     trains: they use their running statistics then.
 
+    Papers: `MobileNetV2: Inverted Residuals and Linear Bottlenecks
+    <https://arxiv.org/abs/1801.04381>`_ (CVPR 2018), `Rethinking Bottleneck Structure for Efficient
+    Mobile Network Design <https://arxiv.org/abs/2007.02269>`_ (ECCV 2020).
+
     The layout is that of `the release <https://github.com/Andrew-Qibin/ssdlite-pytorch-mobilenext>`_
     behind the detection tables of coordinate attention and MobileNeXt. The defaults are for
     MobileNetV2. For MobileNeXt it is ``SSDLiteNeck((576, 1280), (512, 256, 256, 128),
     ratios=(0.2, 0.25, 0.5, 0.5), block='sandglass')``, the 576 channels taken inside a block, ahead
     of its stride.
-
-    Papers: `MobileNetV2: Inverted Residuals and Linear Bottlenecks
-    <https://arxiv.org/abs/1801.04381>`_ (CVPR 2018), `Rethinking Bottleneck Structure for Efficient
-    Mobile Network Design <https://arxiv.org/abs/2007.02269>`_ (ECCV 2020).
 
     Args:
         in_channels: Channels of each input.
