@@ -2,5 +2,6 @@
 
 from mmattn.necks.aff_fpn import AFFFPN
 from mmattn.necks.pooled_dropout import PooledDropout
+from mmattn.necks.ssdlite_neck import SSDLiteNeck
 
-__all__ = ['AFFFPN', 'PooledDropout']
+__all__ = ['AFFFPN', 'PooledDropout', 'SSDLiteNeck']
