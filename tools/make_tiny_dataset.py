@@ -6,8 +6,13 @@ import sys
 # What to do with the folder, by kind of data set.
 USES = {
     'ade20k': 'give this folder to ADE20KDataset as data_root',
-    'coco': 'give this folder to CocoDataset or CocoPanopticDataset as data_root, and as ann_file '
-    'annotations/instances_train2017.json or annotations/panoptic_train2017.json, and so on',
+    'cityscapes': 'give this folder to CityscapesDataset as data_root',
+    'coco': 'give this folder to CocoDataset or CocoPanopticDataset as data_root, with an ann_file '
+    'such as annotations/instances_train2017.json or annotations/panoptic_train2017.json',
+    'imagenet': 'give this folder to ImageNet as data_root, with the split train or val',
+    'voc': 'give this folder to VOCDataset as data_root, with an ann_file such as '
+    'VOC2007/ImageSets/Main/trainval.txt, or its folder VOC2012 to PascalVOCDataset, with an '
+    'ann_file such as ImageSets/Segmentation/train.txt',
 }
 
 

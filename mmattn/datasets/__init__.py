@@ -4,7 +4,10 @@ from mmattn.datasets.checks import check_data
 from mmattn.datasets.generators import DATA_ROOTS, GENERATORS
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.datasets.tiny_ade20k import make_tiny_ade20k
+from mmattn.datasets.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.tiny_coco import make_tiny_coco
+from mmattn.datasets.tiny_imagenet import make_tiny_imagenet
+from mmattn.datasets.tiny_voc import make_tiny_voc
 
 __all__ = [
     'DATA_ROOTS',
@@ -13,5 +16,8 @@ __all__ = [
     'LoadSegMap',
     'check_data',
     'make_tiny_ade20k',
+    'make_tiny_cityscapes',
     'make_tiny_coco',
+    'make_tiny_imagenet',
+    'make_tiny_voc',
 ]

@@ -1,10 +1,43 @@
-"""Smooth edges and grain for drawn pictures."""
+"""Smooth edges and grain for drawn pictures, and labels that fit them."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 # Pictures are drawn this many times larger and averaged, which makes their edges smooth.
 ZOOM = 3
+_INK = (54, 56, 76)
+
+
+class Canvas:
+    """An enlarged picture and its labels; places on it are given in widths and heights.
+
+    Args:
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
+        label: Label of the empty canvas.
+        colour: Colour of the empty canvas.
+    """
+
+    def __init__(self, height: int, width: int, label: int, colour: tuple = (0, 0, 0)) -> None:
+        self.size = np.array([width, height])
+        large = tuple((self.size * ZOOM).tolist())
+        self.labels = Image.new('I', large, label)
+        self.picture = Image.new('RGB', large, colour)
+        self._pens = ImageDraw.Draw(self.labels), ImageDraw.Draw(self.picture)
+
+    def cut_out(
+        self, label: int, colour: tuple, corners: np.ndarray | list, *, outline: bool = True
+    ) -> None:
+        """Fill a polygon, whose outline belongs to it."""
+        points = [tuple(point) for point in (np.array(corners) * self.size * ZOOM).tolist()]
+        for pen, fill, ink in zip(self._pens, (label, colour), (label, _INK), strict=True):
+            pen.polygon(points, fill=fill)
+            if outline:
+                pen.line([*points, points[0]], fill=ink, width=ZOOM, joint='curve')
+
+    def at(self, part: np.ndarray | list, foot: np.ndarray, tall: float) -> np.ndarray:
+        """Put an outline that stands on the origin and is 1 high on ``foot``, ``tall`` high."""
+        return foot + tall * np.array(part) * (self.size[1] / self.size[0], 1)
 
 
 def shrink(pixels: np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ Each kind of thing has its own outline and colours, so that a small model learns
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from mmattn.datasets.drawing import ZOOM, centres, noise, shrink
+from mmattn.datasets.drawing import Canvas, centres, noise, shrink
 
 # What a pixel of a scene shows; things count on from FIRST_THING, in the order of `Scene.things`.
 NOTHING, SKY, GROUND, FIRST_THING = range(4)
@@ -22,7 +22,6 @@ GROUNDS = {
 }
 _SKY = ((184, 212, 236), 5, (20, 40))
 _CLOUD = (240, 244, 248)
-_INK = (54, 56, 76)
 
 # Names and order as in COCO, see https://cocodataset.org/#keypoints-eval; left is the person's.
 KEYPOINTS = (
@@ -49,11 +48,12 @@ KEYPOINTS = (
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], 1)
 
 
-def _ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
+def ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
+    """Outline of an ellipse around (x, y) with two radii."""
     return _CIRCLE * (rx, ry) + (x, y)
 
 
-def _limb(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
+def limb(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     """Outline of a stroke with round ends."""
     along = (end - start) / np.linalg.norm(end - start)
     half = np.concatenate([_CIRCLE[18:], _CIRCLE[:7]])
@@ -61,11 +61,11 @@ def _limb(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     return np.concatenate([end + radius * cap, start - radius * cap])
 
 
-_PARTS = {
+PARTS = {
     'airplane': [
         ((120, 130, 160), [(0.15, -0.5), (-0.25, -0.85), (-0.45, -0.85), (-0.2, -0.5)]),
         ((206, 72, 88), [(-0.9, -0.42), (-1, -1), (-0.74, -1), (-0.42, -0.5)]),
-        ((244, 244, 240), _ellipse(0, -0.42, 0.98, 0.17)),
+        ((244, 244, 240), ellipse(0, -0.42, 0.98, 0.17)),
         ((206, 72, 88), [(0.22, -0.36), (-0.3, 0), (-0.56, 0), (-0.22, -0.36)]),
     ],
     'boat': [
@@ -107,12 +107,12 @@ _PARTS = {
         ),
         ((190, 224, 240), [(-0.46, -0.58), (-0.26, -0.88), (-0.03, -0.88), (-0.03, -0.58)]),
         ((190, 224, 240), [(0.05, -0.58), (0.05, -0.88), (0.24, -0.88), (0.43, -0.58)]),
-        ((64, 64, 72), _ellipse(-0.56, -0.19, 0.19, 0.19)),
-        ((64, 64, 72), _ellipse(0.58, -0.19, 0.19, 0.19)),
+        ((64, 64, 72), ellipse(-0.56, -0.19, 0.19, 0.19)),
+        ((64, 64, 72), ellipse(0.58, -0.19, 0.19, 0.19)),
     ],
     'plant': [
         *(
-            ((64, 148 + shade, 60), _limb(np.array([0, -0.42]), np.array([x, y]), 0.09))
+            ((64, 148 + shade, 60), limb(np.array([0, -0.42]), np.array([x, y]), 0.09))
             for x, y, shade in (
                 (-0.34, -0.6, 0),
                 (0.34, -0.6, 0),
@@ -183,11 +183,12 @@ def draw_scene(index: int, rng: np.random.Generator, size: tuple[int, int]) -> S
     ground = list(GROUNDS)[(index + index // 4) % len(GROUNDS)]
     canvas = _Canvas(height, width)
     horizon = rng.uniform(0.3, 0.45)
-    canvas.cut_out(GROUND, None, [(0, horizon), (1, horizon), (1, 1), (0, 1)])
+    canvas.cover_ground(horizon)
     # No list of classes has clouds.
     cloud = rng.uniform((0.1, 0.05), (0.9, 0.2))
     for shift in (-0.07, 0, 0.06):
-        canvas.cut_out(NOTHING, _CLOUD, _ellipse(*(cloud + (shift, 0)), 0.08, 0.05))
+        part = ellipse(*(cloud + (shift, 0)), 0.08, 0.05)
+        canvas.cut_out(NOTHING, _CLOUD, part, outline=False)
 
     if index % 8 != 7:
         if index % 6 == 4:
@@ -204,31 +205,24 @@ def draw_portrait(name: str, rng: np.random.Generator, size: tuple[int, int]) ->
     height, width = (int(rng.integers(n - n // 16, n + n // 16 + 1)) for n in size)
     canvas = _Canvas(height, width)
     horizon = rng.uniform(0.2, 0.6)
-    canvas.cut_out(GROUND, None, [(0, horizon), (1, horizon), (1, 1), (0, 1)])
+    canvas.cover_ground(horizon)
     tall = rng.uniform(0.6, 0.8) * min(1, width / height / 2 / _HALF_WIDTH[name])
     canvas.place(rng, name, np.array([rng.uniform(0.45, 0.55), 0.5 + tall / 2]), tall)
     return canvas.scene(rng, str(rng.choice(list(GROUNDS)))).image
 
 
-class _Canvas:
-    """An enlarged picture and its labels; places are given in widths and heights."""
+class _Canvas(Canvas):
+    """A canvas that remembers which things were placed on it."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.size = np.array([width, height])
-        large = tuple((self.size * ZOOM).tolist())
-        self.labels = Image.new('I', large, SKY)
-        self.picture = Image.new('RGB', large)
-        self.pens = ImageDraw.Draw(self.labels), ImageDraw.Draw(self.picture)
+        super().__init__(height, width, SKY)
         self.things: list[Thing] = []
         self.boxes: list[np.ndarray] = []
 
-    def cut_out(self, label: int, colour: tuple | None, corners: np.ndarray | list) -> None:
-        points = [tuple(p) for p in (np.array(corners) * self.size * ZOOM).tolist()]
-        for pen, fill, ink in zip(self.pens, (label, colour), (label, _INK), strict=True):
-            if fill is not None:
-                pen.polygon(points, fill=fill)
-                if label >= FIRST_THING:
-                    pen.line([*points, points[0]], fill=ink, width=ZOOM, joint='curve')
+    def cover_ground(self, horizon: float) -> None:
+        # Both the sky and the ground are painted at the end, as they are no flat colours.
+        land = [(0, horizon), (1, horizon), (1, 1), (0, 1)]
+        self.cut_out(GROUND, (0, 0, 0), land, outline=False)
 
     def add(self, rng: np.random.Generator, name: str, horizon: float) -> None:
         """Place a thing where it hides little of the others; without such a place, leave it out."""
@@ -251,8 +245,8 @@ class _Canvas:
         label = FIRST_THING + len(self.things)
         for shift in np.linspace(-0.16, 0.16, 6) + rng.uniform(-0.01, 0.01, 6):
             foot = np.array([centre + shift, horizon + rng.uniform(0.06, 0.1)])
-            for colour, part in _person(rng)[0]:
-                self.cut_out(label, colour, self._at(part, foot, tall))
+            for colour, part in person(rng)[0]:
+                self.cut_out(label, colour, self.at(part, foot, tall))
         self.things.append(Thing('person', crowd=True))
         self.boxes.append(
             np.array([centre - 0.2, horizon + 0.08 - tall, centre + 0.2, horizon + 0.1])
@@ -263,20 +257,16 @@ class _Canvas:
         flip = np.array([rng.choice([-1, 1]), 1])
         light = rng.normal(0, 9, 3)
         if name == 'person':
-            parts, joints = _person(rng)
+            parts, joints = person(rng)
             flip[0] = 1
-            keypoints = self._at(joints, foot, tall) * self.size
+            keypoints = self.at(joints, foot, tall) * self.size
         else:
-            parts = _PARTS[name]
+            parts = PARTS[name]
         for colour, part in parts:
             tone = tuple((np.array(colour) + light).clip(0, 255).astype(int).tolist())
-            self.cut_out(
-                FIRST_THING + len(self.things), tone, self._at(np.array(part) * flip, foot, tall)
-            )
+            outline = self.at(np.array(part) * flip, foot, tall)
+            self.cut_out(FIRST_THING + len(self.things), tone, outline)
         self.things.append(Thing(name, keypoints=keypoints))
-
-    def _at(self, part: np.ndarray, foot: np.ndarray, tall: float) -> np.ndarray:
-        return foot + tall * part * (self.size[1] / self.size[0], 1)
 
     def scene(self, rng: np.random.Generator, ground: str) -> Scene:
         large = np.asarray(self.labels)
@@ -303,8 +293,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return np.prod(sides.clip(0)) / min(np.prod(x[2:] - x[:2]) for x in (a, b))
 
 
-def _person(rng: np.random.Generator) -> tuple[list, np.ndarray]:
-    """Draw a person who faces us with arms and legs in any pose."""
+def person(rng: np.random.Generator) -> tuple[list, np.ndarray]:
+    """Pose a person who faces us; give colour and outline of each part, and the keypoints."""
 
     def reach(start: np.ndarray, angle: float, length: float, side: int) -> np.ndarray:
         return start + length * np.array([side * np.sin(angle), np.cos(angle)])
@@ -325,11 +315,11 @@ def _person(rng: np.random.Generator) -> tuple[list, np.ndarray]:
         limbs = (shoulder, elbow, wrist, hip, knee, ankle)
         joints |= {f'{word}_{name}': place for name, place in zip(names, limbs, strict=True)}
         parts += [
-            (trousers, _limb(hip, knee, 0.05)),
-            (trousers, _limb(knee, ankle, 0.045)),
-            (skin, _limb(elbow, wrist, 0.035)),
-            (shirt, _limb(shoulder, elbow, 0.042)),
+            (trousers, limb(hip, knee, 0.05)),
+            (trousers, limb(knee, ankle, 0.045)),
+            (skin, limb(elbow, wrist, 0.035)),
+            (shirt, limb(shoulder, elbow, 0.042)),
         ]
     torso = [(-0.13, -0.74), (0.13, -0.74), (0.115, -0.38), (-0.115, -0.38)]
-    parts += [(shirt, np.array(torso)), (skin, _ellipse(0, -0.885, 0.1, 0.115))]
+    parts += [(shirt, np.array(torso)), (skin, ellipse(0, -0.885, 0.1, 0.115))]
     return parts, np.array([joints[name] for name in KEYPOINTS])

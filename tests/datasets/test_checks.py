@@ -1,8 +1,10 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
-from mmattn.datasets import check_data, make_tiny_ade20k
+from mmattn import datasets
+from mmattn.datasets import DATA_ROOTS, check_data, make_tiny_ade20k
 from mmattn.errors import InputError
 
 
@@ -75,7 +77,7 @@ def test_a_split_is_missing(root):
 
 def test_no_images(root):
     for path in (root / 'images' / 'training').iterdir():
-        path.unlink()
+        path.rename(path.with_suffix('.jpeg'))
     with pytest.raises(InputError, match=r'images/training holds no \*\.jpg file'):
         check_data(dataset(root), 'd')
 
@@ -89,3 +91,140 @@ def test_a_map_is_missing(root):
 def test_annotation_file_is_missing(root):
     with pytest.raises(InputError, match=r'd\.ann_file .*split\.txt does not exist'):
         check_data({**dataset(root), 'ann_file': 'split.txt'}, 'd')
+
+
+# A config of each dataset class, as the projects ship them, but for `data_root`.
+CONFIGS = {
+    'coco': dict(
+        type='CocoDataset',
+        ann_file='annotations/instances_train2017.json',
+        data_prefix=dict(img='train2017/'),
+    ),
+    'panoptic': dict(
+        type='mmdet.CocoPanopticDataset',
+        ann_file='annotations/panoptic_val2017.json',
+        data_prefix=dict(img='val2017/', seg='annotations/panoptic_val2017/'),
+    ),
+    'voc detection': dict(
+        type='VOCDataset',
+        ann_file='VOC2007/ImageSets/Main/trainval.txt',
+        data_prefix=dict(sub_data_root='VOC2007/'),
+    ),
+    'voc segmentation': dict(
+        type='PascalVOCDataset',
+        ann_file='ImageSets/Segmentation/aug.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
+    ),
+    'cityscapes': dict(
+        type='CityscapesDataset',
+        data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+    ),
+    'imagenet': dict(type='ImageNet', split='train'),
+    'imagenet with prefix': dict(type='ImageNet', data_prefix='val', ann_file='meta/val.txt'),
+}
+KINDS = {name: name.split()[0].replace('panoptic', 'coco') for name in CONFIGS}
+
+
+@pytest.fixture(scope='module')
+def generated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('generated')
+    for kind in set(KINDS.values()):
+        make = getattr(datasets, f'make_tiny_{kind}')
+        make(folder / kind, train=3, val=2, size=(32, 32))
+    return folder
+
+
+@pytest.fixture
+def config(generated, tmp_path):
+    """Give a config whose data may be damaged."""
+
+    def config_of(name):
+        root = tmp_path / 'root'
+        shutil.copytree(generated / KINDS[name], root)
+        cfg = CONFIGS[name]
+        return {**cfg, 'data_root': str(root / DATA_ROOTS.get(cfg['type'], '.'))}
+
+    return config_of
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_generated_data_passes(name, config):
+    check_data(config(name), 'd')
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_missing_root_of_each_class(name, tmp_path):
+    cfg = {**CONFIGS[name], 'data_root': str(tmp_path / 'nope')}
+    hint = f'nope is not a folder; expected .*: python tools/make_tiny_dataset.py {KINDS[name]} --'
+    with pytest.raises(InputError, match=hint):
+        check_data(cfg, 'd')
+
+
+@pytest.mark.parametrize(
+    ('name', 'removed', 'message'),
+    [
+        ('coco', 'train2017', r'd\.data_prefix\.img .*train2017 is not a folder; expected a fol'),
+        ('coco', 'annotations', r'd\.ann_file .*instances_train2017\.json does not exist; expec'),
+        ('panoptic', 'annotations/panoptic_val2017', r'd\.data_prefix\.seg .*is not a folder'),
+        ('panoptic', 'val2017/*', r'd\.data_prefix\.img .*val2017 is empty; expected'),
+        ('voc detection', 'VOC2007', r'd\.data_prefix\.sub_data_root .*VOC2007 is not a folder'),
+        ('voc detection', 'VOC2007/ImageSets', r'd\.ann_file .*trainval\.txt does not exist; exp'),
+        (
+            'voc detection',
+            'VOC2007/Annotations/000002.xml',
+            r'1 of 5 files that d\.ann_file asks .*Annotations/000002\.xml does not exist; compl',
+        ),
+        ('voc detection', 'VOC2007/JPEGImages/*', r'5 of 5 files that .*000001\.jpg does not exi'),
+        (
+            'voc segmentation',
+            'SegmentationClassAug/2012_600002.png',
+            r'1 of 3 images in .*Aug/2012_600002\.png does not exist; complete',
+        ),
+        ('voc segmentation', 'JPEGImages/2012_6*', r'3 of 3 files that d\.ann_file asks for are'),
+        (
+            'cityscapes',
+            'gtFine/train/*/*_000002_*_labelTrainIds.png',
+            r'1 of 3 images .*labelTrainIds\.png does not exist; make it with .*cityscapes\.py',
+        ),
+        (
+            'cityscapes',
+            'gtFine/train/*/*_000002_*.png',
+            r'1 of 3 images .*labelTrainIds\.png does not exist; complete the data set',
+        ),
+        ('cityscapes', 'leftImg8bit/train/*/*', r'train holds no \*_leftImg8bit\.png file'),
+        ('imagenet', 'train', r'd\.data_prefix\.img_path .*train is not a folder; expected'),
+        ('imagenet', 'meta', r'd: .*train has 3 folders of classes, expected 1000, or a list of'),
+        ('imagenet', 'train/n02690373/*', r'd: .*train\.txt lists n02690373/n0.* does not exist'),
+        ('imagenet with prefix', 'meta', r'd\.ann_file .*val\.txt does not exist; expected'),
+    ],
+)
+def test_something_is_missing(name, removed, message, config):
+    cfg = config(name)
+    found = list(Path(cfg['data_root']).glob(removed))
+    assert found
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(InputError, match=message):
+        check_data(cfg, 'd')
+
+
+def test_an_empty_list(config):
+    cfg = config('voc segmentation')
+    Path(cfg['data_root'], cfg['ann_file']).write_text('\n')
+    with pytest.raises(InputError, match=r'd\.ann_file .*aug\.txt lists no image'):
+        check_data(cfg, 'd')
+
+
+def test_the_class_itself_may_be_the_type(config):
+    class CocoDataset:
+        pass
+
+    cfg = {**config('coco'), 'type': CocoDataset}
+    check_data(cfg, 'd')
+    shutil.rmtree(Path(cfg['data_root'], 'train2017'))
+    with pytest.raises(InputError, match='make_tiny_dataset.py coco'):
+        check_data(cfg, 'd')
+
+
+def test_data_on_a_network_is_not_looked_at():
+    check_data({**CONFIGS['coco'], 'data_root': 's3://bucket/coco/'}, 'd')
