@@ -1,4 +1,4 @@
-"""Attention modules, backbones and fusion necks as an OpenMMLab registry plugin.
+"""Attention modules, backbones, fusion necks and heads as an OpenMMLab registry plugin.
 
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
@@ -35,8 +35,9 @@ from mmattn.attention import (
 from mmattn.backbones import VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
+from mmattn.heads import DeepLabV3Head, SSDLiteHead
 from mmattn.listing import list_modules
-from mmattn.necks import AFFFPN
+from mmattn.necks import AFFFPN, SSDLiteNeck
 
 __version__ = '0.1.0'
 
@@ -62,6 +63,7 @@ __all__ = [
     'CoordAtt',
     'CoordAttMobileNetV2',
     'CrissCross',
+    'DeepLabV3Head',
     'DoubleAttention',
     'GSoP',
     'GatherExcite',
@@ -73,6 +75,8 @@ __all__ = [
     'NonLocal',
     'SCConv',
     'SKConv',
+    'SSDLiteHead',
+    'SSDLiteNeck',
     'SimAM',
     'SplitAttention',
     'StripPooling',

@@ -1,5 +1,6 @@
 """Necks: one map per level in, one per level out; one file per network."""
 
 from mmattn.necks.aff_fpn import AFFFPN
+from mmattn.necks.ssdlite_neck import SSDLiteNeck
 
-__all__ = ['AFFFPN']
+__all__ = ['AFFFPN', 'SSDLiteNeck']
