@@ -37,7 +37,7 @@ from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.heads import DeepLabV3Head, SSDLiteHead
 from mmattn.listing import list_modules
-from mmattn.necks import AFFFPN, SSDLiteNeck
+from mmattn.necks import AFFFPN, PooledDropout, SSDLiteNeck
 
 __version__ = '0.1.0'
 
@@ -73,6 +73,7 @@ __all__ = [
     'MixedPooling',
     'MobileNeXt',
     'NonLocal',
+    'PooledDropout',
     'SCConv',
     'SKConv',
     'SSDLiteHead',

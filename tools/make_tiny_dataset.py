@@ -3,11 +3,18 @@
 import argparse
 import sys
 
+# What to do with the folder, by kind of data set.
+USES = {
+    'ade20k': 'give this folder to ADE20KDataset as data_root',
+    'coco': 'give this folder to CocoDataset or CocoPanopticDataset as data_root, and as ann_file '
+    'annotations/instances_train2017.json or annotations/panoptic_train2017.json, and so on',
+}
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('kind', choices=['ade20k'], help='benchmark whose layout is written')
+    parser.add_argument('kind', choices=USES, help='benchmark whose layout is written')
     parser.add_argument('--out', required=True, metavar='DIR', help='new or empty folder')
     parser.add_argument('--train', type=int, default=64, metavar='N', help='images to train on')
     parser.add_argument('--val', type=int, default=16, metavar='N', help='images to validate on')
@@ -20,17 +27,18 @@ def main() -> int:
     args = parse_args()
 
     # Loading the package takes seconds, which --help and a mistyped option need not wait for.
-    from mmattn.datasets import make_tiny_ade20k
+    from mmattn import datasets
     from mmattn.errors import InputError
 
+    make = getattr(datasets, f'make_tiny_{args.kind}')
     try:
-        make_tiny_ade20k(args.out, train=args.train, val=args.val, seed=args.seed)
+        make(args.out, train=args.train, val=args.val, seed=args.seed)
     except InputError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(
         f'wrote {args.train} training and {args.val} validation images to {args.out}; '
-        'give this folder to ADE20KDataset as data_root'
+        f'{USES[args.kind]}'
     )
     return 0
 

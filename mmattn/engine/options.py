@@ -101,10 +101,12 @@ def draw_predictions(cfg: Config, folder: str) -> None:
     Raises:
         InputError: If it is not known how to draw in the scope of the config.
     """
+    # An absolute path, since mmdet's hook puts a relative one below the work dir.
+    path = str(Path(folder).resolve())
     hooks = {
         'mmseg': dict(type='SegVisualizationHook', draw=True),
-        'mmdet': dict(type='DetVisualizationHook', draw=True),
-        'mmpretrain': dict(type='VisualizationHook', enable=True, interval=1),
+        'mmdet': dict(type='DetVisualizationHook', draw=True, test_out_dir=path),
+        'mmpretrain': dict(type='VisualizationHook', enable=True, interval=1, out_dir=path),
     }
     scope = cfg.get('default_scope')
     if scope not in hooks or 'visualizer' not in cfg:
@@ -113,8 +115,9 @@ def draw_predictions(cfg: Config, folder: str) -> None:
         )
     # The hook is not in the configs, because it warns when it has nothing to draw.
     cfg.default_hooks.visualization = ConfigDict(hooks[scope])
+    # mmseg's hook draws by the backend.
     cfg.visualizer.vis_backends = [
-        ConfigDict(type='LocalVisBackend', save_dir=folder, img_save_dir='')
+        ConfigDict(type='LocalVisBackend', save_dir=path, img_save_dir='')
     ]
 
 

@@ -1,22 +1,34 @@
 """Turn any shipped config into a run of seconds on generated data."""
 
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmattn.datasets import make_tiny_ade20k
+from mmattn.datasets import DATA_ROOTS, GENERATORS
 from mmattn.errors import InputError
 
+IMAGES = 4
+BATCH_SIZE = 2
 ITERATIONS = 4
 RESUMED_ITERATIONS = 2
-CROP_SIZE = (64, 64)  # Height and width in pixels.
 
-# Which generator makes data of the kind that a dataset class reads.
-_GENERATORS = {'ADE20KDataset': make_tiny_ade20k}
+SIDE = 64  # Height and width of an image in pixels.
+LONG_SIDE = 4 * SIDE  # Upper bound where the aspect ratio is kept.
+
+# Sizes in transforms and in the data preprocessor, by the names of OpenMMLab.
+_SIZES = {
+    'crop_size': (SIDE, SIDE),
+    'size': (SIDE, SIDE),
+    'scale': (LONG_SIDE, SIDE),
+    'scales': (LONG_SIDE, SIDE),
+}
 
 
 def shrink(cfg: Config, data_root: str) -> None:
     """Make a config train for a few iterations, validate once and save, on generated data.
+
+    The kind of loop stays: a training by epochs has as many epochs as make up the iterations.
 
     Args:
         cfg: Config of a training; it is changed.
@@ -25,28 +37,40 @@ def shrink(cfg: Config, data_root: str) -> None:
     Raises:
         InputError: If there is no generator for its dataset.
     """
-    kind = _innermost(cfg.train_dataloader.dataset).type
-    if kind not in _GENERATORS:
+    dataset = _innermost(cfg.train_dataloader.dataset)
+    if dataset.type not in GENERATORS:
         raise InputError(
-            f'--smoke has no generated data for {kind}; it has for {", ".join(_GENERATORS)}'
+            f'--smoke has no generated data for {dataset.type}; it has for {", ".join(GENERATORS)}'
         )
-    _GENERATORS[kind](data_root, train=4, val=2)
+    GENERATORS[dataset.type](data_root, train=IMAGES, val=2)
+    old_root = dataset.data_root
+    new_root = str(Path(data_root, DATA_ROOTS[dataset.type]))
+    new_root += '/' if old_root.endswith('/') else ''
+    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
+        cfg[key] = _move(cfg[key], old_root, new_root)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        dataset = _innermost(loader.dataset)
-        dataset.data_root = str(data_root)
-        dataset.pipeline = [_shrink_transform(transform) for transform in dataset.pipeline]
         loader.num_workers = 0
         loader.persistent_workers = False
-    cfg.train_dataloader.batch_size = 2
+        _shrink_sizes(loader.dataset)
+    cfg.train_dataloader.batch_size = BATCH_SIZE
+    _repeat_once(cfg.train_dataloader.dataset)
+
     _drop_pretrained(cfg.model)
-    cfg.model.data_preprocessor.size = CROP_SIZE
+    _shrink_sizes(cfg.model.get('data_preprocessor', {}))
     cfg.load_from = None
-    cfg.train_cfg = ConfigDict(
-        type='IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=ITERATIONS
-    )
+    by_epoch = cfg.train_cfg.get('type') == 'EpochBasedTrainLoop' or cfg.train_cfg.get('by_epoch')
+    if by_epoch:
+        epochs = ITERATIONS // _iterations_per_epoch()
+        cfg.train_cfg = ConfigDict(
+            type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epochs
+        )
+    else:
+        cfg.train_cfg = ConfigDict(
+            type='IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=ITERATIONS
+        )
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint = ConfigDict(
-        type='CheckpointHook', by_epoch=False, interval=ITERATIONS
+        type='CheckpointHook', by_epoch=by_epoch, interval=cfg.train_cfg.val_interval
     )
 
 
@@ -56,24 +80,63 @@ def go_on(cfg: Config) -> None:
     Args:
         cfg: Config that went through :func:`shrink`; it is changed.
     """
-    cfg.train_cfg.max_iters += RESUMED_ITERATIONS
-    cfg.load_from = str(Path(cfg.work_dir, f'iter_{ITERATIONS}.pth'))
+    if 'max_epochs' in cfg.train_cfg:
+        checkpoint = f'epoch_{cfg.train_cfg.max_epochs}.pth'
+        cfg.train_cfg.max_epochs += RESUMED_ITERATIONS // _iterations_per_epoch()
+    else:
+        checkpoint = f'iter_{cfg.train_cfg.max_iters}.pth'
+        cfg.train_cfg.max_iters += RESUMED_ITERATIONS
+    cfg.load_from = str(Path(cfg.work_dir, checkpoint))
     cfg.resume = True
 
 
+def _iterations_per_epoch() -> int:
+    return IMAGES // BATCH_SIZE
+
+
 def _innermost(dataset: ConfigDict) -> ConfigDict:
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
     return dataset
 
 
-def _shrink_transform(transform: ConfigDict) -> ConfigDict:
-    h, w = CROP_SIZE
-    if 'crop_size' in transform:
-        transform.crop_size = CROP_SIZE
-    if 'scale' in transform:
-        transform.scale = (4 * w, h)  # Long side, short side: the ratio of ADE20K's configs.
-    return transform
+def _move(node: Any, old_root: str, new_root: str) -> Any:
+    """Put ``new_root`` in front of every path below ``old_root``."""
+    if isinstance(node, str) and node.startswith(old_root):
+        return new_root + node.removeprefix(old_root)
+    if isinstance(node, dict):
+        return ConfigDict({k: _move(v, old_root, new_root) for k, v in node.items()})
+    if isinstance(node, list | tuple):
+        return type(node)(_move(v, old_root, new_root) for v in node)
+    return node
+
+
+def _shrink_sizes(node: Any) -> None:
+    """Make every image size in a config small, in the form that it has there."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in _SIZES:
+                node[key] = _small(value, _SIZES[key])
+            else:
+                _shrink_sizes(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _shrink_sizes(value)
+
+
+def _small(old: Any, new: tuple[int, int]) -> Any:
+    if isinstance(old, int):
+        return SIDE
+    if all(isinstance(side, int) for side in old):
+        return (SIDE, SIDE) if len(set(old)) == 1 else new
+    return [_small(size, new) for size in old]
+
+
+def _repeat_once(dataset: ConfigDict) -> None:
+    while 'dataset' in dataset:
+        if 'times' in dataset:
+            dataset.times = 1
+        dataset = dataset.dataset
 
 
 def _drop_pretrained(cfg: ConfigDict) -> None:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
+from urllib.error import URLError
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
@@ -34,6 +35,11 @@ def run_tool(main: Callable[[], None]) -> None:
         _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
     except UnpicklingError as error:
         _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
+    except URLError as error:
+        _exit(
+            f'weights could not be downloaded ({error.reason}); the log names their address: give '
+            'a file with --cfg-options model.backbone.init_cfg.checkpoint=FILE'
+        )
     except Exception as error:
         explanation = explain_build_error(error)
         if explanation is None:

@@ -1,0 +1,22 @@
+# MobileNetV2 of width 0.75 on ImageNet-1K. The authors report 69.9 top-1 accuracy with 2.5 M
+# parameters and 0.2 G multiply-adds, figures not verified against the paper's text; none was
+# measured here. The layers of this width hold 2.64 M parameters.
+_base_ = [
+    '../_base_/models/classifier_mobilenetv2.py',
+    '../_base_/datasets/imagenet.py',
+    '../_base_/schedules/cls_sgd_200e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Coordinate Attention for Efficient Mobile Network Design',
+    where='comparison of widths',
+    parameters=2.5,
+    flops=0.2,
+    flops_shape=(224, 224),
+    metrics=dict(top1=69.9),
+    verified=False,
+    difference='the layers of this width hold 2.64 M',
+)
+
+model = dict(backbone=dict(widen_factor=0.75, attention=None))

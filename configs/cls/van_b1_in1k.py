@@ -1,0 +1,19 @@
+# VAN-B1 on ImageNet-1K. The paper reports 81.1 top-1 accuracy with 13.9 M parameters and 2.5 G
+# multiply-adds; none was measured here.
+_base_ = [
+    '../_base_/models/classifier_van.py',
+    '../_base_/datasets/imagenet_van.py',
+    '../_base_/schedules/cls_adamw_300e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Visual Attention Network',
+    where='table 7',
+    parameters=13.9,
+    flops=2.5,
+    flops_shape=(224, 224),
+    metrics=dict(top1=81.1),
+)
+
+model = dict(backbone=dict(arch='b1'))

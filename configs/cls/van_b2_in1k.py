@@ -1,0 +1,19 @@
+# VAN-B2 on ImageNet-1K. The paper reports 82.8 top-1 accuracy with 26.6 M parameters and 5 G
+# multiply-adds; none was measured here.
+_base_ = [
+    '../_base_/models/classifier_van.py',
+    '../_base_/datasets/imagenet_van.py',
+    '../_base_/schedules/cls_adamw_300e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Visual Attention Network',
+    where='table 7',
+    parameters=26.6,
+    flops=5,
+    flops_shape=(224, 224),
+    metrics=dict(top1=82.8),
+)
+
+model = dict(backbone=dict(arch='b2'))

@@ -1,0 +1,74 @@
+import pytest
+from mmengine.config import Config
+
+from mmattn.engine import smoke
+from mmattn.errors import InputError
+
+
+def config(root, **dataset):
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='RandomChoiceResize', scales=[(480, 1333), (800, 1333)], keep_ratio=True),
+        dict(type='TestTimeAug', transforms=[[dict(type='Resize', scale=(1333, 800))]]),
+        dict(type='RandomCrop', crop_size=(512, 1024)),
+        dict(type='RandomResizedCrop', scale=224),
+    ]
+    inner = dict(type='CocoDataset', data_root=root, ann_file='a.json', pipeline=pipeline)
+    loader = dict(batch_size=16, num_workers=4, persistent_workers=True)
+    return Config(
+        dict(
+            model=dict(
+                data_preprocessor=dict(size=(512, 1024), batch_augments=[dict(size=(9, 9))]),
+                backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='x')),
+            ),
+            train_dataloader=dict(
+                dataset=dict(type='RepeatDataset', times=5, dataset={**inner, **dataset}), **loader
+            ),
+            val_dataloader=dict(dataset=inner, **loader),
+            val_evaluator=dict(type='CocoMetric', ann_file=f'{root}annotations/val.json'),
+            train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=12),
+            default_hooks=dict(logger=dict(interval=50)),
+            load_from='somewhere',
+        )
+    )
+
+
+def test_everything_gets_small_and_moves_to_the_generated_data(tmp_path):
+    cfg = config('data/coco/')
+    root = str(tmp_path / 'data')
+    smoke.shrink(cfg, root)
+    wrapper = cfg.train_dataloader.dataset
+    assert wrapper.times == 1
+    assert wrapper.dataset.data_root == cfg.val_dataloader.dataset.data_root == f'{root}/'
+    assert cfg.val_evaluator.ann_file == f'{root}/annotations/val.json'
+    for dataset in (wrapper.dataset, cfg.val_dataloader.dataset):
+        _, choice, several, crop, resized = dataset.pipeline
+        assert choice.scales == [(256, 64)] * 2
+        assert several.transforms[0][0].scale == (256, 64)
+        assert crop.crop_size == (64, 64)
+        assert resized.scale == 64
+    assert cfg.model.data_preprocessor.size == (64, 64)
+    assert cfg.model.data_preprocessor.batch_augments[0].size == (64, 64)
+    assert cfg.model.backbone.init_cfg is None and cfg.load_from is None
+    assert cfg.train_dataloader.num_workers == cfg.val_dataloader.num_workers == 0
+
+
+def test_the_kind_of_loop_stays(tmp_path):
+    cfg = config('data/coco/')
+    cfg.work_dir = str(tmp_path)
+    smoke.shrink(cfg, str(tmp_path / 'epochs'))
+    assert cfg.train_cfg.max_epochs * smoke.IMAGES == smoke.ITERATIONS * smoke.BATCH_SIZE
+    smoke.go_on(cfg)
+    assert cfg.load_from == str(tmp_path / 'epoch_2.pth') and cfg.train_cfg.max_epochs == 3
+
+    cfg = config('data/coco/')
+    cfg.work_dir = str(tmp_path)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000)
+    smoke.shrink(cfg, str(tmp_path / 'iterations'))
+    smoke.go_on(cfg)
+    assert cfg.load_from == str(tmp_path / 'iter_4.pth') and cfg.train_cfg.max_iters == 6
+
+
+def test_a_data_set_without_generator(tmp_path):
+    with pytest.raises(InputError, match='no generated data for MyDataset; it has for ADE20K'):
+        smoke.shrink(config('data/', type='MyDataset'), str(tmp_path / 'data'))

@@ -1,0 +1,185 @@
+"""Count what every config costs, and write docs/model_zoo.md, the metafiles and model-index.yml."""
+
+import argparse
+import importlib.util
+import sys
+from functools import partial
+from pathlib import Path
+
+import yaml
+from complexity import build, count_multiply_adds, count_parameters
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Folder, heading, task in the metafiles, and height and width for multiply-adds where none are
+# published.
+FOLDERS = (
+    ('det', 'Detection', 'Object Detection', (800, 1280)),
+    ('seg', 'Segmentation', 'Semantic Segmentation', (512, 512)),
+    ('cls', 'Classification', 'Image Classification', (224, 224)),
+    ('pose', 'Pose estimation', 'Body 2D Keypoint', (256, 192)),
+)
+METRICS = {
+    'bbox_mAP': 'box AP',
+    'segm_mAP': 'mask AP',
+    'mAP': 'mAP',
+    'mIoU': 'mIoU',
+    'mIoU_ms': 'mIoU (several scales)',
+    'PQ': 'PQ',
+    'top1': 'top-1',
+    'AP': 'keypoint AP',
+}
+DATASETS = {
+    'ADE20KDataset': 'ADE20K',
+    'CityscapesDataset': 'Cityscapes',
+    'CocoDataset': 'COCO',
+    'CocoPanopticDataset': 'COCO',
+    'ImageNet': 'ImageNet-1k',
+    'PascalVOCDataset': 'VOC 2012',
+    'VOCDataset': 'VOC 2007',
+}
+INTRODUCTION = """\
+# Model zoo
+
+Every config of this repository, what it costs here, and what its authors report. `python
+tools/model_zoo.py` builds each model and writes this page.
+
+- **Parameters** are those of the whole model that is trained, auxiliary heads included.
+- **Multiply-adds** are those of convolutions and matrix products for one image of the size given;
+  norms, activations, poolings, resizing and the alignment of proposals are not counted. Two-stage
+  detectors are counted as by mmdet 2.x, which the papers used: {boxes} proposals to every box head
+  and {masks} to every mask head.
+- **Published** figures are the papers' own and carry their rounding; * marks those that were not
+  verified against the paper's text. The header of a config says where they come from, and why a
+  count differs by more than 1 %.
+- **Nothing on this page about accuracy was measured here.**
+"""
+
+
+def main() -> None:
+    """Write the files, or with ``--check`` say which of them is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help='compare, write nothing')
+    args = parser.parse_args()
+    stale = []
+    for path, text in pages().items():
+        if args.check:
+            if not path.is_file() or path.read_text(encoding='utf-8') != text:
+                stale.append(path.relative_to(ROOT).as_posix())
+        else:
+            path.write_text(text, encoding='utf-8')
+    if stale:
+        sys.exit(f'error: {", ".join(stale)} out of date; run python tools/model_zoo.py')
+
+
+def pages() -> dict[Path, str]:
+    """Make the text of every file."""
+    from complexity import BOX_PROPOSALS, MASK_PROPOSALS
+
+    files = {}
+    zoo = INTRODUCTION.format(boxes=BOX_PROPOSALS, masks=MASK_PROPOSALS)
+    dump = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100)
+    metafiles = []
+    for folder, heading, task, size in FOLDERS:
+        models = [measure(path, size) for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
+        zoo += f'\n## {heading}\n\n{table(models)}'
+        metafile = ROOT / 'configs' / folder / 'metafile.yml'
+        metafiles.append(metafile.relative_to(ROOT).as_posix())
+        papers = sorted({m['published'].paper for m in models if m['published']})
+        files[metafile] = dump(
+            {
+                'Collections': [{'Name': paper, 'Paper': {'Title': paper}} for paper in papers],
+                'Models': [describe(model, task) for model in models],
+            }
+        )
+    files[ROOT / 'docs' / 'model_zoo.md'] = zoo
+    files[ROOT / 'model-index.yml'] = dump({'Import': metafiles})
+    return files
+
+
+def measure(path: Path, size: tuple[int, int]) -> dict:
+    """Count one config.
+
+    Args:
+        path: Config file.
+        size: Height and width of the image where none are published.
+    """
+    cfg = Config.fromfile(path)
+    published = cfg.get('published')
+    size = tuple(published.get('flops_shape', size)) if published else size
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
+    measured = {}
+    if importlib.util.find_spec(cfg.default_scope):
+        model = build(cfg)
+        measured['parameters'] = count_parameters(model)
+        measured['flops'] = count_multiply_adds(model, size)
+    return dict(
+        path=path.relative_to(ROOT).as_posix(),
+        dataset=DATASETS[dataset.type],
+        size=size,
+        published=published,
+        **measured,
+    )
+
+
+def table(models: list[dict]) -> str:
+    """Lay out a Markdown table, one line per config."""
+    lines = [
+        '| config | parameters | published | difference | multiply-adds | published | difference '
+        '| at | reported accuracy |',
+        '| --- | --: | --: | --: | --: | --: | --: | --- | --- |',
+    ]
+    for model in models:
+        published = model['published'] or {}
+        mark = '' if published.get('verified', True) else '*'
+        accuracy = ', '.join(
+            f'{value:g}{mark} {METRICS[name]}'
+            for name, value in published.get('metrics', {}).items()
+        )
+        h, w = model['size']
+        cells = [
+            f'[{Path(model["path"]).stem}](../{model["path"]})',
+            *compared(model.get('parameters'), 1e6, 'M', 2, published.get('parameters'), mark),
+            *compared(model.get('flops'), 1e9, 'G', 1, published.get('flops'), mark),
+            f'{w}x{h}',
+            accuracy or 'none',
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def compared(
+    ours: float | None, unit: float, suffix: str, digits: int, theirs: float | None, mark: str
+) -> list[str]:
+    """Show a count, the published one, and by how much they differ."""
+    return [
+        'not counted' if ours is None else f'{ours / unit:.{digits}f} {suffix}',
+        'none' if theirs is None else f'{theirs:g} {suffix}{mark}',
+        '' if ours is None or theirs is None else f'{100 * (ours / unit / theirs - 1):+.1f} %',
+    ]
+
+
+def describe(model: dict, task: str) -> dict:
+    """Describe one config as a metafile does."""
+    entry = {'Name': Path(model['path']).stem, 'Config': model['path']}
+    published = model['published']
+    if published:
+        entry['In Collection'] = published.paper
+    if model.get('parameters'):
+        entry['Metadata'] = {'Parameters': model['parameters']}
+        if model.get('flops'):
+            entry['Metadata']['FLOPs'] = int(model['flops'])
+    if published and 'metrics' in published:
+        metrics = {METRICS[name]: value for name, value in published.metrics.items()}
+        source = f'reported in {published.paper}, {published.where}; not measured here'
+        entry['Results'] = [
+            {'Task': task, 'Dataset': model['dataset'], 'Metrics': metrics, 'Source': source}
+        ]
+    return entry
+
+
+if __name__ == '__main__':
+    main()
