@@ -1,0 +1,18 @@
+# ImageNet-1K with AutoAugment, 128 images per GPU, tested on the central 224x224 of 256.
+_base_ = './imagenet.py'
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bilinear'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(
+        type='AutoAugment',
+        policies='imagenet',
+        # ImageNet's mean, blue first.
+        hparams=dict(pad_val=[104, 116, 124], interpolation='bilinear'),
+    ),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(batch_size=128)
+test_dataloader = dict(batch_size=128)
