@@ -32,7 +32,7 @@ from mmattn.attention import (
     TimmAttention,
     TripletAttention,
 )
-from mmattn.backbones import VAN, CoordAttMobileNetV2, MobileNeXt
+from mmattn.backbones import VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.listing import list_modules
@@ -55,6 +55,7 @@ __all__ = [
     'MSCAM',
     'SE',
     'VAN',
+    'AFFResNet',
     'AddFusion',
     'AttentionAugmentedConv',
     'ConcatFusion',

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ _RELEASED_LAYERS = {
 }
 
 
-class Sandglass(nn.Module):
+class Sandglass(BaseModule):
     """Filter depthwise, attend, reduce by a linear 1x1, expand by 1x1, and filter depthwise again.
 
     Either depthwise convolution may be absent; the attention stands behind the first one.
@@ -87,7 +88,7 @@ class Sandglass(nn.Module):
                 layers['attention'] = MODELS.build({**attention, 'in_channels': in_channels})
         layers['reduce'] = ConvModule(in_channels, hidden, 1, act_cfg=None, **cfgs)
         layers['expand'] = ConvModule(hidden, out_channels, 1, act_cfg=act_cfg, **cfgs)
-        self.bottleneck = nn.Sequential(layers)
+        self.bottleneck = Sequential(layers)
         self.dw2 = depthwise(out_channels, stride, None) if has_dw2 else nn.Identity()
         self.shortcut = shortcut
 
@@ -247,7 +248,7 @@ class MobileNeXt(Backbone):
                     )
                 )
                 in_channels = widths[i]
-            self.add_module(f'layer{i + 1}', nn.ModuleList(blocks))
+            self.add_module(f'layer{i + 1}', ModuleList(blocks))
         self.out_channels = tuple(widths[i] for i in self.out_indices)
         self.freeze(frozen_stages)
 

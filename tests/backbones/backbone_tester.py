@@ -132,6 +132,18 @@ class BackboneTester:
             assert any(type(m).__name__ == filling['type'] for m in model.modules())
             model(torch.rand(2, 3, 32, 32))
 
+    def test_filling_starts_as_it_says(self):
+        [(option, [filling, *_])] = self.fillings.items()
+        init_cfg = dict(type='Constant', layer='Conv2d', val=0.25)
+        model = self.build(**{option: {**filling, 'init_cfg': init_cfg}})
+        model.init_weights()
+        weights = [
+            p
+            for name, p in model.named_parameters()
+            if f'.{self.cls.slot}.' in name and p.dim() == 4
+        ]
+        assert weights and all(torch.all(weight == 0.25) for weight in weights)
+
     def test_norm_cfg_reaches_every_norm(self):
         model = self.build(norm_cfg=dict(type='SyncBN', eps=0.25))
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
