@@ -14,3 +14,4 @@ published = dict(
     parameters=4.3,
     metrics=dict(bbox_mAP=22.3),
 )
+model = dict(backbone=dict(attention=None))

@@ -9,7 +9,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=1,
     ),
-    backbone=dict(type='CoordAttMobileNetV2', attention=None, out_indices=(4, 7)),
+    backbone=dict(type='CoordAttMobileNetV2', out_indices=(4, 7)),
     neck=dict(type='SSDLiteNeck'),
     bbox_head=dict(type='SSDLiteHead'),
     train_cfg=dict(
