@@ -32,7 +32,14 @@ from mmattn.attention import (
     TimmAttention,
     TripletAttention,
 )
-from mmattn.backbones import VAN, AFFResNet, CoordAttEfficientNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn.backbones import (
+    VAN,
+    AFFInception,
+    AFFResNet,
+    CoordAttEfficientNet,
+    CoordAttMobileNetV2,
+    MobileNeXt,
+)
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.heads import DeepLabV3Head, SSDLiteHead
@@ -56,6 +63,7 @@ __all__ = [
     'MSCAM',
     'SE',
     'VAN',
+    'AFFInception',
     'AFFResNet',
     'AddFusion',
     'AttentionAugmentedConv',
