@@ -202,6 +202,17 @@ def test_trains_at_batch_1_down_to_one_pixel(fusion):
     assert all(p.grad.isfinite().all() for p in neck.parameters())
 
 
+@pytest.mark.parametrize('fusion', ['AFF', 'iAFF'])
+def test_compiles_whole_with_dynamic_sizes(fusion):
+    neck = AFFFPN(IN_CHANNELS, 8, 5, fusion=dict(type=fusion)).eval()
+    compiled = torch.compile(neck, fullgraph=True, dynamic=True, backend='aot_eager')
+    for sizes in (SIZES, [(40, 24), (20, 12), (10, 7), (6, 4)]):
+        inputs = features(sizes)
+        for a, b in zip(compiled(inputs), neck(inputs), strict=True):
+            torch.testing.assert_close(a, b)
+    torch.compiler.reset()
+
+
 def test_leaves_config_dicts_alone():
     fusion, upsample_cfg = dict(type='AFF', reduction=2), dict(mode='nearest')
     AFFFPN(IN_CHANNELS, 8, 4, fusion=fusion, upsample_cfg=upsample_cfg)
