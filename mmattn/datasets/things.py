@@ -172,7 +172,7 @@ def box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def draw_scene(index: int, rng: np.random.Generator, size: tuple[int, int]) -> Scene:
-    """Draw a scene of one to four things; each sixth holds a crowd, and each eighth nothing.
+    """Draw a scene of up to three things; each sixth has a crowd too, and each eighth nothing.
 
     Args:
         index: Number of the scene, from 0; six in a row show each kind of thing.
@@ -226,10 +226,10 @@ class _Canvas(Canvas):
 
     def add(self, rng: np.random.Generator, name: str, horizon: float) -> None:
         """Place a thing where it hides little of the others; without such a place, leave it out."""
-        aspect = self.size[1] / self.size[0]
+        half_width = _HALF_WIDTH[name] * self.size[1] / self.size[0]
         for _ in range(20):
-            tall = rng.uniform(0.42, 0.62) * min(1, 0.6 / _HALF_WIDTH[name])
-            half = tall * aspect * _HALF_WIDTH[name]
+            tall = rng.uniform(0.42, 0.62) * min(1, 0.45 / half_width)
+            half = tall * half_width
             x = rng.uniform(0.7 * half, 1 - 0.7 * half)
             low, high = (tall, horizon + 0.1) if name == 'airplane' else (horizon + 0.2, 0.97)
             foot = np.array([x, rng.uniform(low, max(low, high))])

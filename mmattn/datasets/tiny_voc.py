@@ -139,7 +139,7 @@ def _with_borders(labels: Image.Image, scene: Scene) -> Image.Image:
     things = scene.labels.clip(FIRST_THING - 1).astype(np.uint8)
     pixels = np.array(labels)
     pixels[cv2.dilate(things, np.ones((3, 3), np.uint8)) != things] = IGNORED
-    coloured = Image.fromarray(pixels, 'P')
+    coloured = Image.fromarray(pixels)
     coloured.putpalette(_palette().tobytes())
     return coloured
 

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mmattn import datasets
-from mmattn.datasets import DATA_ROOTS, GENERATORS
+from mmattn.datasets import DATA_ROOTS, GENERATORS, inspection
 from mmattn.errors import InputError
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_tiny_dataset.py'
@@ -70,10 +71,20 @@ def test_refuses_a_number_that_is_too_small(kind, options, message, tmp_path):
 
 
 @pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('size', [(32, 32), (32, 160), (160, 32)], ids=str)
+def test_any_size(kind, size, tmp_path):
+    make(kind, tmp_path / 'out', train=12, val=1, size=size)
+    if kind in inspection.KINDS:
+        assert inspection.inspect_dataset(kind, tmp_path / 'out', workers=1).faults == []
+    for path in images(tmp_path):
+        with Image.open(tmp_path / path) as image:
+            for side, mean in zip(image.size, size[::-1], strict=True):
+                assert abs(side - mean) <= mean // 16
+
+
+@pytest.mark.parametrize('kind', KINDS)
 def test_writes_all_or_nothing(kind, tmp_path, monkeypatch):
     (tmp_path / 'empty').mkdir()
-    from PIL import Image
-
     save = Image.Image.save
 
     def fail_at_validation(image, path, **options):

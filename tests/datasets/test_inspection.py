@@ -261,7 +261,25 @@ DAMAGES = [
     (
         'coco',
         edit(PANOPTIC, lambda content: segment(content).update(category_id=91)),
-        ['unknown category: .*panoptic_.*: annotation .*: category 91'],
+        ['unknown category: .*panoptic_.*: annotation of .*: segment .*: category 91'],
+    ),
+    (
+        'coco',
+        edit(PANOPTIC, lambda content: content['annotations'].pop(2)),
+        ['missing annotation: .*panoptic_train2017.json: segmentation of image 3'],
+    ),
+    (
+        'coco',
+        edit(PANOPTIC, lambda content: content['annotations'][2].update(image_id=77)),
+        [
+            'missing annotation: .*panoptic_train2017.json: segmentation of image 3',
+            'unknown image: .*: annotation of 000000000003.png: image 77',
+        ],
+    ),
+    (
+        'coco',
+        edit(PANOPTIC, lambda content: content['annotations'][0]['segments_info'].pop()),
+        [r'unknown segment: .*000000000001.png: segment \d+ is not described'],
     ),
 ]
 

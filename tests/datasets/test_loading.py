@@ -62,7 +62,7 @@ def palette_sample(sample):
     """A map as Pascal VOC stores it: indices into a palette, and 255 along the borders."""
     labels = np.random.default_rng(0).integers(0, 21, (5, 7), dtype=np.uint8)
     labels.ravel()[:3] = 20, 255, 255
-    image = Image.fromarray(labels, 'P')
+    image = Image.fromarray(labels)
     image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
     image.save(sample['seg_map_path'])
     return {**sample, 'reduce_zero_label': False}

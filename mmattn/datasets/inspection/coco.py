@@ -94,44 +94,70 @@ def _describe(
         described.setdefault(folder / image['file_name'], []).append(by_id[image['id']])
     known = {category['id'] for category in categories}
 
-    keys = ('image_id', 'file_name', 'segments_info')
-    if task != 'panoptic':
-        keys = ('id', 'image_id', 'category_id', 'bbox')
-    annotations = _complete(path, 'annotation', content['annotations'], keys, faults)
-    if task == 'panoptic':
-        maps = path.with_suffix('')
-        if not maps.is_dir():
-            place = f'{maps}: unpack {maps.name}.zip'
-            faults.append(Fault('missing folder', place))
+    _add_duplicates(f'{path}: image', (image['id'] for image in images), faults)
+    _add_duplicates(f'{path}: file name', (image['file_name'] for image in images), faults)
+    _add_duplicates(f'{path}: category', (category['id'] for category in categories), faults)
+    sort = _sort_segmentations if task == 'panoptic' else _sort_instances
+    sort(path, content['annotations'], by_id, known, faults)
+
+
+def _sort_instances(
+    path: Path,
+    entries: list[dict],
+    by_id: dict[int, Description],
+    known: set[int],
+    faults: list[Fault],
+) -> None:
+    keys = ('id', 'image_id', 'category_id', 'bbox')
+    annotations = _complete(path, 'annotation', entries, keys, faults)
+    _add_duplicates(f'{path}: annotation', (a['id'] for a in annotations), faults)
     for annotation in annotations:
-        name = f'{path}: annotation {annotation.get("id", annotation.get("file_name"))}'
+        place = f'{path}: annotation {annotation["id"]}'
+        faults += _check_category(place, annotation, known)
         about = by_id.get(annotation['image_id'])
         if about is None:
-            faults.append(Fault('unknown image', f'{name}: image {annotation["image_id"]}'))
-        parts = [annotation]
-        if task == 'panoptic':
-            keys = ('id', 'category_id', 'bbox')
-            parts = _complete(path, 'segment', annotation['segments_info'], keys, faults)
-            _add_duplicates(f'{name}: segment', (part['id'] for part in parts), faults)
-        for part in parts:
-            if part['category_id'] not in known:
-                place = f'{name}: category {part["category_id"]}'
-                faults.append(Fault('unknown category', place))
-        if about is not None:
-            about.annotations += parts
-            if task == 'panoptic' and maps.is_dir():
-                about.segmentation = maps / annotation['file_name']
+            faults.append(Fault('unknown image', f'{place}: image {annotation["image_id"]}'))
+        else:
+            about.annotations.append(annotation)
 
-    _add_duplicates(f'{path}: image', (image['id'] for image in images), faults)
-    _add_duplicates(f'{path}: category', (category['id'] for category in categories), faults)
-    _add_duplicates(f'{path}: file name', (image['file_name'] for image in images), faults)
-    if task == 'panoptic':
-        # There an id counts within one image only.
-        _add_duplicates(
-            f'{path}: segmentation of image', (a['image_id'] for a in annotations), faults
-        )
-    else:
-        _add_duplicates(f'{path}: annotation', (a['id'] for a in annotations), faults)
+
+def _sort_segmentations(
+    path: Path,
+    entries: list[dict],
+    by_id: dict[int, Description],
+    known: set[int],
+    faults: list[Fault],
+) -> None:
+    folder = path.with_suffix('')
+    if not folder.is_dir():
+        faults.append(Fault('missing folder', f'{folder}: unpack {folder.name}.zip'))
+    keys = ('image_id', 'file_name', 'segments_info')
+    annotations = _complete(path, 'annotation', entries, keys, faults)
+    ids = [annotation['image_id'] for annotation in annotations]
+    _add_duplicates(f'{path}: segmentation of image', ids, faults)
+    for image_id in sorted(by_id.keys() - set(ids)):
+        faults.append(Fault('missing annotation', f'{path}: segmentation of image {image_id}'))
+    for annotation in annotations:
+        place = f'{path}: annotation of {annotation["file_name"]}'
+        keys = ('id', 'category_id', 'bbox')
+        segments = _complete(path, 'segment', annotation['segments_info'], keys, faults)
+        # An id of a segment counts within one image only.
+        _add_duplicates(f'{place}: segment', (segment['id'] for segment in segments), faults)
+        for segment in segments:
+            faults += _check_category(f'{place}: segment {segment["id"]}', segment, known)
+        about = by_id.get(annotation['image_id'])
+        if about is None:
+            faults.append(Fault('unknown image', f'{place}: image {annotation["image_id"]}'))
+        else:
+            about.annotations += segments
+            if folder.is_dir():
+                about.segmentation = folder / annotation['file_name']
+
+
+def _check_category(place: str, annotation: dict, known: set[int]) -> list[Fault]:
+    if annotation['category_id'] in known:
+        return []
+    return [Fault('unknown category', f'{place}: category {annotation["category_id"]}')]
 
 
 def _complete(
