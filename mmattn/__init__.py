@@ -32,7 +32,14 @@ from mmattn.attention import (
     TimmAttention,
     TripletAttention,
 )
-from mmattn.backbones import VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn.backbones import (
+    VAN,
+    AFFInception,
+    AFFResNet,
+    CoordAttEfficientNet,
+    CoordAttMobileNetV2,
+    MobileNeXt,
+)
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.listing import list_modules
@@ -54,11 +61,13 @@ __all__ = [
     'MSCAM',
     'SE',
     'VAN',
+    'AFFInception',
     'AFFResNet',
     'AddFusion',
     'AttentionAugmentedConv',
     'ConcatFusion',
     'CoordAtt',
+    'CoordAttEfficientNet',
     'CoordAttMobileNetV2',
     'CrissCross',
     'DoubleAttention',

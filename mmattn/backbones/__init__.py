@@ -1,8 +1,17 @@
 """Attention backbones: one (N, C_i, H_i, W_i) per out index; one file per network."""
 
+from mmattn.backbones.aff_inception import AFFInception
 from mmattn.backbones.aff_resnet import AFFResNet
+from mmattn.backbones.coord_att_efficientnet import CoordAttEfficientNet
 from mmattn.backbones.coord_att_mobilenet_v2 import CoordAttMobileNetV2
 from mmattn.backbones.mobilenext import MobileNeXt
 from mmattn.backbones.van import VAN
 
-__all__ = ['VAN', 'AFFResNet', 'CoordAttMobileNetV2', 'MobileNeXt']
+__all__ = [
+    'VAN',
+    'AFFInception',
+    'AFFResNet',
+    'CoordAttEfficientNet',
+    'CoordAttMobileNetV2',
+    'MobileNeXt',
+]

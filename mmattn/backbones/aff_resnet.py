@@ -140,12 +140,12 @@ class AFFResNet(Backbone):
     `Aggregated Residual Transformations for Deep Neural Networks
     <https://arxiv.org/abs/1611.05431>`_ (CVPR 2017). Weights of torchvision's, mmpretrain's,
     mmdet's and mmseg's ResNet load with the fusions as the only new part; weights of the public
-    PyTorch port load as they are.
+    PyTorch port load as they are. The authors' own weights are MXNet files, which are not read.
 
     Note:
         The paper writes ``m * x + (1 - m) * y`` with ``x`` the identity and ``y`` the residual.
         The released code and the port have it the other way round, their gate weighs the learned
-        branch, and so it is here, for their weights to mean the same. ``1 - sigmoid(z)`` is
+        branch, and so it is here, for such weights to mean the same. ``1 - sigmoid(z)`` is
         ``sigmoid(-z)``: trained from scratch the two orders are the same network with the last
         norm layers of a fusion negated.
 

@@ -74,6 +74,11 @@ class Backbone(BaseModule):
         """Tell whether ``key``, by its name here, belongs to a part that may be left out."""
         return False
 
+    @staticmethod
+    def part(key: str) -> str:
+        """Name the module that is built or left out as a whole and holds ``key``."""
+        return key.split('.')[0]
+
     def freeze(self, frozen_stages: int) -> None:
         """Put stages into evaluation for good, without gradients.
 
@@ -152,10 +157,11 @@ class Backbone(BaseModule):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         aside = []
+        built = {name for name, _ in self.named_modules()}
         for key in [key for key in state_dict if key.startswith(prefix)]:
             own = self.own_key(key.removeprefix(prefix))
             value = state_dict.pop(key)
-            if self.is_optional(own) and own.split('.')[0] not in self._modules:
+            if self.is_optional(own) and self.part(own) not in built:
                 aside.append(key)
             else:
                 state_dict[prefix + own] = value

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ _RELEASED_LAYERS = {
 }
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(BaseModule):
     """Expand by 1x1, filter depthwise by 3x3, attend, and project by a linear 1x1.
 
     Without expansion (ratio 1) there is neither the first convolution nor the attention.
@@ -64,7 +65,7 @@ class InvertedResidual(nn.Module):
         )
         layers.append(ConvModule(hidden, out_channels, 1, act_cfg=None, **cfgs))
         # The list holds the convolutions alone, so that the keys are those of a plain MobileNetV2.
-        self.conv = nn.ModuleList(layers)
+        self.conv = ModuleList(layers)
         if expand_ratio != 1 and attention is not None:
             self.attention = MODELS.build({**attention, 'in_channels': hidden})
         else:
@@ -178,7 +179,7 @@ class CoordAttMobileNetV2(Backbone):
                     )
                 )
                 in_channels = widths[i]
-            self.add_module(f'layer{i + 1}', nn.ModuleList(blocks))
+            self.add_module(f'layer{i + 1}', ModuleList(blocks))
         if self.out_indices[-1] == len(STAGES):
             self.conv2 = ConvModule(in_channels, widths[-1], 1, **cfgs)
         self.out_channels = tuple(widths[i] for i in self.out_indices)
@@ -194,7 +195,7 @@ class CoordAttMobileNetV2(Backbone):
         x = self.conv1(x)
         maps = []
         for i, [stage] in enumerate(self.stages()[1:]):
-            for block in stage if isinstance(stage, nn.ModuleList) else [stage]:
+            for block in stage if isinstance(stage, ModuleList) else [stage]:
                 x = self.run(block, x)
             if i in self.out_indices:
                 maps.append(x)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(x))
 
 
-class SpatialAttention(nn.Module):
+class SpatialAttention(BaseModule):
     """Attention module between two 1x1 convolutions, with a shortcut around all three."""
 
     def __init__(self, in_channels: int, attention: dict) -> None:
@@ -87,7 +88,7 @@ class Mlp(nn.Module):
         return self.drop(self.fc2(x))
 
 
-class Block(nn.Module):
+class Block(BaseModule):
     """Attention and feed-forward network, each behind a norm and on a scaled residual branch."""
 
     def __init__(
@@ -205,7 +206,7 @@ class VAN(Backbone):
             ]
             patch_embed = PatchEmbed(in_channels, embed_dims[i], kernel_size, stride, norm_cfg)
             self.add_module(f'patch_embed{i + 1}', patch_embed)
-            self.add_module(f'block{i + 1}', nn.ModuleList(blocks))
+            self.add_module(f'block{i + 1}', ModuleList(blocks))
             self.add_module(f'norm{i + 1}', build_norm_layer(stage_norm_cfg, embed_dims[i])[1])
             in_channels = embed_dims[i]
         self.freeze(frozen_stages)

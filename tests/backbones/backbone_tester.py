@@ -18,7 +18,7 @@ class BackboneTester:
     tiny: dict
     strides: tuple[int, ...]
     stage_keys: tuple[str, ...]
-    """First component of the keys of each freezable stage, in order; a comma joins several."""
+    """Names of the modules of each freezable stage, in order; a comma joins several."""
 
     fillings = dict(
         attention=(dict(type='CoordAtt', reduction=4), dict(type='LKA')),
@@ -65,11 +65,13 @@ class BackboneTester:
     def test_frozen_stages(self):
         for last in range(-1, len(self.stage_keys)):
             model = self.build(frozen_stages=last).train()
-            frozen = [part for keys in self.stage_keys[: last + 1] for part in keys.split(',')]
+            frozen = [
+                f'{part}.' for keys in self.stage_keys[: last + 1] for part in keys.split(',')
+            ]
             for name, parameter in model.named_parameters():
-                assert parameter.requires_grad == (name.split('.')[0] not in frozen)
+                assert parameter.requires_grad == (not name.startswith(tuple(frozen)))
             for name, module in model.named_modules():
-                assert module.training == (name.split('.')[0] not in frozen)
+                assert module.training == (not f'{name}.'.startswith(tuple(frozen)))
 
     @pytest.mark.parametrize('frozen_stages', [-2, 99])
     def test_wrong_frozen_stages(self, frozen_stages):

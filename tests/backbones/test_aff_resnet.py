@@ -198,6 +198,22 @@ def test_plain_weights_leave_only_the_fusions_new(tmp_path):
         AFFResNet(34, init_cfg=cfg).init_weights()
 
 
+def test_weights_of_torchvision_by_name(monkeypatch):
+    theirs = randomize(torchvision.models.resnet18()).state_dict()
+    asked = []
+
+    def download(url, **_):
+        asked.append(url)
+        return theirs
+
+    monkeypatch.setattr('mmengine.runner.checkpoint.load_from_http', download)
+    cfg = dict(type='Pretrained', checkpoint='torchvision://resnet18')
+    model = AFFResNet(18, init_cfg=cfg)
+    model.init_weights()
+    assert len(asked) == 1 and 'resnet18' in asked[0]
+    assert torch.equal(model.layer4[1].conv2.weight, theirs['layer4.1.conv2.weight'])
+
+
 def test_weights_of_mmpretrain(tmp_path):
     """A checkpoint of a classifier: the backbone under its prefix, the head beside it."""
     theirs = randomize(torchvision.models.resnet18()).state_dict()
