@@ -59,10 +59,9 @@ def load_config(path: str, options: dict | None = None) -> Config:
     scope = cfg.get('default_scope', 'mmengine')
     if importlib.util.find_spec(scope) is None:
         package, extra = _PACKAGES.get(scope, (scope, None))
-        install = f'mmattn[{extra}]' if extra else package
+        install = f"'mmattn[{extra}]' ({package})" if extra else package
         raise InputError(
-            f'config {path} is written for {scope}, which is not installed; '
-            f"pip install '{install}' ({package})"
+            f'config {path} is written for {scope}, which is not installed; pip install {install}'
         )
     return cfg
 

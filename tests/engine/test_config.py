@@ -1,3 +1,5 @@
+import importlib.util
+
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -37,6 +39,17 @@ def test_options_of_the_command_line(tmp_path):
 def test_a_broken_config(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ('scope', 'install'),
+    [('mmpose', 'mmpose'), ('mmdet', r"'mmattn\[det\]' \(onedl-mmdetection\)")],
+)
+def test_a_package_that_is_not_installed(tmp_path, monkeypatch, scope, install):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    message = f'written for {scope}, which is not installed; pip install {install}$'
+    with pytest.raises(InputError, match=message):
+        load_config(write(tmp_path, f'default_scope = {scope!r}'))
 
 
 def test_no_config():

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'cls'
+PATHS = sorted(FOLDER.glob('*.py'))
+each = pytest.mark.parametrize('path', PATHS, ids=lambda p: p.stem)
+
+
+def load(name):
+    return Config.fromfile(FOLDER / f'{name}.py')
+
+
+def attention(name):
+    return load(name).model.backbone.attention
+
+
+def side(pipeline):
+    """Side of the square that the last resizing or cropping transform of a pipeline makes."""
+    for transform in reversed(pipeline):
+        size = transform.get('crop_size') or transform.get('scale')
+        if size:
+            return max(size) if isinstance(size, tuple) else size
+    raise AssertionError('nothing is resized')
+
+
+@each
+def test_the_classifier_takes_what_the_backbone_gives(path):
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        backbone = MODELS.build(cfg.model.backbone)
+    assert backbone.out_channels == (cfg.model.head.in_channels,)
+
+
+@each
+def test_trains_and_tests_at_the_size_of_its_figures(path):
+    cfg = Config.fromfile(path)
+    size = cfg.published.get('flops_shape', (224, 224))[0]
+    assert side(cfg.train_dataloader.dataset.pipeline) == size
+    assert side(cfg.test_dataloader.dataset.pipeline) == size
+
+
+@each
+def test_the_rate_ends_with_the_training(path):
+    cfg = Config.fromfile(path)
+    assert max(s.end for s in cfg.param_scheduler) == cfg.train_cfg.max_epochs
+    switches = [hook.schedule for hook in cfg.get('custom_hooks', []) if 'schedule' in hook]
+    assert all(s.action_epoch < cfg.train_cfg.max_epochs for [s] in switches)
+
+
+# Epochs, total batch size, learning rate, weight decay, and the factor on it for norms and biases.
+@pytest.mark.parametrize(
+    ('name', 'epochs', 'batch_size', 'lr', 'decay', 'flat'),
+    [
+        ('van_b0_in1k', 300, 1024, 1e-3, 0.05, 0.0),
+        ('van_b6_pre22k_384_in1k', 30, 512, 5e-5, 1e-8, 0.0),
+        ('coordatt_mobilenetv2_in1k', 200, 256, 0.05, 4e-5, None),
+        ('mobilenext_in1k', 200, 256, 0.05, 4e-5, None),
+        ('iaff_resnet50_in1k', 240, 512, 0.075, 1e-4, 0.0),
+    ],
+)
+def test_recipe(name, epochs, batch_size, lr, decay, flat):
+    cfg = load(name)
+    assert cfg.train_cfg.max_epochs == epochs
+    assert cfg.auto_scale_lr.base_batch_size == batch_size
+    assert cfg.optim_wrapper.optimizer.lr == lr
+    assert cfg.optim_wrapper.optimizer.weight_decay == decay
+    assert cfg.optim_wrapper.get('paramwise_cfg', {}).get('flat_decay_mult') == flat
+
+
+@pytest.mark.parametrize(
+    ('name', 'drop_path_rate', 'mean'),
+    [
+        ('van_b2_in1k', 0.1, [127.5] * 3),
+        ('van_b3_in1k', 0.2, [127.5] * 3),
+        ('van_b4_pre22k_in1k', 0.2, [123.675, 116.28, 103.53]),
+        ('van_b6_pre22k_in1k', 0.3, [123.675, 116.28, 103.53]),
+    ],
+)
+def test_recipe_of_van(name, drop_path_rate, mean):
+    cfg = load(name)
+    assert cfg.model.backbone.drop_path_rate == drop_path_rate
+    assert cfg.model.data_preprocessor.mean == mean
+    # An image is filled with its mean, blue first, where an augmentation or an erasure has none.
+    filled = {t.type: t for t in cfg.train_dataloader.dataset.pipeline}
+    assert filled['RandomErasing'].fill_color == mean[::-1]
+    assert filled['RandAugment'].hparams.pad_val == [round(value) for value in mean[::-1]]
+
+
+@pytest.mark.parametrize('size', ['', '_w075', '_w050'])
+def test_rows_of_mobilenetv2_differ_in_the_attention_alone(size):
+    kinds = ('', 'se_', 'cbam_', 'coordatt_')
+    rows = [load(f'{kind}mobilenetv2{size}_in1k').to_dict() for kind in kinds]
+    attentions = [row['model']['backbone'].pop('attention') for row in rows]
+    assert [a and a['type'] for a in attentions] == [None, 'SE', 'CBAM', 'CoordAtt']
+    for row in rows:
+        del row['published']
+    assert all(row == rows[0] for row in rows)
+
+
+def test_rows_of_the_ablation():
+    assert attention('coordatt_mobilenetv2_r16_in1k').reduction == 16
+    assert attention('se_mobilenetv2_r12_in1k').reduction == 12
+    assert attention('cbam_mobilenetv2_r12_in1k').reduction == 12
+    assert attention('coordatt_mobilenetv2_h_in1k').direction == 'h'
+    assert attention('coordatt_mobilenetv2_w_in1k').direction == 'w'
+
+
+def test_mobile_networks_have_the_dropout_of_their_release():
+    rates = {'mobilenetv2': 0.1, 'mobilenext': 0.2, 'efficientnet_b0': 0.2}
+    for name, rate in rates.items():
+        assert load(f'{name}_in1k').model.neck.drop_rate == rate
