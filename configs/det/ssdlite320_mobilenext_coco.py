@@ -15,7 +15,7 @@ published = dict(
     where="authors' README",
     parameters=4.4,
     metrics=dict(bbox_mAP=23.3),
-    difference='4.52 M with 576 channels at stride 16 as in the released code; 384 would make 4.41 M',
+    difference='4.52 M with 576 channels at stride 16, as the release reads; 384 would make 4.41 M',
 )
 model = dict(
     backbone=dict(type='MobileNeXt', out_indices=(5, 7), expanded=(5,)),
