@@ -230,7 +230,21 @@ DAMAGES = [
     (
         'coco',
         edit(INSTANCES, lambda content: content['annotations'][0].pop('bbox')),
-        ['incomplete entry: .*: annotation 1 lacks bbox'],
+        ['incomplete entry: .*: annotation 1: bbox is None'],
+    ),
+    ('coco', annotate(segmentation=None), ['broken mask: .*annotation 1 of .*: None']),
+    (
+        'coco',
+        edit(INSTANCES, lambda content: content['images'][1].update(width='640')),
+        [
+            "incomplete entry: .*: image 2: width is '640'",
+            *(3 * ['unknown image: .*: image 2']),
+        ],
+    ),
+    (
+        'coco',
+        edit(PANOPTIC, lambda content: content['annotations'].append('x')),
+        ['incomplete entry: .*: annotation number 6: image_id is None'],
     ),
     (
         'coco',

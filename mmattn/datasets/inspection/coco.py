@@ -13,6 +13,17 @@ from mmattn.datasets.inspection.faults import Fault, Plan, check_box, check_size
 from mmattn.errors import InputError
 
 _TASKS = ('instances', 'person_keypoints', 'panoptic')
+_TYPES = {
+    'id': (int, str),
+    'image_id': (int, str),
+    'category_id': (int, str),
+    'name': str,
+    'file_name': str,
+    'width': int,
+    'height': int,
+    'bbox': list,
+    'segments_info': list,
+}
 
 
 @dataclass
@@ -66,10 +77,9 @@ def _load(path: Path, faults: list[Fault]) -> dict | None:
         return None
     lists = ('images', 'annotations', 'categories')
     if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) and all(isinstance(x, dict) for x in content[key])
-        for key in lists
+        isinstance(content.get(key), list) for key in lists
     ):
-        place = f'{path}: expected the lists images, annotations and categories of objects'
+        place = f'{path}: expected the lists {", ".join(lists)}'
         faults.append(Fault('unreadable annotation file', place))
         return None
     return content
@@ -161,14 +171,16 @@ def _check_category(place: str, annotation: dict, known: set[int]) -> list[Fault
 
 
 def _complete(
-    path: Path, kind: str, entries: list[dict], keys: tuple, faults: list[Fault]
+    path: Path, kind: str, entries: list, keys: Iterable[str], faults: list[Fault]
 ) -> list[dict]:
-    """Give the entries that have all keys."""
+    """Give the entries that have all keys, with values that can be worked with."""
     whole = []
     for number, entry in enumerate(entries):
-        lacking = [key for key in keys if key not in entry]
-        if lacking:
-            place = f'{path}: {kind} {entry.get("id", f"number {number}")} lacks {lacking[0]}'
+        values = entry if isinstance(entry, dict) else {}
+        wrong = [key for key in keys if not isinstance(values.get(key), _TYPES[key])]
+        if wrong:
+            name = values.get('id', f'number {number}')
+            place = f'{path}: {kind} {name}: {wrong[0]} is {values.get(wrong[0])!r:.40}'
             faults.append(Fault('incomplete entry', place))
         else:
             whole.append(entry)
@@ -206,13 +218,15 @@ def _is_box(box: object) -> bool:
     return isinstance(box, list) and len(box) == 4 and all(isinstance(x, (int, float)) for x in box)
 
 
-def _check_mask(place: str, segmentation: list | dict, size: tuple[int, int]) -> list[Fault]:
+def _check_mask(place: str, segmentation: object, size: tuple[int, int]) -> list[Fault]:
     if isinstance(segmentation, list):
-        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
+        if not all(_is_polygon(polygon) for polygon in segmentation):
             return [Fault('broken mask', f'{place}: a polygon needs three corners or more')]
         if not any(_polygon_area(polygon) for polygon in segmentation):
             return [Fault('empty mask', place)]
         return []
+    if not isinstance(segmentation, dict):
+        return [Fault('broken mask', f'{place}: {segmentation!r:.40}')]
 
     from pycocotools import mask
 
@@ -229,6 +243,10 @@ def _check_mask(place: str, segmentation: list | dict, size: tuple[int, int]) ->
     else:
         empty = not mask.area(segmentation)
     return [Fault('empty mask', place)] if empty else []
+
+
+def _is_polygon(polygon: object) -> bool:
+    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
 def _polygon_area(polygon: list[float]) -> float:
