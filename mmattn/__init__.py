@@ -1,4 +1,4 @@
-"""Attention modules and attention backbones as an OpenMMLab registry plugin.
+"""Attention modules, backbones, fusion necks and heads as an OpenMMLab registry plugin.
 
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
@@ -42,13 +42,15 @@ from mmattn.backbones import (
 )
 from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
+from mmattn.heads import DeepLabV3Head, SSDLiteHead
 from mmattn.listing import list_modules
-from mmattn.necks import PooledDropout
+from mmattn.necks import AFFFPN, PooledDropout, SSDLiteNeck
 
 __version__ = '0.1.0'
 
 __all__ = [
     'AFF',
+    'AFFFPN',
     'BAM',
     'CBAM',
     'ECA',
@@ -70,6 +72,7 @@ __all__ = [
     'CoordAttEfficientNet',
     'CoordAttMobileNetV2',
     'CrissCross',
+    'DeepLabV3Head',
     'DoubleAttention',
     'GSoP',
     'GatherExcite',
@@ -82,6 +85,8 @@ __all__ = [
     'PooledDropout',
     'SCConv',
     'SKConv',
+    'SSDLiteHead',
+    'SSDLiteNeck',
     'SimAM',
     'SplitAttention',
     'StripPooling',

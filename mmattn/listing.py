@@ -1,12 +1,13 @@
 """What there is to put into a config."""
 
-from mmattn import attention, backbones, fusion, necks
+from mmattn import attention, backbones, fusion, heads, necks
 
 KINDS = {
     'attention': attention.__all__,
     'fusion': fusion.__all__,
     'backbone': backbones.__all__,
     'neck': necks.__all__,
+    'head': heads.__all__,
 }
 
 
@@ -14,7 +15,7 @@ def list_modules(kind: str | None = None) -> list[str]:
     """List the names that mmattn registers.
 
     Args:
-        kind: ``'attention'``, ``'fusion'``, ``'backbone'`` or ``'neck'``; None for all of them.
+        kind: ``'attention'``, ``'fusion'``, ``'backbone'``, ``'neck'`` or ``'head'``; None for all.
 
     Returns:
         The names, in alphabetical order.

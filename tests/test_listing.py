@@ -16,5 +16,7 @@ def test_kinds():
     assert 'CoordAtt' in list_modules('attention')
     assert 'VAN' in list_modules('backbone')
     assert sum(len(list_modules(kind)) for kind in KINDS) == len(list_modules())
-    with pytest.raises(ValueError, match="one of attention, fusion, backbone, neck, got 'head'"):
-        list_modules('head')
+    with pytest.raises(
+        ValueError, match="one of attention, fusion, backbone, neck, head, got 'heads'"
+    ):
+        list_modules('heads')

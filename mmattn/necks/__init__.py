@@ -1,5 +1,7 @@
-"""Necks: one map per level in, one per level out; one file per network."""
+"""Necks: what stands between a backbone and its heads; one file per network."""
 
+from mmattn.necks.aff_fpn import AFFFPN
 from mmattn.necks.pooled_dropout import PooledDropout
+from mmattn.necks.ssdlite_neck import SSDLiteNeck
 
-__all__ = ['PooledDropout']
+__all__ = ['AFFFPN', 'PooledDropout', 'SSDLiteNeck']

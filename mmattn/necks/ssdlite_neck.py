@@ -1,0 +1,124 @@
+"""The extra levels of SSDLite."""
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from mmattn.conv_module import AnySizeConvModule
+
+
+def inverted_residual(in_channels: int, hidden: int, out_channels: int, **cfgs) -> nn.Sequential:
+    """Halve a map: 1x1 to ``hidden`` channels, depthwise 3x3 of stride 2, linear 1x1."""
+    act_cfg = cfgs.pop('act_cfg')
+    return nn.Sequential(
+        AnySizeConvModule(in_channels, hidden, 1, act_cfg=act_cfg, **cfgs),
+        _halve(hidden, act_cfg=act_cfg, **cfgs),
+        AnySizeConvModule(hidden, out_channels, 1, act_cfg=None, **cfgs),
+    )
+
+
+def sandglass(in_channels: int, hidden: int, out_channels: int, **cfgs) -> nn.Sequential:
+    """Halve a map: depthwise 3x3 of stride 2, linear 1x1 to ``hidden`` channels, 1x1."""
+    act_cfg = cfgs.pop('act_cfg')
+    return nn.Sequential(
+        _halve(in_channels, act_cfg=act_cfg, **cfgs),
+        AnySizeConvModule(in_channels, hidden, 1, act_cfg=None, **cfgs),
+        AnySizeConvModule(hidden, out_channels, 1, act_cfg=act_cfg, **cfgs),
+    )
+
+
+def _halve(channels: int, **cfgs) -> AnySizeConvModule:
+    return AnySizeConvModule(channels, channels, 3, stride=2, padding=1, groups=channels, **cfgs)
+
+
+BLOCKS = dict(inverted_residual=inverted_residual, sandglass=sandglass)
+
+
+@MODELS.register_module()
+class SSDLiteNeck(BaseModule):
+    """Extra levels of SSDLite: each a mobile block that halves the map before it.
+
+    At 320 pixels the two maps of the backbone, of stride 16 and 32, have sizes 20 and 10; the four
+    extra ones have 5, 3, 2 and 1. With the last batch norms down to one value per channel, batch 1
+    trains: they use their running statistics then.
+
+    Papers: `MobileNetV2: Inverted Residuals and Linear Bottlenecks
+    <https://arxiv.org/abs/1801.04381>`_ (CVPR 2018), `Rethinking Bottleneck Structure for Efficient
+    Mobile Network Design <https://arxiv.org/abs/2007.02269>`_ (ECCV 2020).
+
+    The layout is that of `the release <https://github.com/Andrew-Qibin/ssdlite-pytorch-mobilenext>`_
+    behind the detection tables of coordinate attention and MobileNeXt. The defaults are for
+    MobileNetV2. For MobileNeXt it is ``SSDLiteNeck((576, 1280), (512, 256, 256, 128),
+    ratios=(0.2, 0.25, 0.5, 0.5), block='sandglass')``, the 576 channels taken inside a block, ahead
+    of its stride.
+
+    Args:
+        in_channels: Channels of each input.
+        extra_channels: Channels of each extra level.
+        ratios: Channels inside each block, as a share of those of its input.
+        block: ``'inverted_residual'``, the block of MobileNetV2, or ``'sandglass'``, the first half
+            of MobileNeXt's.
+        norm_cfg: Norm layer.
+        act_cfg: Activation layer.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If there is not one ratio per extra level, or ``block`` is unknown.
+
+    Shape:
+        - Input: one (N, C_i, H_i, W_i) per entry of ``in_channels``.
+        - Output: the same, then one map per extra level, each half the size of the one before,
+          rounded up.
+
+    Example:
+        >>> import torch
+        >>> neck = SSDLiteNeck(in_channels=(8, 16), extra_channels=(12, 8), ratios=(0.5, 0.5))
+        >>> maps = neck([torch.rand(2, 8, 20, 20), torch.rand(2, 16, 10, 10)])
+        >>> [tuple(x.shape) for x in maps[2:]]
+        [(2, 12, 5, 5), (2, 8, 3, 3)]
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (96, 1280),
+        extra_channels: Sequence[int] = (512, 256, 256, 64),
+        *,
+        ratios: Sequence[float] = (0.2, 0.5, 0.5, 0.5),
+        block: str = 'inverted_residual',
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='ReLU6'),
+        init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
+    ) -> None:
+        super().__init__(init_cfg)
+        if len(ratios) != len(extra_channels):
+            raise ValueError(
+                f'expected {len(extra_channels)} ratios, one per extra level, got {tuple(ratios)}'
+            )
+        if block not in BLOCKS:
+            raise ValueError(f'expected block {" or ".join(map(repr, BLOCKS))}, got {block!r}')
+        self.in_channels = tuple(in_channels)
+        self.out_channels = (*in_channels, *extra_channels)
+        self.extras = nn.ModuleList(
+            BLOCKS[block](below, round(ratio * below), channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            for below, ratio, channels in zip(
+                self.out_channels[len(in_channels) - 1 :], ratios, extra_channels, strict=False
+            )
+        )
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Append the extra levels to the maps of the backbone.
+
+        Raises:
+            ValueError: If there are not as many maps as ``in_channels``.
+        """
+        if len(inputs) != len(self.in_channels):
+            raise ValueError(
+                f'expected {len(self.in_channels)} maps, one per entry of in_channels, '
+                f'got {len(inputs)}'
+            )
+        maps = list(inputs)
+        for extra in self.extras:
+            maps.append(extra(maps[-1]))
+        return tuple(maps)
