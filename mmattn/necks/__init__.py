@@ -1,4 +1,4 @@
-"""Necks: one map per level in, one per level out; one file per network."""
+"""Necks: what stands between a backbone and its heads; one file per network."""
 
 from mmattn.necks.aff_fpn import AFFFPN
 from mmattn.necks.pooled_dropout import PooledDropout
