@@ -44,7 +44,7 @@ def shrink(cfg: Config, data_root: str) -> None:
         )
     GENERATORS[dataset.type](data_root, train=IMAGES, val=2)
     old_root = dataset.data_root
-    new_root = str(Path(data_root, DATA_ROOTS[dataset.type]))
+    new_root = str(Path(data_root, DATA_ROOTS.get(dataset.type, '')))
     new_root += '/' if old_root.endswith('/') else ''
     for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
         cfg[key] = _move(cfg[key], old_root, new_root)
