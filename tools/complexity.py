@@ -25,7 +25,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def count_multiply_adds(model: nn.Module, size: tuple[int, int]) -> float:
+def count_multiply_adds(model: nn.Module, size: tuple[int, int]) -> float | None:
     """Count the multiply-adds of convolutions and matrix products for one image.
 
     Norms, activations, poolings, resizing and the alignment of proposals are not counted, nor is
@@ -34,19 +34,20 @@ def count_multiply_adds(model: nn.Module, size: tuple[int, int]) -> float:
     Args:
         model: Backbone or whole model on the meta device.
         size: Height and width of the image in pixels.
+
+    Returns:
+        The count, or None for a Mask2Former, whose layers need the values of the maps.
     """
+    if hasattr(model, 'panoptic_head'):
+        return None
     model.eval()
     image = torch.rand(1, 3, *size, device='meta')
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        if hasattr(model, 'extract_feat') and _is_detector(model):
+        if hasattr(model, 'rpn_head') or hasattr(model, 'bbox_head'):
             _run_detector(model, image)
         else:
             model(image)
     return counter.get_total_flops() / 2
-
-
-def _is_detector(model: nn.Module) -> bool:
-    return hasattr(model, 'rpn_head') or hasattr(model, 'bbox_head')
 
 
 def _run_detector(model: nn.Module, image: Tensor) -> None:

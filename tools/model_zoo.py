@@ -2,33 +2,43 @@
 
 import argparse
 import importlib.util
+import inspect
+import re
 import sys
 from functools import partial
 from pathlib import Path
 
 import yaml
-from complexity import build, count_multiply_adds, count_parameters
+from complexity import (
+    BOX_PROPOSALS,
+    MASK_PROPOSALS,
+    build,
+    count_multiply_adds,
+    count_parameters,
+)
 from mmengine.config import Config
+
+import mmattn
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Folder, heading, task in the metafiles, and height and width for multiply-adds where none are
-# published.
+# Folder, heading, and height and width for multiply-adds where none are published.
 FOLDERS = (
-    ('det', 'Detection', 'Object Detection', (800, 1280)),
-    ('seg', 'Segmentation', 'Semantic Segmentation', (512, 512)),
-    ('cls', 'Classification', 'Image Classification', (224, 224)),
-    ('pose', 'Pose estimation', 'Body 2D Keypoint', (256, 192)),
+    ('det', 'Detection', (800, 1280)),
+    ('seg', 'Segmentation', (512, 512)),
+    ('cls', 'Classification', (224, 224)),
+    ('pose', 'Pose estimation', (256, 192)),
 )
+# What a metric is called, and the task that it is for in the words of OpenMMLab's metafiles.
 METRICS = {
-    'bbox_mAP': 'box AP',
-    'segm_mAP': 'mask AP',
-    'mAP': 'mAP',
-    'mIoU': 'mIoU',
-    'mIoU_ms': 'mIoU (several scales)',
-    'PQ': 'PQ',
-    'top1': 'top-1',
-    'AP': 'keypoint AP',
+    'bbox_mAP': ('box AP', 'Object Detection'),
+    'segm_mAP': ('mask AP', 'Instance Segmentation'),
+    'mAP': ('mAP', 'Object Detection'),
+    'mIoU': ('mIoU', 'Semantic Segmentation'),
+    'mIoU_ms': ('mIoU (several scales)', 'Semantic Segmentation'),
+    'PQ': ('PQ', 'Panoptic Segmentation'),
+    'top1': ('top-1', 'Image Classification'),
+    'AP': ('keypoint AP', 'Body 2D Keypoint'),
 }
 DATASETS = {
     'ADE20KDataset': 'ADE20K',
@@ -52,7 +62,9 @@ tools/model_zoo.py` builds each model and writes this page.
   and {masks} to every mask head.
 - **Published** figures are the papers' own and carry their rounding; * marks those that were not
   verified against the paper's text. The header of a config says where they come from, and why a
-  count differs by more than 1 %.
+  count of parameters differs by more than 1 %.
+- **Not counted** are Mask2Former's multiply-adds, which depend on the values of the maps, and what
+  needs a package that is not in requirements/ (mmpose).
 - **Nothing on this page about accuracy was measured here.**
 """
 
@@ -75,13 +87,11 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Make the text of every file."""
-    from complexity import BOX_PROPOSALS, MASK_PROPOSALS
-
     files = {}
     zoo = INTRODUCTION.format(boxes=BOX_PROPOSALS, masks=MASK_PROPOSALS)
     dump = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100)
-    metafiles = []
-    for folder, heading, task, size in FOLDERS:
+    metafiles, urls = [], cited_papers()
+    for folder, heading, size in FOLDERS:
         models = [measure(path, size) for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
         zoo += f'\n## {heading}\n\n{table(models)}'
         metafile = ROOT / 'configs' / folder / 'metafile.yml'
@@ -89,13 +99,25 @@ def pages() -> dict[Path, str]:
         papers = sorted({m['published'].paper for m in models if m['published']})
         files[metafile] = dump(
             {
-                'Collections': [{'Name': paper, 'Paper': {'Title': paper}} for paper in papers],
-                'Models': [describe(model, task) for model in models],
+                'Collections': [
+                    {'Name': paper, 'Paper': {'Title': paper, 'URL': urls.get(paper)}}
+                    for paper in papers
+                ],
+                'Models': [describe(model) for model in models],
             }
         )
     files[ROOT / 'docs' / 'model_zoo.md'] = zoo
     files[ROOT / 'model-index.yml'] = dump({'Import': metafiles})
     return files
+
+
+def cited_papers() -> dict[str, str]:
+    """Find the titles and addresses of the papers in our docstrings."""
+    papers = {}
+    for name in mmattn.list_modules():
+        links = re.findall(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(getattr(mmattn, name)))
+        papers |= {' '.join(title.split()): url for title, url in links}
+    return papers
 
 
 def measure(path: Path, size: tuple[int, int]) -> dict:
@@ -136,14 +158,14 @@ def table(models: list[dict]) -> str:
         published = model['published'] or {}
         mark = '' if published.get('verified', True) else '*'
         accuracy = ', '.join(
-            f'{value:g}{mark} {METRICS[name]}'
+            f'{value}{mark} {METRICS[name][0]}'
             for name, value in published.get('metrics', {}).items()
         )
         h, w = model['size']
         cells = [
             f'[{Path(model["path"]).stem}](../{model["path"]})',
-            *compared(model.get('parameters'), 1e6, 'M', 2, published.get('parameters'), mark),
-            *compared(model.get('flops'), 1e9, 'G', 1, published.get('flops'), mark),
+            *compared(model.get('parameters'), 1e6, 'M', published.get('parameters'), mark),
+            *compared(model.get('flops'), 1e9, 'G', published.get('flops'), mark),
             f'{w}x{h}',
             accuracy or 'none',
         ]
@@ -152,17 +174,19 @@ def table(models: list[dict]) -> str:
 
 
 def compared(
-    ours: float | None, unit: float, suffix: str, digits: int, theirs: float | None, mark: str
+    ours: float | None, unit: float, suffix: str, theirs: float | None, mark: str
 ) -> list[str]:
     """Show a count, the published one, and by how much they differ."""
+    value = None if ours is None else ours / unit
+    digits = 3 if value is not None and value < 1 else 2
     return [
-        'not counted' if ours is None else f'{ours / unit:.{digits}f} {suffix}',
-        'none' if theirs is None else f'{theirs:g} {suffix}{mark}',
-        '' if ours is None or theirs is None else f'{100 * (ours / unit / theirs - 1):+.1f} %',
+        'not counted' if value is None else f'{value:.{digits}f} {suffix}',
+        'none' if theirs is None else f'{theirs} {suffix}{mark}',
+        '' if value is None or theirs is None else f'{100 * (value / theirs - 1):+.1f} %',
     ]
 
 
-def describe(model: dict, task: str) -> dict:
+def describe(model: dict) -> dict:
     """Describe one config as a metafile does."""
     entry = {'Name': Path(model['path']).stem, 'Config': model['path']}
     published = model['published']
@@ -173,10 +197,14 @@ def describe(model: dict, task: str) -> dict:
         if model.get('flops'):
             entry['Metadata']['FLOPs'] = int(model['flops'])
     if published and 'metrics' in published:
-        metrics = {METRICS[name]: value for name, value in published.metrics.items()}
+        tasks = {}
+        for name, value in published.metrics.items():
+            label, task = METRICS[name]
+            tasks.setdefault(task, {})[label] = value
         source = f'reported in {published.paper}, {published.where}; not measured here'
         entry['Results'] = [
             {'Task': task, 'Dataset': model['dataset'], 'Metrics': metrics, 'Source': source}
+            for task, metrics in tasks.items()
         ]
     return entry
 

@@ -14,6 +14,7 @@ published = dict(
     paper='Coordinate Attention for Efficient Mobile Network Design',
     where="authors' README",
     parameters=4.8,
+    flops_shape=(320, 320),
     metrics=dict(bbox_mAP=24.5),
     difference='4.73 M; the release also has a spare class output and biases that norms cancel',
 )

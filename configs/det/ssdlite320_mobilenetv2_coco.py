@@ -12,6 +12,7 @@ published = dict(
     paper='Coordinate Attention for Efficient Mobile Network Design',
     where="authors' README",
     parameters=4.3,
+    flops_shape=(320, 320),
     metrics=dict(bbox_mAP=22.3),
 )
 model = dict(backbone=dict(attention=None))

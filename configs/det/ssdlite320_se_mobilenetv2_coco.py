@@ -13,6 +13,7 @@ published = dict(
     paper='Coordinate Attention for Efficient Mobile Network Design',
     where="authors' README",
     parameters=4.7,
+    flops_shape=(320, 320),
     metrics=dict(bbox_mAP=23.7),
 )
 model = dict(backbone=dict(attention=dict(type='SE', reduction=24)))

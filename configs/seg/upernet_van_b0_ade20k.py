@@ -13,6 +13,7 @@ published = dict(
     paper='Visual Attention Network',
     where="authors' README",
     parameters=32,
+    flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=41.1),
 )
 model = dict(

@@ -13,6 +13,7 @@ published = dict(
     paper='Visual Attention Network',
     where="authors' README",
     parameters=44,
+    flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=44.9),
 )
 model = dict(backbone=dict(arch='b1'))

@@ -1,0 +1,72 @@
+"""The generated model zoo says what the configs are."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+from modelindex.load_model_index import load
+
+from tests.test_configs import ALL_PATHS
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / 'tools'))
+import model_zoo  # noqa: E402
+
+LISTED = [path for path in ALL_PATHS if path.parent.name != 'demo']
+VAN = [
+    path
+    for path in LISTED
+    if path.parent.name != 'pose'
+    and "paper='Visual Attention Network'" in path.read_text()
+    and 'flops=' in path.read_text()
+]
+SAMPLE = (
+    'fpn_van_b2_ade20k',
+    'mask_rcnn_van_b2_fpn_3x_coco',
+    'ssdlite320_coordatt_mobilenetv2_coco',
+    'upernet_van_b2_ade20k',
+    'van_b0_in1k',
+)
+
+
+def metafile(path):
+    entries = yaml.safe_load((path.parent / 'metafile.yml').read_text())['Models']
+    [entry] = [entry for entry in entries if entry['Name'] == path.stem]
+    return entry
+
+
+@pytest.mark.parametrize('path', LISTED, ids=lambda p: p.stem)
+def test_lists_every_config(path):
+    assert f'[{path.stem}](../configs/{path.parent.name}/{path.name})' in (
+        ROOT / 'docs' / 'model_zoo.md'
+    ).read_text(encoding='utf-8')
+    assert (ROOT / metafile(path)['Config']).samefile(path)
+
+
+def test_mim_can_read_the_metafiles():
+    index = load(str(ROOT / 'model-index.yml'))
+    index.build_models_with_collections()
+    assert {model.name for model in index.models} == {path.stem for path in LISTED}
+
+
+@pytest.mark.parametrize('path', [p for p in LISTED if p.stem in SAMPLE], ids=lambda p: p.stem)
+def test_counts_of_some_are_up_to_date(path):
+    [size] = [size for folder, _, size in model_zoo.FOLDERS if folder == path.parent.name]
+    described = model_zoo.describe(model_zoo.measure(path, size))
+    assert described == metafile(path)
+
+
+@pytest.mark.slow
+def test_all_is_up_to_date():
+    tool = [sys.executable, str(ROOT / 'tools' / 'model_zoo.py'), '--check']
+    done = subprocess.run(tool, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.parametrize('path', VAN, ids=lambda p: p.stem)
+def test_multiply_adds_of_van_are_the_published(path):
+    published = Config.fromfile(path).published.flops
+    assert metafile(path)['Metadata']['FLOPs'] / 1e9 == pytest.approx(published, rel=0.03)
