@@ -1,6 +1,7 @@
 """The command line tools, run as a user runs them."""
 
 import os
+import pickle
 import re
 import signal
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from mmattn import VAN
-from mmattn.datasets import make_tiny_ade20k
+from mmattn.datasets import make_tiny_ade20k, make_tiny_coco, make_tiny_imagenet
 from tests.helpers import start_python
 from tests.test_configs import PATHS
 
@@ -153,6 +156,55 @@ def test_saves_and_draws_predictions(folder, trained, tmp_path):
         [drawn] = (tmp_path / 'show').glob(f'test_{name}*.png')
         # Truth and prediction side by side.
         assert Image.open(drawn).size == (2 * image.width, image.height)
+
+
+DETECTOR = """
+_base_ = '{root}/configs/det/retinanet_van_b0_fpn_1x_coco.py'
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2)
+        )
+    ),
+    neck=dict(in_channels=[8, 8, 16, 16], out_channels=16),
+    bbox_head=dict(in_channels=16, feat_channels=16, stacked_convs=1),
+)
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}/'))
+test_evaluator = dict(ann_file='{data}/annotations/instances_val2017.json')
+"""
+CLASSIFIER = """
+_base_ = '{root}/configs/cls/coordatt_mobilenetv2_w050_in1k.py'
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}'))
+"""
+
+
+@pytest.mark.parametrize(
+    ('make', 'text', 'images', 'metric'),
+    [
+        (make_tiny_coco, DETECTOR, 'val2017/*.jpg', None),
+        (make_tiny_imagenet, CLASSIFIER, 'val/*/*.JPEG', 'accuracy/top1'),
+    ],
+    ids=['detector', 'classifier'],
+)
+def test_saves_and_draws_in_other_scopes(tmp_path, make, text, images, metric):
+    make(tmp_path / 'data', train=1, val=2)
+    config = tmp_path / 'tiny.py'
+    config.write_text(text.format(root=ROOT, data=tmp_path / 'data'))
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    torch.save(MODELS.build(cfg.model).state_dict(), tmp_path / 'random.pth')
+    show, dump = tmp_path / 'show', tmp_path / 'predictions.pkl'
+    options = ['--work-dir', tmp_path / 'test', '--show-dir', show, '--out', dump]
+    out = succeed('test.py', config, tmp_path / 'random.pth', *options)
+    if metric:
+        assert metric in out
+    assert len(pickle.loads(dump.read_bytes())) == 2
+    for path in (tmp_path / 'data').glob(images):
+        [drawn] = show.rglob(f'*{path.stem}*')
+        width, height = Image.open(path).size
+        # A detector shows truth and prediction side by side, a classifier what the network sees.
+        expected = (224, 224) if metric else (2 * width, height)
+        assert Image.open(drawn).size == expected
 
 
 def test_averages_over_scales_and_flips(folder, trained, tmp_path):
