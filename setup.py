@@ -41,7 +41,7 @@ setup(
     cmdclass={'build_py': BuildWithMim},
     install_requires=['torch', 'onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3.6', 'numpy'],
     extras_require={
-        'det': ['onedl-mmdetection>=3.5.1', 'panopticapi-lite>=0.2.0'],
+        'det': ['onedl-mmdetection>=3.5.1'],
         'seg': ['onedl-mmsegmentation>=1.4.2'],
         'cls': ['onedl-mmpretrain>=1.3.6'],
         'dev': ['hypothesis', 'onnx', 'onnxruntime', 'onnxscript', 'pytest', 'ruff', 'timm'],

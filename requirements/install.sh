@@ -132,6 +132,7 @@ fi
 if [ "$task" != lint ] && ! is_done stack "$pins"; then
     say 'installing torch and the OpenMMLab stack into .venv: a download of 3 GB, 6 GB on disk'
     marked pip install -r requirements/torch.txt -r requirements/openmmlab.txt
+    marked pip install --no-deps -r requirements/panoptic.txt
     # Of the two opencv builds the last one installed lies on disk: the headless one, which needs no libGL.
     marked pip install --force-reinstall --no-deps "$(grep '^opencv-python-headless==' requirements/openmmlab.txt)"
     stamp stack "$pins"
