@@ -7,6 +7,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
@@ -27,7 +28,9 @@ def refuse_code_in_checkpoints() -> None:
     that is not plain data all the same.
     """
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    torch.serialization.add_safe_globals(get_torch_safe_globals())
+    # Arrays of numbers, which mmengine allows of some types only.
+    numbers = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
+    torch.serialization.add_safe_globals([*get_torch_safe_globals(), *numbers])
     CheckpointLoader.register_scheme('', read_checkpoint, force=True)
 
 

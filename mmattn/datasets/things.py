@@ -125,7 +125,7 @@ PARTS = {
         ((196, 124, 80), [(-0.28, -0.46), (0.28, -0.46), (0.28, -0.34), (-0.28, -0.34)]),
     ],
 }
-THINGS = ('airplane', 'boat', 'bottle', 'car', 'person', 'plant')
+THINGS = ('airplane', 'person', 'plant', 'boat', 'bottle', 'car')
 _HALF_WIDTH = dict(airplane=1, boat=0.66, bottle=0.18, car=1, person=0.32, plant=0.44)
 
 

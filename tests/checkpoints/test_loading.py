@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -82,6 +83,14 @@ def test_the_whole_process_refuses(tmp_path, mode):
     assert target.exists() == (mode == 'trust')
     assert (status.returncode == 0) == (mode == 'trust'), status.stderr
     assert ('InputError' in status.stderr) == (mode == 'refuse')
+
+
+def test_arrays_of_numbers_are_data(tmp_path):
+    arrays = [np.ones(2, kind) for kind in (np.uint8, np.float32, np.int64, bool, complex, 'U3')]
+    torch.save({'state_dict': {}, 'meta': arrays}, tmp_path / 'a.pth')
+    command = [sys.executable, '-c', SCRIPT, str(tmp_path / 'a.pth'), 'refuse']
+    status = subprocess.run(command, capture_output=True, text=True)
+    assert status.returncode == 0, status.stderr
 
 
 def test_state_dict_is_found_under_wrappers():
