@@ -19,7 +19,7 @@ NAMES = {
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp('imagenet') / 'imagenet'
-    make_tiny_imagenet(root, train=24, val=12)
+    make_tiny_imagenet(root, train=24, val=36)
     return root
 
 
@@ -60,7 +60,7 @@ def test_ids_are_in_the_order_of_the_labels():
 
 
 def test_classes_can_be_told_apart(root):
-    """The nearest class by its mean picture is the right one more often than not."""
+    """The nearest class by its mean picture is right at least twice as often as chance."""
 
     def pictures(split):
         for path, label in listed(root, split):
@@ -74,4 +74,4 @@ def test_classes_can_be_told_apart(root):
         min(means, key=lambda label: np.abs(means[label] - x).sum()) == truth
         for x, truth in pictures('val')
     ]
-    assert np.mean(hits) > 0.5
+    assert np.mean(hits) > 2 / len(means)
