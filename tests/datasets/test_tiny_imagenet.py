@@ -28,7 +28,7 @@ def listed(root, split):
     return [(path, int(label)) for path, label in (line.split() for line in lines)]
 
 
-@pytest.mark.parametrize(('split', 'count'), [('train', 24), ('val', 12)])
+@pytest.mark.parametrize(('split', 'count'), [('train', 24), ('val', 36)])
 def test_lists_name_every_image_with_the_label_of_its_folder(root, split, count):
     paths, labels = zip(*listed(root, split), strict=True)
     found = {p.relative_to(root / split).as_posix() for p in (root / split).glob('*/*.JPEG')}
