@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Train several configs, each with every seed of SEEDS='0 1 2', as one job array. Each is a job of slurm_train.sbatch.
 # WORK_DIR=work_dirs/JOB_NAME gets a folder for each; MAX_RUNNING=2 limits how many run at a time.
-# The other variables it reads are listed in slurm.sh; SRUN_ARGS are options of sbatch here.
+# The other variables it reads are listed in slurm_launch.sh; SRUN_ARGS are options of sbatch here.
 set -euo pipefail
-. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/slurm.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/slurm_launch.sh"
 
 read_arguments "$@"
 set -- "${arguments[@]}"

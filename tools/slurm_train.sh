@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Train as a Slurm job and wait for it. The variables it reads are listed in slurm.sh.
+# Train as a Slurm job and wait for it. The variables it reads are listed in slurm_launch.sh.
 set -euo pipefail
-. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/slurm.sh"
+source "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/slurm_launch.sh"
 
 read_arguments "$@"
 set -- "${arguments[@]}"

@@ -64,7 +64,7 @@ read_request() {
     done
     options=$(xargs -r printf '%s\n' <<< "${SRUN_ARGS:-}" 2> /dev/null) || die "SRUN_ARGS=$SRUN_ARGS has a quote that does not end"
     # GPUs asked for in two ways are taken for a contradiction.
-    grep -qE -- '^(--gres|--gpus|--ntasks-per-gpu|-G)' <<< "$options" || [ "$gpus" -eq 0 ] ||
+    grep -qE -- '^(--gres|--gpus|-G)' <<< "$options" || [ "$gpus" -eq 0 ] ||
         request+=(--gres=gpu:"$per_node")
     [ -z "$options" ] || mapfile -t -O ${#request[@]} request <<< "$options"
 }
