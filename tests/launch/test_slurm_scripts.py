@@ -1,6 +1,7 @@
 """The Slurm scripts without Slurm: what they would run, by --dry-run and by stand-ins."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -267,3 +268,27 @@ def test_sweep_over_configs_alone(folder):
         ['my toy.py', '--work-dir', 'w/my toy'],
         ['toy2.py', '--work-dir', 'w/toy2'],
     ]
+
+
+def commands_of_the_docs():
+    text = '\n'.join(path.read_text() for path in sorted((ROOT / 'docs').glob('launch*.md')))
+    blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if re.search(r'tools/slurm_|sbatch|scancel', line)]
+
+
+def test_commands_of_the_docs(folder):
+    for name in ('tools', 'configs'):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / 'iter_160000.pth').touch()
+    replace_program(folder, 'srun', 'exit')
+    replace_program(folder, 'scancel', 'exit')
+    # What sbatch would start, if it is not the script of a sweep.
+    start = 'while [[ $# -gt 0 && $1 != *.sbatch ]]; do shift; done'
+    replace_program(folder, 'sbatch', f'{start}\n[ $# -eq 0 ] || bash "$@" --dry-run\nexit')
+    lines = commands_of_the_docs()
+    assert len(lines) > 10
+    for line in lines:
+        env = {**ENV, 'PATH': str(folder / 'bin')}
+        done = subprocess.run(line, shell=True, cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f'{line}: {done.stderr}'
