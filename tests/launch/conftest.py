@@ -37,7 +37,10 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 Gres=gpu:2
-PartitionName=test Nodes={host}
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=test Nodes={host} PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes={host} PriorityTier=2
 """
 
 

@@ -105,32 +105,46 @@ def test_job_goes_on_after_its_signal(cluster, folder):
     assert [int(i) for i in re.findall(r'Iter\(train\) \[ *(\d+)/60\]', text)] == [*range(1, 61)]
 
 
-@pytest.mark.parametrize(
-    ('command', 'state'),
-    [
-        (['scancel', '--batch', '--signal=TERM'], 'PENDING'),
-        (['scancel'], 'CANCELLED'),
-    ],
-    ids=['terminated', 'cancelled'],
-)
-def test_job_writes_its_checkpoint_when(cluster, folder, command, state):
-    python = write_program(folder / 'python', WAITER)
+def start_waiting(cluster, folder, program=WAITER):
+    """Submit a batch job that waits for a signal, and give its number and its log."""
+    python = write_program(folder / 'python', program)
     script = TOOLS / 'slurm_train.sbatch'
     number = cluster.submit('sbatch', *BATCH, script, 'my toy.py', cwd=folder, PYTHON=python)
     log = folder / f'slurm-{number}.out'
     wait_for_line(log, 'waiting', 2)
+    return number, log
+
+
+@pytest.mark.parametrize(
+    ('command', 'state'),
+    [(['scancel', '--batch', '--signal=TERM'], 'PENDING'), (['scancel'], 'CANCELLED')],
+    ids=['terminated', 'cancelled'],
+)
+def test_checkpoint_of_a_job_that_is(cluster, folder, command, state):
+    number, log = start_waiting(cluster, folder)
     cluster.query(*command, number)
     wait_for_line(log, 'saved', 2)
     assert cluster.wait_for_job(number, 'PENDING', 'CANCELLED')['JobState'] == state
     cluster.query('scancel', number)
 
 
+def test_job_goes_on_after_preemption(cluster, folder):
+    number, log = start_waiting(cluster, folder)
+    status, out = cluster.run('srun', '--partition=urgent', '--ntasks=2', 'hostname', cwd=folder)
+    assert status == 0, out
+    cluster.wait_for_job(number, 'PENDING')
+    assert log.read_text().count('saved') == 2
+    cluster.query('scontrol', 'update', f'JobId={number}', 'StartTime=now')
+    wait_for_line(log, 'waiting', 4)
+    # It ends by itself now: nobody told the script to stop.
+    cluster.query('scancel', '--signal=USR1', number)
+    job = cluster.wait_for_job(number, 'PENDING', 'COMPLETED', 'FAILED')
+    assert (job['JobState'], job['Restarts']) == ('COMPLETED', '1')
+
+
 def test_error_of_a_signalled_job_is_not_queued_again(cluster, folder):
-    program = WAITER.replace("print('saved'", "exit('no space')\nprint('saved'")
-    python = write_program(folder / 'python', program)
-    script = TOOLS / 'slurm_train.sbatch'
-    number = cluster.submit('sbatch', *BATCH, script, 'my toy.py', cwd=folder, PYTHON=python)
-    wait_for_line(folder / f'slurm-{number}.out', 'waiting', 2)
+    program = WAITER.replace("print('saved'", "sys.exit('no space')\nprint('saved'")
+    number, _ = start_waiting(cluster, folder, program)
     cluster.query('scancel', '--batch', '--signal=USR1', number)
     job = cluster.wait_for_job(number, 'PENDING', 'COMPLETED', 'FAILED')
     assert (job['JobState'], job['ExitCode']) == ('FAILED', '1:0')
