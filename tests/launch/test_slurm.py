@@ -89,10 +89,10 @@ def test_gpus_of_the_tasks(cluster, folder, srun_args, seen):
 
 def test_job_goes_on_after_its_signal(cluster, folder):
     script = [TOOLS / 'slurm_train.sbatch', 'my toy.py', '--device', 'cpu', '--cfg-options']
-    options = ['train_cfg.max_iters=60', 'train_dataloader.dataset.seconds=0.2']
+    options = ['train_cfg.max_iters=40', 'train_dataloader.dataset.seconds=0.2']
     number = cluster.submit('sbatch', *BATCH, *script, *options, cwd=folder)
     log = folder / f'slurm-{number}.out'
-    wait_for_line(log, r'Iter\(train\) \[ *5/60\]')
+    wait_for_line(log, r'Iter\(train\) \[ *5/40\]')
     cluster.query('scancel', '--batch', '--signal=USR1', number)
     cluster.wait_for_job(number, 'PENDING')
     assert 'the job queues again and goes on from work_dirs/my toy' in log.read_text()
@@ -102,7 +102,7 @@ def test_job_goes_on_after_its_signal(cluster, folder):
     text = log.read_text()
     assert (job['JobState'], job['Restarts']) == ('COMPLETED', '1'), text
     # Both parts are in one log, and no iteration is missing or done twice.
-    assert [int(i) for i in re.findall(r'Iter\(train\) \[ *(\d+)/60\]', text)] == [*range(1, 61)]
+    assert [int(i) for i in re.findall(r'Iter\(train\) \[ *(\d+)/40\]', text)] == [*range(1, 41)]
 
 
 def start_waiting(cluster, folder, program=WAITER):
