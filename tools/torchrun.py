@@ -1,7 +1,9 @@
 """Run torchrun, and end it with one line in place of its tracebacks."""
 
+import os
 import signal
 import sys
+import time
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -12,6 +14,8 @@ from torch.distributed.run import parse_args, run
 def main() -> None:
     """Run torchrun as the command line says."""
     args = parse_args(sys.argv[1:])
+    # After a restart, train.py goes on from a checkpoint of this start only.
+    os.environ['MMATTN_START_TIME'] = str(time.time())
     try:
         run(args)
     except RendezvousTimeoutError:
