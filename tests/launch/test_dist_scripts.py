@@ -310,11 +310,14 @@ def test_dry_run_prints_the_command():
     ]
     env = dict(NNODES=2, NODE_RANK=1, MASTER_ADDR='node1', PORT=29501, MAX_RESTARTS=3)
     command = shlex.split(succeed(TEST, 'a.py', 'c.pth', 8, '--dry-run', **env))
-    assert command[2:-5] == (
-        '--nproc-per-node 8 --max-restarts 3 --nnodes 2 --node-rank 1 --rdzv-backend c10d '
-        '--rdzv-endpoint node1:29501 --rdzv-id mmattn '
-        '--rdzv-conf is_host=0,join_timeout=600,read_timeout=600'
-    ).split()
+    assert (
+        command[2:-5]
+        == (
+            '--nproc-per-node 8 --max-restarts 3 --nnodes 2 --node-rank 1 --rdzv-backend c10d '
+            '--rdzv-endpoint node1:29501 --rdzv-id mmattn '
+            '--rdzv-conf is_host=0,join_timeout=600,read_timeout=600'
+        ).split()
+    )
     assert command[-5:] == [
         *[str(ROOT / 'tools' / 'test.py'), 'a.py', 'c.pth', '--launcher', 'pytorch']
     ]
@@ -336,3 +339,15 @@ def test_wrong_calls(command, env, status, message):
     got, out, err = run(*command, **env)
     assert (got, out) == (status, '')
     assert re.match(message, err)
+
+
+def documented_commands():
+    text = (ROOT / 'docs' / 'launch_dist.md').read_text()
+    return re.findall(r'^(?:\w+=\S+ )*bash tools/dist_\w+\.sh .*$', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize('command', documented_commands())
+def test_documented_command(command):
+    *_, out = succeed('bash', '-c', f'{command} --dry-run', cwd=ROOT).splitlines()
+    path = next(part for part in shlex.split(out) if part.startswith('configs/'))
+    assert (ROOT / path).is_file()
