@@ -49,7 +49,11 @@ class ShardedRunner(Runner):
         for module in (*units, model):
             fully_shard(module, mesh=mesh)
         _exchange_whole_tensors(model)
-        self.logger.info(f'Sharded over {get_world_size()} ranks in {len(units) + 1} units')
+        here = sum(p.to_local().numel() for p in model.parameters())
+        total = sum(p.numel() for p in model.parameters())
+        self.logger.info(
+            f'Sharded in {len(units) + 1} units: rank {self.rank} has {here} of {total} parameters'
+        )
         return model
 
     def _init_model_weights(self) -> None:

@@ -9,6 +9,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
 
+from mmattn import VAN
+
 CONFIG = """
 custom_imports = dict(imports=['mmattn', 'tests.launch.toy'])
 model = dict(type='ToyRegression')
@@ -86,3 +88,20 @@ class ToyError(BaseMetric):
 
     def compute_metrics(self, results):
         return dict(error=sum(results), count=len(results))
+
+
+@MODELS.register_module()
+class ToyVAN(BaseModel):
+    """A network with blocks to shard, on pictures of the points."""
+
+    def __init__(self):
+        super().__init__()
+        arch = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2))
+        self.backbone = VAN(arch, out_indices=[3], drop_path_rate=0.0).double()
+        self.register_buffer('pattern', torch.linspace(-1, 1, 32 * 32).reshape(1, 1, 32, 32))
+
+    def forward(self, x, mode='tensor'):
+        x = torch.stack(x)
+        [features] = self.backbone(x[:, :, None, None] * self.pattern)
+        error = features.mean(dim=(1, 2, 3)) - x.sum(dim=1)
+        return error.abs().tolist() if mode == 'predict' else {'loss': error.square().mean()}
