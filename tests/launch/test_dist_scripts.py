@@ -16,7 +16,7 @@ import torch
 
 from mmattn.datasets import make_tiny_ade20k
 from mmattn.engine import build_runner, load_config
-from tests.launch import toy
+from tests.launch import points
 from tests.tools import test_tools
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def errors(err):
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp('a folder') / 'toy.py'
-    path.write_text(toy.CONFIG)
+    path.write_text(points.CONFIG)
     return path
 
 
@@ -221,7 +221,7 @@ def test_missing_rank_0(config, tmp_path):
 
 def test_other_configs_on_other_ranks(tmp_path):
     path = tmp_path / 'toy.py'
-    path.write_text(toy.CONFIG.replace('lr=0.1', 'lr={{"$RANK:0"}}'))
+    path.write_text(points.CONFIG.replace('lr=0.1', 'lr={{"$RANK:0"}}'))
     status, _, err = run(TRAIN, path, 2, '--work-dir', tmp_path)
     assert status == 1
     [error] = errors(err)

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from tests.launch import toy
+from tests.launch import points
 from tests.launch.test_dist_scripts import TRAIN, errors, run, succeed
 
 SHARDED = ['runner_type=ShardedRunner', 'sharding.units=Block,']
@@ -14,7 +14,7 @@ SHARDED = ['runner_type=ShardedRunner', 'sharding.units=Block,']
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp('sharding') / 'van.py'
-    text = toy.CONFIG.replace("'ToyRegression'", "'ToyVAN'")
+    text = points.CONFIG.replace("'ToyRegression'", "'ToyVAN'")
     path.write_text(text.replace("'SGD', lr=0.1, momentum=0.9", "'AdamW', lr=0.01"))
     return path
 

@@ -12,7 +12,7 @@ from torch import nn
 from mmattn import VAN
 
 CONFIG = """
-custom_imports = dict(imports=['mmattn', 'tests.launch.toy'])
+custom_imports = dict(imports=['mmattn', 'tests.launch.points'])
 model = dict(type='ToyRegression')
 train_dataloader = dict(
     dataset=dict(type='ToyPoints', length=16),
