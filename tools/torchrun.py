@@ -1,7 +1,10 @@
 """Run torchrun, and end it with one line in place of its tracebacks."""
 
+import os
 import signal
+import socket
 import sys
+import time
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -12,6 +15,10 @@ from torch.distributed.run import parse_args, run
 def main() -> None:
     """Run torchrun as the command line says."""
     args = parse_args(sys.argv[1:])
+    if not args.standalone and args.local_addr is None:
+        args.local_addr = own_address(args.rdzv_endpoint)
+    # After a restart, train.py goes on from a checkpoint of this start only.
+    os.environ['MMATTN_START_TIME'] = str(time.time())
     try:
         run(args)
     except RendezvousTimeoutError:
@@ -35,6 +42,18 @@ def main() -> None:
         sys.exit(failure.exitcode)
     except SignalException as error:
         fail(f'ended by {error.sigval.name}', 128 + error.sigval)
+
+
+def own_address(endpoint: str) -> str:
+    """Give the address of this host on the way to node 0; its name may lead to 127.0.0.1 only."""
+    host, port = endpoint.rsplit(':', 1)
+    try:
+        [(family, kind, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        with socket.socket(family, kind) as sender:
+            sender.connect(address)  # sends nothing
+            return sender.getsockname()[0]
+    except OSError as error:
+        fail(f'there is no way to MASTER_ADDR {host}: {error.strerror}')
 
 
 def fail(message: str, status: int = 1) -> None:

@@ -62,7 +62,9 @@ def main() -> None:
     if args.auto_scale_lr:
         options.use_auto_scale_lr(cfg)
     prepare_work_dir(cfg, args.work_dir)
-    if args.resume:
+    if options.has_restarted(cfg.work_dir):
+        options.resume(cfg, 'auto')
+    elif args.resume:
         options.resume(cfg, args.resume)
     for name in ('train_dataloader', 'val_dataloader'):
         if cfg.get(name):

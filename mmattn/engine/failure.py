@@ -69,7 +69,9 @@ def _who_is_lost(group: distributed.Group) -> str:
         return 'rank 0 is lost, and with it the list of the others; look at its output'
     if not lost:
         return 'a collective failed on all ranks'
-    return f'{name_ranks(lost)} of {group.world_size} was killed, or hangs; look at the output there'
+    return (
+        f'{name_ranks(lost)} of {group.world_size} was killed, or hangs; look at the output there'
+    )
 
 
 def _end_together(group: distributed.Group | None) -> None:

@@ -9,7 +9,6 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
-
 from torch import nn
 
 from mmattn.checkpoints import find_state_dict, load_accounted
