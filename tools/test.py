@@ -25,7 +25,7 @@ def main() -> None:
     """Test as the command line says."""
     from mmattn.checkpoints import refuse_code_in_checkpoints
     from mmattn.datasets import check_data
-    from mmattn.engine import build_runner, load_config, options, prepare_work_dir
+    from mmattn.engine import build_runner, distributed, load_config, options, prepare_work_dir
 
     options.check_device(args.device)
     options.check_checkpoint(args.checkpoint)
@@ -33,6 +33,7 @@ def main() -> None:
         refuse_code_in_checkpoints()
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    distributed.prepare(cfg)
     if args.out:
         options.save_predictions(cfg, args.out)
     if args.show_dir:

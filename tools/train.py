@@ -40,13 +40,14 @@ def main() -> None:
     """Train as the command line says."""
     from mmattn.checkpoints import refuse_code_in_checkpoints
     from mmattn.datasets import check_data
-    from mmattn.engine import load_config, options, prepare_work_dir, smoke
+    from mmattn.engine import distributed, load_config, options, prepare_work_dir, smoke
 
     options.check_device(args.device)
     if not args.trust_checkpoint:
         refuse_code_in_checkpoints()
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    distributed.prepare(cfg)
     if args.smoke:
         prepare_work_dir(cfg, args.work_dir or f'work_dirs/{Path(args.config).stem}_smoke')
         with tempfile.TemporaryDirectory() as data_root:
@@ -61,7 +62,9 @@ def main() -> None:
     if args.auto_scale_lr:
         options.use_auto_scale_lr(cfg)
     prepare_work_dir(cfg, args.work_dir)
-    if args.resume:
+    if options.has_restarted(cfg.work_dir):
+        options.resume(cfg, 'auto')
+    elif args.resume:
         options.resume(cfg, args.resume)
     for name in ('train_dataloader', 'val_dataloader'):
         if cfg.get(name):

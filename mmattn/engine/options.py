@@ -1,5 +1,6 @@
 """What the options of the command line do to a config."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -63,6 +64,18 @@ def resume(cfg: Config, path: str) -> None:
         path = _last_checkpoint(Path(cfg.work_dir))
     check_checkpoint(path)
     cfg.resume, cfg.load_from = True, path
+
+
+def has_restarted(work_dir: str) -> bool:
+    """Tell whether torchrun has started a training again that has written a checkpoint.
+
+    What an older training left in the work dir does not count.
+    """
+    if os.environ.get('TORCHELASTIC_RESTART_COUNT', '0') == '0':
+        return False
+    record = Path(work_dir, 'last_checkpoint')
+    started = float(os.environ.get('MMATTN_START_TIME', 0))
+    return record.is_file() and record.stat().st_mtime > started
 
 
 def _last_checkpoint(work_dir: Path) -> str:

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 from mmengine.dist import master_only
+from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
+from torch import nn
 
 from mmattn.checkpoints import find_state_dict, load_accounted
+from mmattn.engine import distributed
 
 
 class Runner(MMEngineRunner):
@@ -17,8 +20,22 @@ class Runner(MMEngineRunner):
 
     A checkpoint is written under another name and renamed when it is complete. Weights of another
     architecture are an error, not a warning; only in fine-tuning, which is ``load_from`` without
-    ``resume``, heads may differ.
+    ``resume``, heads may differ. Several processes train on the CPU as they do on GPUs.
     """
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Build the logger, and begin the log with the ranks of a distributed run."""
+        logger = super().build_logger(*args, **kwargs)
+        if distributed.group() is not None:
+            logger.info(distributed.describe())
+        return logger
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes, on GPUs or on the CPU."""
+        if self.distributed and not is_model_wrapper(model):
+            model = distributed.revert_sync_bn(model, self.cfg, self.logger)
+            model_wrapper_cfg = distributed.data_parallel_options(model_wrapper_cfg, self.cfg)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def load_checkpoint(
         self,

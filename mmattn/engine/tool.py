@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner as MMEngineRunner
 
+from mmattn.engine import distributed, failure
 from mmattn.engine.config import explain_build_error
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
@@ -24,7 +25,7 @@ def run_tool(main: Callable[[], None]) -> None:
 
     Raises:
         SystemExit: With status 1 after a user's error and 130 after Ctrl-C. Any other exception
-            is a fault of the program and keeps its traceback.
+            is a fault of the program and keeps its traceback. Of several ranks, one tells.
     """
     try:
         main()
@@ -42,13 +43,17 @@ def run_tool(main: Callable[[], None]) -> None:
         )
     except Exception as error:
         explanation = explain_build_error(error)
-        if explanation is None:
+        if explanation is None and distributed.group() is None:
             raise
+        if explanation is None:
+            failure.tell_of_exception(error)
+            sys.exit(1)
         _exit(explanation)
+    distributed.leave()
 
 
 def _exit(message: str, status: int = 1) -> None:
-    print(f'error: {message}', file=sys.stderr)
+    failure.tell(message)
     sys.exit(status)
 
 
