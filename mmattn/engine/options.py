@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
+from mmattn.engine.checkpoint_files import find_last
 from mmattn.errors import InputError
 
 
@@ -54,33 +55,15 @@ def resume(cfg: Config, path: str) -> None:
 
     Args:
         cfg: Config with a ``work_dir``.
-        path: Checkpoint, or ``'auto'`` for the last one in the work dir.
+        path: Checkpoint, or ``'auto'`` for the last whole one in the work dir.
 
     Raises:
         InputError: If there is no such checkpoint.
     """
     if path == 'auto':
-        path = _last_checkpoint(Path(cfg.work_dir))
+        path = find_last(Path(cfg.work_dir))
     check_checkpoint(path)
     cfg.resume, cfg.load_from = True, path
-
-
-def _last_checkpoint(work_dir: Path) -> str:
-    record = work_dir / 'last_checkpoint'
-    if not record.is_file():
-        raise InputError(
-            f'--resume finds nothing to go on from: {record} does not exist; '
-            'start without --resume, or name a checkpoint: --resume PATH'
-        )
-    recorded = Path(record.read_text().strip())
-    # The work dir may have been moved since.
-    for path in (recorded, work_dir / recorded.name):
-        if path.is_file():
-            return str(path)
-    raise InputError(
-        f'--resume finds nothing to go on from: {record} names {recorded}, which does not exist; '
-        'name another checkpoint: --resume PATH'
-    )
 
 
 def use_tta(cfg: Config) -> None:
