@@ -38,8 +38,9 @@ class BatchOrder(Sampler):
         return getattr(self.batch_sampler, name)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # A generator, since a loader with workers asks for two passes and takes from the second.
         begun, self._begun = self._begun, None
-        return iter(self.batch_sampler) if begun is None else begun
+        yield from iter(self.batch_sampler) if begun is None else begun
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
