@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mmattn.engine.checkpoint_files import find_last
+from mmattn.engine.checkpoint_files import find_damage, find_last
 from mmattn.errors import InputError
 
 
@@ -58,11 +58,15 @@ def resume(cfg: Config, path: str) -> None:
         path: Checkpoint, or ``'auto'`` for the last whole one in the work dir.
 
     Raises:
-        InputError: If there is no such checkpoint.
+        InputError: If there is no such checkpoint, or the one that was named is damaged.
     """
     if path == 'auto':
         path = find_last(Path(cfg.work_dir))
-    check_checkpoint(path)
+    else:
+        check_checkpoint(path)
+        damage = find_damage(Path(path)) if Path(path).is_file() else None
+        if damage:
+            raise InputError(f'checkpoint {path} {damage}; name another one: --resume PATH')
     cfg.resume, cfg.load_from = True, path
 
 

@@ -71,7 +71,7 @@ class ToyRecord(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         indices = [sample.idx for sample in data_batch['data_samples']]
-        self.lines[runner.iter + 1] = (indices, float(outputs['loss']))
+        self.lines[runner.iter + 1] = (indices, outputs['loss'].item())
 
 
 def toy_config(work_dir, by_epoch=False, iterations=30, interval=7, **others):
