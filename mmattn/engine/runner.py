@@ -10,12 +10,14 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
+from torch import nn
 
 from mmattn.checkpoints import find_state_dict, load_accounted
 from mmattn.engine.checkpoint_files import explain_full_disk, find_last, write_whole
 from mmattn.engine.checkpoint_hook import SafeCheckpointHook
 from mmattn.engine.loops import resumable
 from mmattn.engine.random_state import get_random_state
+from mmattn.engine.skipped_images import count_skips
 from mmattn.engine.validation_hook import ValidationHook
 
 
@@ -46,6 +48,18 @@ class Runner(MMEngineRunner):
         if isinstance(hook, dict) and hook.get('type') in ('CheckpointHook', CheckpointHook):
             hook = dict(hook, type=SafeCheckpointHook)
         super().register_hook(hook, priority)
+
+    def train(self) -> nn.Module:
+        """Train, and say at the end how many images could not be read.
+
+        Returns:
+            The model.
+        """
+        model = super().train()
+        skips = count_skips(self.train_dataloader.dataset)
+        if skips:
+            self.logger.warning(f'{skips} times an image that cannot be read was left out')
+        return model
 
     def training_state(self) -> list[dict[str, Any]]:
         """Gather what makes a resumed training go on exactly; all processes have to call this.
