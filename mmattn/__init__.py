@@ -41,6 +41,7 @@ from mmattn.backbones import (
     MobileNeXt,
 )
 from mmattn.datasets import LoadImage, LoadSegMap
+from mmattn.engine import NonFiniteLossGuard
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.heads import DeepLabV3Head, SSDLiteHead
 from mmattn.listing import list_modules
@@ -81,6 +82,7 @@ __all__ = [
     'LoadSegMap',
     'MixedPooling',
     'MobileNeXt',
+    'NonFiniteLossGuard',
     'NonLocal',
     'PooledDropout',
     'SCConv',

@@ -83,9 +83,10 @@ def starts_from_nothing(cfg: Config) -> bool:
 
 def train(cfg: Config) -> None:
     """Build and run a training."""
-    from mmattn.engine import build_runner
+    from mmattn.engine import PreemptionHook, build_runner
 
     runner = build_runner(cfg)
+    runner.register_hook(PreemptionHook())
     if starts_from_nothing(cfg):
         runner.logger.warning(
             'The backbone starts from random values. Published figures start from pretrained '

@@ -1,14 +1,19 @@
 """Loading transforms that name the file that is wrong."""
 
+import sys
 from pathlib import Path
 
 import mmcv
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
+from torch.utils.data import get_worker_info
 
 from mmattn.errors import InputError
+
+_MAX_WORKERS = 1024
 
 
 @TRANSFORMS.register_module()
@@ -20,21 +25,47 @@ class LoadImage(LoadImageFromFile):
 
     Args:
         imdecode_backend: Decoder, see :func:`mmcv.imfrombytes`.
+        max_skips: How often a training may meet such an image, warn, and take another one by
+            chance instead. For training only: a test must not leave anything out.
         kwargs: Other options of :class:`mmcv.transforms.LoadImageFromFile`.
 
     Raises:
-        InputError: If the file is missing or is not a whole image.
+        InputError: If the file is missing or is not a whole image, and ``max_skips`` is used up.
+        ValueError: If ``max_skips`` is negative.
     """
 
-    def __init__(self, imdecode_backend: str = 'pillow', **kwargs) -> None:
+    def __init__(self, imdecode_backend: str = 'pillow', max_skips: int = 0, **kwargs) -> None:
         super().__init__(imdecode_backend=imdecode_backend, **kwargs)
+        if max_skips < 0:
+            raise ValueError(f'expected max_skips of 0 or more, got {max_skips}')
+        self.max_skips = max_skips
+        # Seen by all processes of a data loader, each of which writes to a place of its own.
+        self._skips = torch.zeros(_MAX_WORKERS, dtype=torch.int64).share_memory_()
 
-    def transform(self, results: dict) -> dict:
-        """Add ``img`` of shape (H, W, 3) in BGR, ``img_shape`` and ``ori_shape``."""
+    @property
+    def skips(self) -> int:
+        """How many images the processes of this data loader have left out."""
+        return int(self._skips.sum())
+
+    def transform(self, results: dict) -> dict | None:
+        """Add ``img`` of shape (H, W, 3) in BGR, ``img_shape`` and ``ori_shape``.
+
+        Returns:
+            The results, or None for a data set to take another image.
+        """
         try:
             return super().transform(results)
         except (OSError, SyntaxError, ValueError, AttributeError) as error:
-            raise _unreadable('image', results['img_path'], error) from error
+            explanation = _unreadable('image', results['img_path'], error)
+            if self.skips >= self.max_skips:
+                raise explanation from error
+            worker = get_worker_info()
+            self._skips[worker.id % _MAX_WORKERS if worker else 0] += 1
+            print(
+                f'warning: {explanation}; left out, {self.skips} of at most {self.max_skips}',
+                file=sys.stderr,
+            )
+            return None
 
 
 @TRANSFORMS.register_module()

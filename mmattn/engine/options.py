@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
+from mmattn.engine.checkpoint_files import find_damage, find_last
 from mmattn.errors import InputError
 
 
@@ -55,14 +56,18 @@ def resume(cfg: Config, path: str) -> None:
 
     Args:
         cfg: Config with a ``work_dir``.
-        path: Checkpoint, or ``'auto'`` for the last one in the work dir.
+        path: Checkpoint, or ``'auto'`` for the last whole one in the work dir.
 
     Raises:
-        InputError: If there is no such checkpoint.
+        InputError: If there is no such checkpoint, or the one that was named is damaged.
     """
     if path == 'auto':
-        path = _last_checkpoint(Path(cfg.work_dir))
-    check_checkpoint(path)
+        path = find_last(Path(cfg.work_dir))
+    else:
+        check_checkpoint(path)
+        damage = find_damage(Path(path)) if Path(path).is_file() else None
+        if damage:
+            raise InputError(f'checkpoint {path} {damage}; name another one: --resume PATH')
     cfg.resume, cfg.load_from = True, path
 
 
@@ -76,24 +81,6 @@ def has_restarted(work_dir: str) -> bool:
     record = Path(work_dir, 'last_checkpoint')
     started = float(os.environ.get('MMATTN_START_TIME', 0))
     return record.is_file() and record.stat().st_mtime > started
-
-
-def _last_checkpoint(work_dir: Path) -> str:
-    record = work_dir / 'last_checkpoint'
-    if not record.is_file():
-        raise InputError(
-            f'--resume finds nothing to go on from: {record} does not exist; '
-            'start without --resume, or name a checkpoint: --resume PATH'
-        )
-    recorded = Path(record.read_text().strip())
-    # The work dir may have been moved since.
-    for path in (recorded, work_dir / recorded.name):
-        if path.is_file():
-            return str(path)
-    raise InputError(
-        f'--resume finds nothing to go on from: {record} names {recorded}, which does not exist; '
-        'name another checkpoint: --resume PATH'
-    )
 
 
 def use_tta(cfg: Config) -> None:

@@ -1,18 +1,26 @@
-"""The runner of the tools: whole checkpoints only, and weights that fit or an error."""
+"""The runner of the tools: whole checkpoints, exact resuming, and weights that fit or an error."""
 
-import os
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
 from mmattn.checkpoints import find_state_dict, load_accounted
 from mmattn.engine import distributed
+from mmattn.engine.checkpoint_files import explain_full_disk, find_last, write_whole
+from mmattn.engine.checkpoint_hook import SafeCheckpointHook
+from mmattn.engine.loops import resumable
+from mmattn.engine.random_state import get_random_state
+from mmattn.engine.skipped_images import count_skips
+from mmattn.engine.validation_hook import ValidationHook
 
 
 class Runner(MMEngineRunner):
@@ -21,6 +29,10 @@ class Runner(MMEngineRunner):
     A checkpoint is written under another name and renamed when it is complete. Weights of another
     architecture are an error, not a warning; only in fine-tuning, which is ``load_from`` without
     ``resume``, heads may differ. Several processes train on the CPU as they do on GPUs.
+
+    A resumed run goes on as if it had not been interrupted: with the next batch of the same order
+    and the same random numbers. For that the loops and the checkpoint hook that a config names are
+    replaced by :mod:`mmattn.engine.loops` and :class:`mmattn.engine.SafeCheckpointHook`.
     """
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
@@ -36,6 +48,64 @@ class Runner(MMEngineRunner):
             model = distributed.revert_sync_bn(model, self.cfg, self.logger)
             model_wrapper_cfg = distributed.data_parallel_options(model_wrapper_cfg, self.cfg)
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the training loop, of a kind that can go on anywhere."""
+        return super().build_train_loop(resumable(loop) if isinstance(loop, dict) else loop)
+
+    def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
+        """Register mmengine's default hooks, and what exact resuming needs."""
+        self._validation_hook = ValidationHook()
+        super().register_default_hooks(hooks)
+        self.register_hook(self._validation_hook)
+
+    def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
+        """Register a hook; in the place of ``CheckpointHook`` the safe one."""
+        if isinstance(hook, dict) and hook.get('type') in ('CheckpointHook', CheckpointHook):
+            hook = dict(hook, type=SafeCheckpointHook)
+        super().register_hook(hook, priority)
+
+    def train(self) -> nn.Module:
+        """Train, and say at the end how many images could not be read.
+
+        Returns:
+            The model.
+        """
+        model = super().train()
+        skips = count_skips(self.train_dataloader.dataset)
+        if skips:
+            self.logger.warning(f'{skips} times an image that cannot be read was left out')
+        return model
+
+    def training_state(self) -> list[dict[str, Any]]:
+        """Gather what makes a resumed training go on exactly; all processes have to call this.
+
+        Returns:
+            For each process the place in its data and its random numbers.
+        """
+        random_state = self._validation_hook.random_state or get_random_state()
+        data_state = getattr(self.train_loop, 'data_state', dict)()
+        return all_gather_object(dict(data_state, random=random_state))
+
+    def load_or_resume(self) -> None:
+        """Load or resume; a damaged last checkpoint is replaced by the one before it."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            if Path(self.work_dir, 'last_checkpoint').is_file():
+                self._load_from = find_last(Path(self.work_dir))
+        super().load_or_resume()
+
+    def resume(self, filename: str, *args, **kwargs) -> None:
+        """Resume, the place in the data and the random numbers included.
+
+        Args:
+            filename: Checkpoint file or address.
+            args: See :meth:`mmengine.runner.Runner.resume`.
+            kwargs: See there.
+        """
+        super().resume(filename, *args, **kwargs)
+        if hasattr(self.train_loop, 'resume'):
+            meta = self._loaded_meta
+            self.train_loop.resume(meta.get('training_state'), meta.get('seed'))
 
     def load_checkpoint(
         self,
@@ -69,22 +139,30 @@ class Runner(MMEngineRunner):
         may_differ = (lambda key: False) if strict or self._resume else _is_in_head
         load_accounted(model, state_dict, source=str(filename), may_differ=may_differ)
         self._has_loaded = True
+        self._loaded_meta = checkpoint.get('meta', {})
         return checkpoint
 
-    @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args, **kwargs) -> None:
-        """Save a checkpoint; on a local disk it gets its name when it is complete."""
-        if '://' in str(out_dir):
-            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+        """Save a checkpoint; on a local disk it gets its name when it is complete.
+
+        Raises:
+            InputError: If the disk is full. What was there before is still there.
+        """
+        if not is_main_process():
             return
-        partial = Path(out_dir, f'{filename}.partial')
+        save = partial(super().save_checkpoint, out_dir)
+        if '://' in str(out_dir):
+            save(filename, *args, **kwargs)
+            return
+        path = Path(out_dir, filename)
         try:
-            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
-            with partial.open('rb') as file:
-                os.fsync(file.fileno())
-            partial.replace(Path(out_dir, filename))
-        finally:
-            partial.unlink(missing_ok=True)
+            write_whole(path, lambda name: save(name.name, *args, **kwargs))
+        except OSError as error:
+            state = [self.model.state_dict(), self.optim_wrapper.state_dict()]
+            explanation = explain_full_disk(error, path, state)
+            if explanation is None:
+                raise
+            raise explanation from error
 
 
 def _is_in_head(key: str) -> bool:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner as MMEngineRunner
 
 from mmattn.engine import distributed, failure
 from mmattn.engine.config import explain_build_error
+from mmattn.engine.lost_worker import explain_lost_worker
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
 
@@ -24,8 +25,9 @@ def run_tool(main: Callable[[], None]) -> None:
         main: The tool.
 
     Raises:
-        SystemExit: With status 1 after a user's error and 130 after Ctrl-C. Any other exception
-            is a fault of the program and keeps its traceback. Of several ranks, one tells.
+        SystemExit: With status 1 after a user's error, 130 after Ctrl-C, and 0 after a training
+            that was told to go and has saved itself. Any other exception is a fault of the program
+            and keeps its traceback. Of several ranks, one tells.
     """
     try:
         main()
@@ -42,7 +44,7 @@ def run_tool(main: Callable[[], None]) -> None:
             'a file with --cfg-options model.backbone.init_cfg.checkpoint=FILE'
         )
     except Exception as error:
-        explanation = explain_build_error(error)
+        explanation = explain_build_error(error) or explain_lost_worker(error)
         if explanation is None and distributed.group() is None:
             raise
         if explanation is None:

@@ -71,7 +71,7 @@ def test_a_failed_save_leaves_the_old_file(trained, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, 'save', full_disk)
-        with pytest.raises(OSError, match='No space left'):
+        with pytest.raises(InputError, match='No space left'):
             trained.save_checkpoint(str(tmp_path), 'iter_2.pth')
     assert (tmp_path / 'iter_2.pth').read_bytes() == before
     assert files(tmp_path) == ['iter_2.pth']

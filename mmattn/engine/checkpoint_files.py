@@ -1,0 +1,151 @@
+"""Checkpoint files: written whole or not at all, and the last whole one found again."""
+
+import errno
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+
+from mmattn.errors import InputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file that has its name only when it is complete and on the disk.
+
+    Args:
+        path: The file; if there is one already, it stays until the new one is complete.
+        write: Writes a file of the name that it is given.
+    """
+    partial = path.with_name(f'{path.name}.partial')
+    try:
+        write(partial)
+        _flush(partial)
+        partial.replace(path)
+        _flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a killed process was writing."""
+    for path in folder.glob('*.partial'):
+        path.unlink(missing_ok=True)
+
+
+def note_last(work_dir: Path, checkpoint: str) -> None:
+    """Write down which checkpoint is the last one, where :func:`find_last` looks."""
+    write_whole(work_dir / 'last_checkpoint', lambda path: path.write_text(checkpoint))
+
+
+def explain_full_disk(error: OSError, path: Path, state: Any = None) -> InputError | None:
+    """Say what of the disk is in the way.
+
+    Args:
+        error: What came of writing.
+        path: File that was to be written.
+        state: What was to be in it.
+
+    Returns:
+        The error for the user, or None if the disk is not full.
+    """
+    if error.errno not in _FULL:
+        return None
+    needed = f'it needs about {_in_mb(_bytes_of(state))}, ' if state is not None else ''
+    free = _in_mb(shutil.disk_usage(path.parent).free)
+    return InputError(
+        f'{path} cannot be written ({os.strerror(error.errno)}): {needed}{free} are free; the '
+        'checkpoints before it are whole: make room and go on with --resume'
+    )
+
+
+def _in_mb(count: int) -> str:
+    return f'{count / 1e6:.1f} MB'
+
+
+def _bytes_of(state: Any) -> int:
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, dict):
+        return sum(map(_bytes_of, state.values()))
+    return sum(map(_bytes_of, state)) if isinstance(state, list | tuple) else 0
+
+
+def find_last(work_dir: Path) -> str:
+    """Find the last whole checkpoint of a run.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Returns:
+        What ``last_checkpoint`` names; if that file is damaged, the newest whole checkpoint beside
+        it that a training can go on from, and there is a warning.
+
+    Raises:
+        InputError: If there is none.
+    """
+    record = work_dir / 'last_checkpoint'
+    if not record.is_file():
+        raise InputError(
+            f'--resume finds nothing to go on from: {record} does not exist; '
+            'start without --resume, or name a checkpoint: --resume PATH'
+        )
+    name = record.read_text().strip()
+    if '://' in name:
+        return name
+    recorded = Path(name)
+    # The work dir may have been moved since.
+    last = recorded if recorded.is_file() else work_dir / recorded.name
+    if last.is_dir():  # Sharded checkpoints are folders.
+        return str(last)
+    reason = find_damage(last)
+    if reason is None:
+        return str(last)
+    others = {path for path in last.parent.glob('*.pth') if path != last}
+    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+        if find_damage(path) is None and _can_be_resumed(path):
+            print_log(f'{last} {reason}; going on from {path}', 'current', logging.WARNING)
+            return str(path)
+    raise InputError(
+        f'--resume finds nothing to go on from: {record} names {last}, which {reason}, and there '
+        'is no other whole checkpoint beside it; name one: --resume PATH'
+    )
+
+
+def find_damage(path: Path) -> str | None:
+    """Look for damage in a checkpoint.
+
+    Args:
+        path: Checkpoint file. All of it is read, to compare it with its check sums.
+
+    Returns:
+        What is wrong as the end of a sentence, or None if the file is whole.
+    """
+    if not path.is_file():
+        return 'does not exist'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return 'is damaged (a check sum does not fit)' if archive.testzip() else None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        return f'is damaged ({error})'
+
+
+def _can_be_resumed(path: Path) -> bool:
+    # The best weights are kept without an optimizer.
+    return 'optimizer' in CheckpointLoader.load_checkpoint(str(path), 'cpu')

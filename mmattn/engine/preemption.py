@@ -1,0 +1,104 @@
+"""A run that is told to go saves what it has and can be taken up again exactly there."""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.fileio import join_path
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from mmattn.engine.checkpoint_files import note_last
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+CHECKPOINT = 'preempted.pth'
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Save a full checkpoint and end with status 0 when SIGTERM or SIGUSR1 comes.
+
+    The present iteration is finished first, with gradients accumulated over several iterations
+    their last one; a validation is broken off, and repeated by the run that resumes. Whichever
+    process gets the signal, all stop after the same iteration: for that they exchange one number
+    in each. The checkpoint is always the same file, ``preempted.pth``, whatever the config says
+    about the others.
+
+    Ctrl-C is not handled here. A second signal of the same kind is ignored as well: what sends it
+    has SIGKILL.
+    """
+
+    # After the hook that may just be saving.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._signal = 0
+        self._previous = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen for the signals."""
+        self._signal = 0
+        self._process = os.getpid()
+        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def after_train(self, runner: Runner) -> None:
+        """Listen no more."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        # The workers of the data loader inherit this handler. They are sent the signal when it
+        # goes to a whole job, and must live until the iteration is over.
+        if os.getpid() == self._process:
+            self._signal = number
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Stop between two steps of the optimizer."""
+        wrapper = runner.optim_wrapper
+        if getattr(wrapper, 'should_update', lambda: True)() and self._agreed_signal():
+            self._stop(runner, runner.epoch, runner.iter + 1)
+
+    def before_val(self, runner: Runner) -> None:
+        """Stop before a validation, whose time is not ours any more."""
+        self._stop_outside_iteration(runner)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+        """Stop within a validation, as long as every process has a batch."""
+        loader = runner.val_dataloader
+        if batch_idx < len(loader.dataset) // (get_world_size() * (loader.batch_size or 1)):
+            self._stop_outside_iteration(runner)
+
+    def _stop_outside_iteration(self, runner: Runner) -> None:
+        if self._previous and self._agreed_signal():
+            self._stop(runner, runner.epoch, runner.iter)
+
+    def _agreed_signal(self) -> int:
+        if get_world_size() > 1:
+            number = torch.tensor(self._signal)
+            all_reduce(number, op='max')
+            self._signal = int(number)
+        return self._signal
+
+    def _stop(self, runner: Runner, epoch: int, iteration: int) -> None:
+        name = signal.Signals(self._signal).name
+        meta = dict(epoch=epoch, iter=iteration)
+        if hasattr(runner, 'training_state'):
+            meta['training_state'] = runner.training_state()
+        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        folder = hooks[0].out_dir if hooks else runner.work_dir
+        runner.save_checkpoint(folder, CHECKPOINT, meta=meta, by_epoch=False)
+        if is_main_process():
+            path = join_path(folder, CHECKPOINT)
+            note_last(Path(runner.work_dir), path)
+            print(
+                f'stopped by {name} at iteration {iteration}; checkpoint {path}; '
+                'go on with --resume',
+                flush=True,
+            )
+        raise SystemExit(0)

@@ -1,0 +1,146 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mmattn.engine import PreemptionHook, Runner
+from tests.engine.toy import record_of, toy_config, whole_state, with_validation
+
+
+def train(cfg, at=None, number=signal.SIGUSR1, when='after_train_iter'):
+    """Train, and send this process a signal at an iteration."""
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(PreemptionHook())
+    call_hook = runner.call_hook
+
+    def send(name, **kwargs):
+        if name == when and runner.iter + (when == 'after_train_iter') == at:
+            os.kill(os.getpid(), number)
+        call_hook(name, **kwargs)
+
+    runner.call_hook = send
+    handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)]
+    try:
+        runner.train()
+    except SystemExit as stop:
+        assert stop.code == 0
+        return runner
+    finally:
+        signal.signal(signal.SIGTERM, handlers[0])
+        signal.signal(signal.SIGUSR1, handlers[1])
+    assert at is None
+    return runner
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1], ids=['TERM', 'USR1'])
+@pytest.mark.parametrize('by_epoch', [False, True], ids=['iterations', 'epochs'])
+def test_goes_on_bit_for_bit(tmp_path, capsys, by_epoch, number):
+    """In the middle of an epoch, too, in a run that saves none there by itself."""
+    seed = dict(randomness=dict(seed=2), interval=100)
+    whole = train(toy_config(tmp_path / 'whole', by_epoch, **seed))
+    cfg = toy_config(tmp_path / 'run', by_epoch, **seed)
+    capsys.readouterr()
+    stopped = train(cfg, at=11, number=number)
+    path = tmp_path / 'run' / 'preempted.pth'
+    assert capsys.readouterr().out == (
+        f'stopped by {number.name} at iteration 11; checkpoint {path}; go on with --resume\n'
+    )
+    cfg.resume = True
+    again = train(cfg)
+    assert {**record_of(stopped), **record_of(again)} == record_of(whole)
+    assert list(record_of(again)) == list(range(12, 31))
+    for name, value in whole_state(whole).items():
+        assert torch.equal(whole_state(again)[name], value), name
+
+
+def test_the_step_of_accumulated_gradients_is_finished(tmp_path):
+    cfg = toy_config(tmp_path)
+    cfg.optim_wrapper.accumulative_counts = 4
+    assert list(record_of(train(cfg, at=10)))[-1] == 12
+
+
+@pytest.mark.parametrize('when', ['before_val', 'after_val_iter'])
+def test_a_validation_is_broken_off_and_repeated(tmp_path, when):
+    cfg = with_validation(toy_config(tmp_path / 'run', randomness=dict(seed=2)), 10)
+    train(cfg, at=20, when=when)
+    assert (tmp_path / 'run' / 'last_validation').read_text() == '10'
+    cfg.resume, cfg.train_cfg.max_iters = True, 21
+    train(cfg)
+    assert (tmp_path / 'run' / 'last_validation').read_text() == '21'
+    state = torch.load(tmp_path / 'run' / 'iter_21.pth', weights_only=False)
+    assert [step for step in state['message_hub']['log_scalars']['val/mean']._log_history] != []
+    assert len(state['message_hub']['log_scalars']['val/mean']._log_history) == 2
+
+
+def test_the_handlers_are_put_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(toy_config(tmp_path, iterations=3))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+RANKS = """
+import os, signal, sys
+import torch.distributed as dist
+from mmattn.engine import PreemptionHook, Runner
+from mmengine.hooks import Hook
+from tests.engine.toy import record_of, toy_config
+dist.init_process_group('gloo')
+rank = dist.get_rank()
+
+class Kill(Hook):
+    def before_train_iter(self, runner, **kwargs):
+        if rank == 1 and runner.iter == 5:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+cfg = toy_config(sys.argv[1], randomness=dict(seed=2, diff_rank_seed=True))
+cfg.resume = sys.argv[2] == 'resume'
+runner = Runner.from_cfg(cfg)
+runner.register_hook(PreemptionHook())
+if sys.argv[2] == 'stop':
+    runner.register_hook(Kill())
+try:
+    runner.train()
+finally:
+    print(f'rank {rank}', record_of(runner), flush=True)
+"""
+
+
+def two_ranks(folder, kind):
+    processes = []
+    for rank in range(2):
+        env = dict(
+            os.environ,
+            RANK=str(rank),
+            WORLD_SIZE='2',
+            MASTER_ADDR='127.0.0.1',
+            MASTER_PORT='0',
+            CUDA_VISIBLE_DEVICES='',
+        )
+        env['MASTER_PORT'] = str(20000 + os.getpid() % 20000)
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, '-c', RANKS, str(folder), kind],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    done = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], done
+    lines = [line for out, _ in done for line in out.splitlines() if line.startswith('rank ')]
+    return [eval(line.split(' ', 2)[2]) for line in lines], done[0][0]
+
+
+def test_all_ranks_stop_at_the_same_iteration_and_go_on_exactly(tmp_path):
+    """The signal goes to the second one only. Each has random numbers of its own."""
+    whole, _ = two_ranks(tmp_path / 'whole', 'whole')
+    stopped, out = two_ranks(tmp_path / 'run', 'stop')
+    assert [list(lines)[-1] for lines in stopped] == [6, 6]
+    assert 'stopped by SIGUSR1 at iteration 6; ' in out
+    again, _ = two_ranks(tmp_path / 'run', 'resume')
+    assert [{**a, **b} for a, b in zip(stopped, again, strict=True)] == whole
+    assert whole[0] != whole[1]
