@@ -112,7 +112,8 @@ def find_last(work_dir: Path) -> str:
     recorded = Path(name)
     # The work dir may have been moved since.
     last = recorded if recorded.is_file() else work_dir / recorded.name
-    if last.is_dir():  # Sharded checkpoints are folders.
+    # Sharded checkpoints are folders; the record itself may have been cut short.
+    if name and last.is_dir():
         return str(last)
     reason = find_damage(last)
     if reason is None:

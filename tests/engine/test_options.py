@@ -9,7 +9,7 @@ no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason='asks for what th
 
 
 def test_resume_takes_the_last_checkpoint(tmp_path):
-    (tmp_path / 'iter_4.pth').touch()
+    torch.save({}, tmp_path / 'iter_4.pth')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
     cfg = Config(dict(work_dir=str(tmp_path)))
     options.resume(cfg, 'auto')
@@ -17,7 +17,7 @@ def test_resume_takes_the_last_checkpoint(tmp_path):
 
 
 def test_resume_finds_a_moved_work_dir(tmp_path):
-    (tmp_path / 'iter_4.pth').touch()
+    torch.save({}, tmp_path / 'iter_4.pth')
     (tmp_path / 'last_checkpoint').write_text('/somewhere/else/iter_4.pth')
     cfg = Config(dict(work_dir=str(tmp_path)))
     options.resume(cfg, 'auto')
