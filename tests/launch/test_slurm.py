@@ -96,8 +96,7 @@ def test_job_goes_on_after_its_signal(cluster, folder):
     cluster.query('scancel', '--batch', '--signal=USR1', number)
     cluster.wait_for_job(number, 'PENDING')
     assert 'the job queues again and goes on from work_dirs/my toy' in log.read_text()
-    # Slurm lets a job that was queued again wait for two minutes.
-    cluster.query('scontrol', 'update', f'JobId={number}', 'StartTime=now')
+    cluster.start_again(number)
     job = cluster.wait_for_job(number, 'COMPLETED', 'FAILED')
     text = log.read_text()
     assert (job['JobState'], job['Restarts']) == ('COMPLETED', '1'), text
@@ -134,7 +133,7 @@ def test_job_goes_on_after_preemption(cluster, folder):
     assert status == 0, out
     cluster.wait_for_job(number, 'PENDING')
     assert log.read_text().count('saved') == 2
-    cluster.query('scontrol', 'update', f'JobId={number}', 'StartTime=now')
+    cluster.start_again(number)
     wait_for_line(log, 'waiting', 4)
     # It ends by itself now: nobody told the script to stop.
     cluster.query('scancel', '--signal=USR1', number)

@@ -15,7 +15,7 @@ TOOLS = ROOT / 'tools'
 COMMANDS = ('bash', 'basename', 'cat', 'dirname', 'grep', 'printf', 'realpath', 'sed')
 COMMANDS += ('xargs',)
 # Notes its arguments and its input, and ends with status 5.
-RECORDER = '#!/usr/bin/env bash\nprintf "%s\\0" "$@" > {folder}/arguments\n{body}\nexit 5\n'
+RECORDER = '#!/usr/bin/env bash\nprintf "%s\\0" "$@" > {folder}/{name}.arguments\n{body}\nexit 5\n'
 
 
 @pytest.fixture
@@ -56,12 +56,12 @@ def fail(folder, script, *args, **variables):
 
 def replace_program(folder, name, body=''):
     path = folder / 'bin' / name
-    path.write_text(RECORDER.format(folder=folder, body=body))
+    path.write_text(RECORDER.format(folder=folder, name=name, body=body))
     path.chmod(0o755)
 
 
-def recorded(folder):
-    return (folder / 'arguments').read_text().split('\0')[:-1]
+def recorded(folder, name='srun'):
+    return (folder / f'{name}.arguments').read_text().split('\0')[:-1]
 
 
 SCRIPTS = sorted(path.name for path in TOOLS.glob('slurm_*'))
@@ -240,7 +240,7 @@ def test_sweep_gives_each_task_of_the_array_its_combination(folder):
     variables = dict(SEEDS='0 5', GPUS='1', MAX_RUNNING='2')
     command, script = dry_run(folder, 'slurm_sweep.sh', *args, **variables)
     assert run(folder, 'slurm_sweep.sh', *args, **variables).returncode == 5
-    assert recorded(folder) == command[1:] and '--array=0-3%2' in command
+    assert recorded(folder, 'sbatch') == command[1:] and '--array=0-3%2' in command
     assert (folder / 'script').read_text().splitlines() == script
     assert '#SBATCH --requeue' in script and '#SBATCH --signal=B:USR1@120' in script
 
