@@ -342,7 +342,7 @@ def test_wrong_calls(command, env, status, message):
 
 
 def documented_commands():
-    text = (ROOT / 'docs' / 'launch_dist.md').read_text()
+    text = (ROOT / 'docs' / 'launch.md').read_text()
     return re.findall(r'^(?:\w+=\S+ )*bash tools/dist_\w+\.sh .*$', text, re.MULTILINE)
 
 
