@@ -1,7 +1,15 @@
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_default_scope():
+    """Leave no default scope to the next test: mmengine would look up names there."""
+    yield
+    DefaultScope._instance_dict.clear()
