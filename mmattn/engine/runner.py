@@ -158,7 +158,10 @@ class Runner(MMEngineRunner):
         try:
             write_whole(path, lambda name: save(name.name, *args, **kwargs))
         except OSError as error:
-            state = [self.model.state_dict(), self.optim_wrapper.state_dict()]
+            # Not the state dict: that of a sharded model needs all ranks.
+            state = [*self.model.parameters(), *self.model.buffers()]
+            wrappers = getattr(self.optim_wrapper, 'optim_wrappers', {'': self.optim_wrapper})
+            state += [dict(wrapper.optimizer.state) for wrapper in wrappers.values()]
             explanation = explain_full_disk(error, path, state)
             if explanation is None:
                 raise

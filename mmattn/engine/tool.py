@@ -31,6 +31,9 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     try:
         main()
+    except SystemExit:
+        distributed.leave()
+        raise
     except KeyboardInterrupt:
         _exit('interrupted; checkpoints written so far are whole, go on with --resume', 130)
     except InputError as error:
