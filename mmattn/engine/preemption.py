@@ -12,6 +12,7 @@ from mmengine.fileio import join_path
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.utils.data import get_worker_info
 
 from mmattn.engine.checkpoint_files import note_last
 
@@ -53,10 +54,15 @@ class PreemptionHook(Hook):
         self._previous = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # The workers of the data loader inherit this handler. They are sent the signal when it
-        # goes to a whole job, and must live until the iteration is over.
         if os.getpid() == self._process:
             self._signal = number
+        elif get_worker_info() is None:
+            # A process of a pool, such as an evaluation starts, has inherited this handler. It
+            # ends by the signal, or the pool would wait for it for ever.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        # The workers of the data loader are sent the signal when it goes to a whole job, and must
+        # live until the iteration is over.
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Stop between two steps of the optimizer."""

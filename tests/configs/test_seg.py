@@ -33,6 +33,7 @@ def test_there_is_every_config():
     expected = {f'fpn_van_b{i}_ade20k' for i in range(5)}
     expected |= {f'upernet_van_b{i}_ade20k' for i in range(7)}
     expected |= {f'upernet_van_b{i}_in22k_ade20k' for i in (4, 5, 6)}
+    expected |= {'upernet_van_b6_fsdp_ade20k'}
     expected |= {'fpn_aff_r50_ade20k', 'upernet_aff_r50_ade20k'}
     expected |= {f'upernet_r50_{name}_ade20k' for name in PLUGINS}
     for attention in ATTENTIONS:

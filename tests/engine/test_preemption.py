@@ -1,7 +1,9 @@
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -54,6 +56,29 @@ def test_goes_on_bit_for_bit(tmp_path, capsys, by_epoch, number):
     assert list(record_of(again)) == list(range(12, 31))
     for name, value in whole_state(whole).items():
         assert torch.equal(whole_state(again)[name], value), name
+
+
+def wait(running):
+    running.set()
+    time.sleep(60)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1], ids=['TERM', 'USR1'])
+def test_processes_of_a_pool_end_by_the_signal(number):
+    """An evaluation of mmdet starts some, and ends them by SIGTERM."""
+    hook = PreemptionHook()
+    hook.before_train(None)
+    try:
+        context = multiprocessing.get_context('fork')
+        running = context.Event()
+        process = context.Process(target=wait, args=(running,))
+        process.start()
+        running.wait()
+        os.kill(process.pid, number)
+        process.join()
+    finally:
+        hook.after_train(None)
+    assert process.exitcode == -number
 
 
 def test_the_step_of_accumulated_gradients_is_finished(tmp_path):
@@ -111,6 +136,7 @@ try:
     runner.train()
 finally:
     print(f'rank {rank}', lines, flush=True)
+    dist.destroy_process_group()
 """
 
 
