@@ -20,7 +20,7 @@ def train(cfg, at=None, number=signal.SIGUSR1, when='after_train_iter'):
 
     def send(name, **kwargs):
         if name == when and runner.iter + (when == 'after_train_iter') == at:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         call_hook(name, **kwargs)
 
     runner.call_hook = send
@@ -125,7 +125,7 @@ class Kill(Hook):
         numbers = np.random.rand(), random.random(), torch.rand(1).item()
         lines[runner.iter + 1] = [sample.idx for sample in data_batch['data_samples']], numbers
         if sys.argv[2] == 'stop' and rank == 1 and runner.iter == 5:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)
 
 cfg = toy_config(sys.argv[1], randomness=dict(seed=2, diff_rank_seed=True))
 cfg.resume = sys.argv[2] == 'resume'
