@@ -1,0 +1,1 @@
+"""Attention in models that were written without it."""
