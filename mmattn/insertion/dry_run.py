@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmattn.errors import InputError
-from mmattn.insertion.inputs import InputShape, map_structure, trials
+from mmattn.insertion.inputs import InputShape, Trial, map_structure, trials
 
 
 @dataclasses.dataclass
@@ -63,7 +63,7 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
     Raises:
         InputError: If the host runs on none of the guessed inputs, or not on the given one.
     """
-    faults = []
+    faults: dict[Trial, Exception] = {}
     with _silence(), _random_states_kept(), _every_submodule_runs(), torch.no_grad():
         for trial in trials(host, input_shape):
             for twin_of in _ways_to_copy(host):
@@ -73,18 +73,26 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
                     with _recorded(twin) as records:
                         trial.run(twin, partial(_tensor_like, _first_weight(twin)))
                 except Exception as error:
-                    faults.append((trial, error))
+                    faults[trial] = error
                 else:
                     return DryRun(records, trial.image)
-    tried = '; '.join(dict.fromkeys(str(trial) for trial, _ in faults))
-    last = (str(faults[-1][1]).splitlines() or [''])[0]
-    raise InputError(
-        f'expected {type(host).__name__} to run once on an input guessed from its attributes, '
-        f'but none of these ran: {tried} (last error: {type(faults[-1][1]).__name__}: {last}); '
-        f'give InsertAttention input_shape=(C, H, W), or a list of them for maps'
-        if input_shape is None
-        else f'expected {type(host).__name__} to run once on input_shape={input_shape}, '
-        f'got {type(faults[-1][1]).__name__}: {last}; give the shape of what its forward takes'
+    raise InputError(_no_trial_ran(host, input_shape, faults))
+
+
+def _no_trial_ran(
+    host: nn.Module, input_shape: InputShape | None, faults: dict[Trial, Exception]
+) -> str:
+    likeliest, error = next(iter(faults.items()))
+    fault = f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
+    if input_shape is not None:
+        return (
+            f'expected {type(host).__name__} to run once on input_shape={input_shape}, '
+            f'got {fault}; give the shape of what its forward takes'
+        )
+    return (
+        f'expected {type(host).__name__} to run once on one of {len(faults)} inputs guessed from '
+        f'its attributes, got on {likeliest}: {fault}; '
+        f'give input_shape=(C, H, W), or a list of these for maps'
     )
 
 

@@ -19,7 +19,7 @@ InputShape = tuple[int, int, int] | list[tuple[int, int, int]]
 IMAGE = (256, 320)
 
 # For hosts that insist on one size.
-SQUARES = (224, 256, 299, 384, 512, 32)
+SQUARES = (224, 256, 512)
 
 # Channels of what the first convolution of a backbone is given: an image, with or without alpha, or
 # one of which every 2x2 pixels became channels.
@@ -32,7 +32,7 @@ REGIONS = 4
 LEVELS = 5
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """One way to run a host."""
 
@@ -181,22 +181,26 @@ def _map_size(channels: int, stride: int) -> torch.Size:
 
 
 def _channels_of_levels(host: nn.Module) -> Iterator[list[int]]:
-    channels = getattr(host, 'in_channels', None) or _first_channels(host)
-    if channels is None:
-        return
+    own = getattr(host, 'in_channels', None)
     if hasattr(host, 'in_index'):
-        yield _channels_of_selected(host, channels)
-    elif isinstance(channels, Sequence):
-        yield list(channels)
-    else:
-        generator = getattr(host, 'prior_generator', host)
-        lengths = [
-            len(levels)
-            for name in ('strides', 'rescales')
-            if isinstance(levels := getattr(generator, name, None), Sequence)
-        ]
-        yield [channels] * (lengths or [getattr(host, 'num_levels', LEVELS)])[0]
-        yield [channels]
+        yield _channels_of_selected(host, own)
+        return
+    if isinstance(own, Sequence):
+        yield list(own)
+        return
+    # A list of layers has one for each level.
+    for layers in host.children():
+        if isinstance(layers, nn.ModuleList) and len(layers) > 1:
+            yield [_first_channels(layer) or 1 for layer in layers]
+            break
+    levels = getattr(host, 'num_levels', LEVELS)
+    for attribute in ('strides', 'rescales'):
+        listed = getattr(getattr(host, 'prior_generator', host), attribute, None)
+        levels = len(listed) if isinstance(listed, Sequence) else levels
+    for channels in dict.fromkeys([own, _first_channels(host)]):
+        if isinstance(channels, int):
+            yield [channels] * levels
+            yield [channels]
 
 
 def _channels_of_selected(head: nn.Module, channels: int | Sequence[int]) -> list[int]:
