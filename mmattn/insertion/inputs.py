@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -271,16 +272,18 @@ def _proposals(like: Tensor) -> InstanceData:
 
 
 def _stand_in_for_alignment(model: nn.Module) -> None:
-    """Let extractors of regions without weights give empty maps on the meta device."""
+    """Let extractors of regions give maps of the right shape, unless they have weights."""
     for extractor in model.modules():
-        if not hasattr(extractor, 'roi_layers') or any(True for _ in extractor.parameters()):
-            continue
-        if not any(parameter.is_meta for parameter in model.parameters()):
-            continue
-        side = extractor.roi_layers[0].output_size
-        extractor.forward = lambda maps, rois, *args, _shape=(extractor.out_channels, *side): maps[
-            0
-        ].new_empty(len(rois), *_shape)
+        if hasattr(extractor, 'roi_layers') and not any(True for _ in extractor.parameters()):
+            extractor.forward = partial(
+                _regions_of, extractor.out_channels, extractor.roi_layers[0].output_size
+            )
+
+
+def _regions_of(
+    channels: int, side: tuple[int, int], maps: Sequence[Tensor], rois: Tensor, *args, **kwargs
+) -> Tensor:
+    return maps[0].new_zeros(len(rois), channels, *side)
 
 
 def _run_auxiliary_heads(model: nn.Module) -> None:

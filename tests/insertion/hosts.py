@@ -140,7 +140,12 @@ NECK_ARGUMENTS = {
         block_dilations=[2, 4],
     ),
     'mmdet.DyHead': dict(in_channels=16, out_channels=16, num_blocks=1),
-    'mmdet.FPG': PYRAMID | dict(num_outs=5, stack_times=1, paths=['bu']),
+    'mmdet.FPG': PYRAMID | dict(
+        num_outs=5, stack_times=2, paths=['bu', 'bu'], inter_channels=16,
+        across_down_trans=dict(type='interpolation_conv', mode='nearest', kernel_size=3),
+        across_skip_trans=dict(type='conv', kernel_size=1),
+        skip_inds=[(0, 1), (0, 1), (0, 1), (0,), ()],
+    ),
     'mmdet.FPN': PYRAMID | dict(num_outs=5),
     'mmdet.FPN_CARAFE': PYRAMID | dict(num_outs=5),
     'mmdet.FPN_DropBlock': PYRAMID | dict(num_outs=5),
@@ -149,7 +154,7 @@ NECK_ARGUMENTS = {
     'mmdet.NASFPN': PYRAMID | dict(num_outs=5, stack_times=1),
     'mmdet.PAFPN': PYRAMID | dict(num_outs=5),
     'mmdet.RFP': dict(
-        in_channels=[64, 128, 256, 512], out_channels=16, num_outs=5, rfp_steps=2,
+        in_channels=[256, 512, 1024, 2048], out_channels=16, num_outs=5, rfp_steps=2,
         aspp_out_channels=4,
         rfp_backbone=dict(
             type='DetectoRS_ResNet', depth=50, norm_cfg=dict(type='BN'), rfp_inplanes=16,
