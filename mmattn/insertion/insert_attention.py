@@ -99,8 +99,7 @@ def InsertAttention(
             ]
             _place(site, name, host, inserted)
     exchange_class(host, Host)
-    if freeze_with_host:
-        host.train(host.training)
+    host.train(host.training)
     print_log(table(rows, run), logger='current')
     return host
 
