@@ -24,6 +24,7 @@ class Record:
     """What one module was given and gave at its first call.
 
     Structures are as the host has them; each tensor in them is an empty one on the meta device.
+    ``later`` holds the same of its later calls.
     """
 
     name: str
@@ -31,7 +32,12 @@ class Record:
     args: tuple
     kwargs: dict[str, Any]
     output: Any = None
-    calls: int = 0
+    later: list['Record'] = dataclasses.field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """Number of calls."""
+        return 1 + len(self.later)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +151,13 @@ def _recorded(host: nn.Module) -> Iterator[dict[str, Record]]:
         forward = module.forward
 
         def record(*args, **kwargs) -> Any:
-            if name not in records:
-                given = shapes_of(args), shapes_of(kwargs)
-                records[name] = Record(name, type(module), *given)
+            call = Record(name, type(module), shapes_of(args), shapes_of(kwargs))
+            if name in records:
+                records[name].later.append(call)
+            else:
+                records[name] = call
             output = forward(*args, **kwargs)
-            if not records[name].calls:
-                records[name].output = shapes_of(output)
-            records[name].calls += 1
+            call.output = shapes_of(output)
             return output
 
         return record

@@ -571,6 +571,24 @@ def test_tells_what_was_inserted_where_and_what_it_costs(monkeypatch):
     assert '1 x 16 x 16 x 20' in text and '32 x 40 pixels' in text
 
 
+def test_counts_all_calls_of_a_module_that_runs_several_times(monkeypatch):
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(self.conv(x)[..., ::2])
+
+    said = []
+    monkeypatch.setattr(
+        'mmattn.insertion.insert_attention.print_log', lambda m, **_: said.append(m)
+    )
+    insert(Shared(), dict(after='conv', attention=COORD_ATT))
+    assert '1 x 3 x 32 x 40, 2 times' in said[0]
+    assert f'{8 * 3 * 2 * (32 + 40) + 8 * 3 * 2 * (32 + 20):,}' in said[0]
+
+
 # ---- What a user can get wrong ----
 
 ERRORS = {
