@@ -62,7 +62,9 @@ class Trial:
         """Run ``host`` on tensors that ``tensor`` makes of their sizes."""
         args = map_structure(tensor, self.args, torch.Size)
         if self.mode:
-            host(*args, _samples(self.image), mode=self.mode)
+            samples = _samples(self.image)
+            samples[0].proposals = _proposals(args[0])
+            host(*args, samples, mode=self.mode)
         else:
             host(*args)
 
@@ -252,12 +254,16 @@ def _stand_in_for_proposals(model: nn.Module) -> None:
     if not hasattr(rpn, 'prior_generator') or not hasattr(model, 'roi_head'):
         return
 
-    def predict(maps: Sequence[Tensor], samples: list, **kwargs) -> list[InstanceData]:
+    def predict(maps: Sequence[Tensor], *args, **kwargs) -> list[InstanceData]:
         rpn(maps)
-        boxes = maps[0].new_tensor([0, 0, *reversed(IMAGE)]).expand(REGIONS, 4) / 4
-        return [InstanceData(bboxes=boxes) for _ in samples]
+        return [_proposals(maps[0])]
 
     rpn.predict = predict
+
+
+def _proposals(like: Tensor) -> InstanceData:
+    box = like.new_tensor([0, 0, 64, 64])
+    return InstanceData(bboxes=box.expand(REGIONS, 4))
 
 
 def _stand_in_for_alignment(model: nn.Module) -> None:
