@@ -44,7 +44,7 @@ from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.engine import NonFiniteLossGuard
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.heads import DeepLabV3Head, SSDLiteHead
-from mmattn.insertion import InsertAttention
+from mmattn.insertion import InsertAttention, KeepAttentionTraining
 from mmattn.listing import list_modules
 from mmattn.necks import AFFFPN, PooledDropout, SSDLiteNeck
 
@@ -80,6 +80,7 @@ __all__ = [
     'GatherExcite',
     'GlobalContext',
     'InsertAttention',
+    'KeepAttentionTraining',
     'LoadImage',
     'LoadSegMap',
     'MixedPooling',

@@ -2,5 +2,12 @@
 
 from mmattn.insertion.insert_attention import InsertAttention
 from mmattn.insertion.inserted_attention import InsertedAttention, inserted_in, is_inserted
+from mmattn.insertion.keep_attention_training import KeepAttentionTraining
 
-__all__ = ['InsertAttention', 'InsertedAttention', 'inserted_in', 'is_inserted']
+__all__ = [
+    'InsertAttention',
+    'InsertedAttention',
+    'KeepAttentionTraining',
+    'inserted_in',
+    'is_inserted',
+]
