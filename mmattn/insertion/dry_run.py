@@ -24,6 +24,7 @@ class Record:
     """What one module was given and gave at its first call.
 
     Structures are as the host has them; each tensor in them is an empty one on the meta device.
+    ``later`` holds the same of its later calls.
     """
 
     name: str
@@ -31,7 +32,12 @@ class Record:
     args: tuple
     kwargs: dict[str, Any]
     output: Any = None
-    calls: int = 0
+    later: list['Record'] = dataclasses.field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """Number of calls."""
+        return 1 + len(self.later)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +109,11 @@ def shapes_of(value: Any) -> Any:
     )
 
 
+def copy_on_meta(module: nn.Module) -> nn.Module:
+    """Copy a module with its weights on the meta device, which takes no memory."""
+    return _copied(module, _meta_twin)
+
+
 def _ways_to_copy(host: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     """List what may stand for a weight of the host in its copy, the cheapest first."""
     on_meta = any(tensor.is_meta for tensor in (*host.parameters(), *host.buffers()))
@@ -148,13 +159,13 @@ def _recorded(host: nn.Module) -> Iterator[dict[str, Record]]:
         forward = module.forward
 
         def record(*args, **kwargs) -> Any:
-            if name not in records:
-                given = shapes_of(args), shapes_of(kwargs)
-                records[name] = Record(name, type(module), *given)
+            call = Record(name, type(module), shapes_of(args), shapes_of(kwargs))
+            if name in records:
+                records[name].later.append(call)
+            else:
+                records[name] = call
             output = forward(*args, **kwargs)
-            if not records[name].calls:
-                records[name].output = shapes_of(output)
-            records[name].calls += 1
+            call.output = shapes_of(output)
             return output
 
         return record
