@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmattn.errors import InputError
-from mmattn.insertion.inputs import InputShape, map_structure, trials
+from mmattn.insertion.inputs import InputShape, Trial, map_structure, trials
 
 
 @dataclasses.dataclass
@@ -24,6 +24,7 @@ class Record:
     """What one module was given and gave at its first call.
 
     Structures are as the host has them; each tensor in them is an empty one on the meta device.
+    ``later`` holds the same of its later calls.
     """
 
     name: str
@@ -31,7 +32,12 @@ class Record:
     args: tuple
     kwargs: dict[str, Any]
     output: Any = None
-    calls: int = 0
+    later: list['Record'] = dataclasses.field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """Number of calls."""
+        return 1 + len(self.later)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +69,7 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
     Raises:
         InputError: If the host runs on none of the guessed inputs, or not on the given one.
     """
-    faults = []
+    faults: dict[Trial, Exception] = {}
     with _silence(), _random_states_kept(), _every_submodule_runs(), torch.no_grad():
         for trial in trials(host, input_shape):
             for twin_of in _ways_to_copy(host):
@@ -73,18 +79,26 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
                     with _recorded(twin) as records:
                         trial.run(twin, partial(_tensor_like, _first_weight(twin)))
                 except Exception as error:
-                    faults.append((trial, error))
+                    faults[trial] = error
                 else:
                     return DryRun(records, trial.image)
-    tried = '; '.join(dict.fromkeys(str(trial) for trial, _ in faults))
-    last = (str(faults[-1][1]).splitlines() or [''])[0]
-    raise InputError(
-        f'expected {type(host).__name__} to run once on an input guessed from its attributes, '
-        f'but none of these ran: {tried} (last error: {type(faults[-1][1]).__name__}: {last}); '
-        f'give InsertAttention input_shape=(C, H, W), or a list of them for maps'
-        if input_shape is None
-        else f'expected {type(host).__name__} to run once on input_shape={input_shape}, '
-        f'got {type(faults[-1][1]).__name__}: {last}; give the shape of what its forward takes'
+    raise InputError(_no_trial_ran(host, input_shape, faults))
+
+
+def _no_trial_ran(
+    host: nn.Module, input_shape: InputShape | None, faults: dict[Trial, Exception]
+) -> str:
+    likeliest, error = next(iter(faults.items()))
+    fault = f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
+    if input_shape is not None:
+        return (
+            f'expected {type(host).__name__} to run once on input_shape={input_shape}, '
+            f'got {fault}; give the shape of what its forward takes'
+        )
+    return (
+        f'expected {type(host).__name__} to run once on one of {len(faults)} inputs guessed from '
+        f'its attributes, got on {likeliest}: {fault}; '
+        f'give input_shape=(C, H, W), or a list of these for maps'
     )
 
 
@@ -145,13 +159,13 @@ def _recorded(host: nn.Module) -> Iterator[dict[str, Record]]:
         forward = module.forward
 
         def record(*args, **kwargs) -> Any:
-            if name not in records:
-                given = shapes_of(args), shapes_of(kwargs)
-                records[name] = Record(name, type(module), *given)
+            call = Record(name, type(module), shapes_of(args), shapes_of(kwargs))
+            if name in records:
+                records[name].later.append(call)
+            else:
+                records[name] = call
             output = forward(*args, **kwargs)
-            if not records[name].calls:
-                records[name].output = shapes_of(output)
-            records[name].calls += 1
+            call.output = shapes_of(output)
             return output
 
         return record

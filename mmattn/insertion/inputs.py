@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ InputShape = tuple[int, int, int] | list[tuple[int, int, int]]
 IMAGE = (256, 320)
 
 # For hosts that insist on one size.
-SQUARES = (224, 256, 299, 384, 512, 32)
+SQUARES = (224, 256, 512)
 
 # Channels of what the first convolution of a backbone is given: an image, with or without alpha, or
 # one of which every 2x2 pixels became channels.
@@ -32,7 +33,7 @@ REGIONS = 4
 LEVELS = 5
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """One way to run a host."""
 
@@ -62,7 +63,9 @@ class Trial:
         """Run ``host`` on tensors that ``tensor`` makes of their sizes."""
         args = map_structure(tensor, self.args, torch.Size)
         if self.mode:
-            host(*args, _samples(self.image), mode=self.mode)
+            samples = _samples(self.image)
+            samples[0].proposals = _proposals(args[0])
+            host(*args, samples, mode=self.mode)
         else:
             host(*args)
 
@@ -179,22 +182,26 @@ def _map_size(channels: int, stride: int) -> torch.Size:
 
 
 def _channels_of_levels(host: nn.Module) -> Iterator[list[int]]:
-    channels = getattr(host, 'in_channels', None) or _first_channels(host)
-    if channels is None:
-        return
+    own = getattr(host, 'in_channels', None)
     if hasattr(host, 'in_index'):
-        yield _channels_of_selected(host, channels)
-    elif isinstance(channels, Sequence):
-        yield list(channels)
-    else:
-        generator = getattr(host, 'prior_generator', host)
-        lengths = [
-            len(levels)
-            for name in ('strides', 'rescales')
-            if isinstance(levels := getattr(generator, name, None), Sequence)
-        ]
-        yield [channels] * (lengths or [getattr(host, 'num_levels', LEVELS)])[0]
-        yield [channels]
+        yield _channels_of_selected(host, own)
+        return
+    if isinstance(own, Sequence):
+        yield list(own)
+        return
+    # A list of layers has one for each level.
+    for layers in host.children():
+        if isinstance(layers, nn.ModuleList) and len(layers) > 1:
+            yield [_first_channels(layer) or 1 for layer in layers]
+            break
+    levels = getattr(host, 'num_levels', LEVELS)
+    for attribute in ('strides', 'rescales'):
+        listed = getattr(getattr(host, 'prior_generator', host), attribute, None)
+        levels = len(listed) if isinstance(listed, Sequence) else levels
+    for channels in dict.fromkeys([own, _first_channels(host)]):
+        if isinstance(channels, int):
+            yield [channels] * levels
+            yield [channels]
 
 
 def _channels_of_selected(head: nn.Module, channels: int | Sequence[int]) -> list[int]:
@@ -252,25 +259,31 @@ def _stand_in_for_proposals(model: nn.Module) -> None:
     if not hasattr(rpn, 'prior_generator') or not hasattr(model, 'roi_head'):
         return
 
-    def predict(maps: Sequence[Tensor], samples: list, **kwargs) -> list[InstanceData]:
+    def predict(maps: Sequence[Tensor], *args, **kwargs) -> list[InstanceData]:
         rpn(maps)
-        boxes = maps[0].new_tensor([0, 0, *reversed(IMAGE)]).expand(REGIONS, 4) / 4
-        return [InstanceData(bboxes=boxes) for _ in samples]
+        return [_proposals(maps[0])]
 
     rpn.predict = predict
 
 
+def _proposals(like: Tensor) -> InstanceData:
+    box = like.new_tensor([0, 0, 64, 64])
+    return InstanceData(bboxes=box.expand(REGIONS, 4))
+
+
 def _stand_in_for_alignment(model: nn.Module) -> None:
-    """Let extractors of regions without weights give empty maps on the meta device."""
+    """Let extractors of regions give maps of the right shape, unless they have weights."""
     for extractor in model.modules():
-        if not hasattr(extractor, 'roi_layers') or any(True for _ in extractor.parameters()):
-            continue
-        if not any(parameter.is_meta for parameter in model.parameters()):
-            continue
-        side = extractor.roi_layers[0].output_size
-        extractor.forward = lambda maps, rois, *args, _shape=(extractor.out_channels, *side): maps[
-            0
-        ].new_empty(len(rois), *_shape)
+        if hasattr(extractor, 'roi_layers') and not any(True for _ in extractor.parameters()):
+            extractor.forward = partial(
+                _regions_of, extractor.out_channels, extractor.roi_layers[0].output_size
+            )
+
+
+def _regions_of(
+    channels: int, side: tuple[int, int], maps: Sequence[Tensor], rois: Tensor, *args, **kwargs
+) -> Tensor:
+    return maps[0].new_zeros(len(rois), channels, *side)
 
 
 def _run_auxiliary_heads(model: nn.Module) -> None:

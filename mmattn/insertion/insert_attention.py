@@ -10,7 +10,7 @@ from mmattn.insertion.dry_run import DryRun, Record, dry_run
 from mmattn.insertion.exchange import Host, RecordsGrid, Replaced, attach, exchange_class
 from mmattn.insertion.foreign_attention import build_attention
 from mmattn.insertion.inserted_attention import AFTER, BEFORE, InsertedAttention
-from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Level, children, find_levels, grids
+from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Level, children, find_levels, get, grids
 from mmattn.insertion.sites import Site, nearest, read_sites
 from mmattn.insertion.table import Row, table
 
@@ -93,14 +93,14 @@ def InsertAttention(
         for name in _positions(site, host, run, taken):
             levels = _levels(site, name, host, run)
             inserted = _build(site, name, levels, host, shared, freeze_with_host)
+            calls = [run.records[name], *run.records[name].later]
             rows += [
-                Row(str(site), name, level, getattr(inserted, key))
+                Row(str(site), name, level, _shapes(level, site, calls), getattr(inserted, key))
                 for level, key in inserted.levels
             ]
             _place(site, name, host, inserted)
     exchange_class(host, Host)
-    if freeze_with_host:
-        host.train(host.training)
+    host.train(host.training)
     print_log(table(rows, run), logger='current')
     return host
 
@@ -181,6 +181,17 @@ def _maps(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Leve
         if level.layout == 'NLC' and level.grid_path is None:
             _find_giver(level, record, host, run)
     return levels
+
+
+def _shapes(level: Level, site: Site, calls: list[Record]) -> list[tuple[int, int, int, int]]:
+    """List the shapes (N, C, H, W) that a map has at each call."""
+    shapes = [level.map_shape]
+    for call in calls[1:]:
+        x = get(_value(call, site.place), level.path)
+        context = (_value(call, site.place), call.args, call.kwargs)
+        # The grid of tokens that another module gave is known for the first call only.
+        shapes.append(level.map_shape if level.giver else tuple(level.to_map(x, context).shape))
+    return shapes
 
 
 def _has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:

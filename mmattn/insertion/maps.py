@@ -1,6 +1,7 @@
 """Find the feature maps in what a module takes or returns, in whatever layout they lie there."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
@@ -17,19 +18,17 @@ MOST_EXTRA_TOKENS = 8
 
 def children(value: Any) -> list[tuple[int | str, Any]]:
     """List the items of a tuple, list, dict or data class with their keys; else nothing."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return [(field.name, getattr(value, field.name)) for field in fields(value)]
-    if isinstance(value, dict):
-        return list(value.items())
     if isinstance(value, tuple | list):
         return list(enumerate(value))
-    return []
+    if _has_fields(value):
+        return [(field.name, getattr(value, field.name)) for field in fields(value)]
+    return list(value.items()) if isinstance(value, dict) else []
 
 
 def get(value: Any, path: Path) -> Any:
     """Give what lies at ``path`` in ``value``."""
     for key in path:
-        value = getattr(value, key) if is_dataclass(value) else value[key]
+        value = getattr(value, key) if _has_fields(value) else value[key]
     return value
 
 
@@ -39,16 +38,20 @@ def put(value: Any, path: Path, new: Any) -> Any:
         return new
     key, rest = path[0], path[1:]
     item = put(get(value, (key,)), rest, new)
-    if is_dataclass(value):
+    if isinstance(value, tuple | list):
+        items = [*value[:key], item, *value[key + 1 :]]
+        return type(value)(*items) if hasattr(value, '_fields') else type(value)(items)
+    if _has_fields(value):
         return replace(value, **{key: item})
-    if isinstance(value, dict):
-        changed = value.copy()
-        changed[key] = item
-        return changed
-    items = [*value[:key], item, *value[key + 1 :]]
-    if hasattr(value, '_fields'):  # named tuple
-        return type(value)(*items)
-    return type(value)(items)
+    changed = value.copy()
+    changed[key] = item
+    return changed
+
+
+def _has_fields(value: Any) -> bool:
+    # Dynamo runs these types, but cannot ask them whether they are data classes.
+    plain = isinstance(value, tuple | list) or type(value) in (dict, OrderedDict)
+    return not plain and is_dataclass(value)
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -129,7 +132,7 @@ class Level:
         elif self.giver:
             h, w = self.giver[0].last_grid
         else:
-            h = w = math.isqrt(length)
+            h = w = round(length**0.5)
         if h * w != length:
             raise ValueError(
                 f'expected {h} x {w} tokens and {self.extra} ahead of them, got {x.shape[1]}; '

@@ -13,11 +13,20 @@ from mmattn.insertion.maps import Level
 
 
 class Row(NamedTuple):
-    """One map with its attention module."""
+    """One map with its attention module.
+
+    Args:
+        site: How the config names the site.
+        position: Name of the module of the host.
+        level: The map, at the first call of that module.
+        shapes: Shapes (N, C, H, W) of the map at all calls.
+        attention: The attention module.
+    """
 
     site: str
     position: str
     level: Level
+    shapes: list[tuple[int, int, int, int]]
     attention: nn.Module
 
 
@@ -25,7 +34,8 @@ def table(rows: list[Row], run: DryRun) -> str:
     """Write a table of sites, positions, shapes, modules, parameters and added FLOPs.
 
     FLOPs are the multiply-adds of convolutions and matrix products for one image of the size of
-    the dry forward, as OpenMMLab counts them.
+    the dry forward, as OpenMMLab counts them. A module that the host runs several times shows the
+    shape at its first call and the FLOPs of all calls.
     """
     size = f' for an image of {run.image[0]} x {run.image[1]} pixels' if run.image else ''
     columns = ('site', 'position', 'shape there', 'module', 'parameters', 'added FLOPs')
@@ -36,19 +46,22 @@ def table(rows: list[Row], run: DryRun) -> str:
     for row in rows:
         count = 0 if row.attention in seen else parameters(row.attention)
         seen.add(row.attention)
-        shape = row.level.map_shape
-        key = (parameters(row.attention), str(row.attention), shape)
-        if key not in costs:
-            costs[key] = multiply_adds(row.attention, shape)
-        total, flops = total + count, flops + costs[key]
+        added = 0
+        for shape in row.shapes:
+            key = (parameters(row.attention), str(row.attention), shape)
+            if key not in costs:
+                costs[key] = multiply_adds(row.attention, shape)
+            added += costs[key]
+        total, flops = total + count, flops + added
         place = '.'.join((row.position or '(host)', *(f'[{k}]' for k in row.level.path)))
+        times = f', {len(row.shapes)} times' if len(row.shapes) > 1 else ''
         out.add_row(
             row.site.removeprefix('site '),
             place.replace('.[', '['),
-            ' x '.join(map(str, row.level.shape)),
+            ' x '.join(map(str, row.level.shape)) + times,
             type(row.attention).__name__,
             f'{count:,}',
-            f'{costs[key]:,}',
+            f'{added:,}',
         )
     out.add_section()
     out.add_row('total', '', '', f'{len(rows)} maps', f'{total:,}', f'{flops:,}')

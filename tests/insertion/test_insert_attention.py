@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -180,6 +181,29 @@ def test_compiles_without_a_graph_break(model, training):
     torch.testing.assert_close(compiled(x), model(x))
 
 
+@pytest.mark.parametrize('form', FORMS)
+def test_compiles_with_outputs_of_every_form(form):
+    model = wake_up(insert(Tower(form), dict(after='', attention=COORD_ATT)))
+    model.eval()
+    compiled = torch.compile(copy.deepcopy(model), fullgraph=True, backend='eager')
+    x = image()
+    for ours, theirs in zip(own_tensors(compiled(x)), own_tensors(model(x)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize('tells', ['beside', 'before', 'nowhere'])
+def test_compiles_and_exports_tokens(tells):
+    site = dict(after='block', attention=COORD_ATT)
+    model = wake_up(insert(Tokens(tells), site, input_shape=(3, 32, 32)))
+    model.eval()
+    x = image(32, 32)
+    compiled = torch.compile(copy.deepcopy(model), fullgraph=True, backend='eager', dynamic=True)
+    for other in (x, image(64, 64)):
+        torch.testing.assert_close(compiled(other), model(other))
+    exported = torch.export.export(model, (x,)).module()
+    torch.testing.assert_close(exported(x), model(x))
+
+
 def test_exports(model):
     model.eval()
     x = image()
@@ -231,6 +255,21 @@ def test_channels_last_stays():
 def test_a_host_without_sites_is_the_host():
     host = Tower()
     assert insert(host) is host and type(host) is Tower
+
+
+def test_trains_under_ddp_with_no_parameter_unused(tmp_path):
+    model = insert(Tower('tensor', frozen_stages=1, norm_eval=True), CONV)
+    for module in model.modules():
+        module.__dict__['_modules'].pop('idle', None)
+    dist.init_process_group('gloo', init_method=f'file://{tmp_path}/group', rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(model)
+        for _ in range(3):
+            parallel.train()
+            parallel(image()).square().mean().backward()
+    finally:
+        dist.destroy_process_group()
+    assert all(p.grad is not None for n, p in model.named_parameters() if is_inserted(n))
 
 
 # ---- The guard ----
@@ -530,6 +569,24 @@ def test_tells_what_was_inserted_where_and_what_it_costs(monkeypatch):
     # The squeezing convolution on 32 + 40 profiles, and two that bring the channels back.
     assert f'{8 * 8 * 72 + 8 * 8 * 72:,}' in text
     assert '1 x 16 x 16 x 20' in text and '32 x 40 pixels' in text
+
+
+def test_counts_all_calls_of_a_module_that_runs_several_times(monkeypatch):
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(self.conv(x)[..., ::2])
+
+    said = []
+    monkeypatch.setattr(
+        'mmattn.insertion.insert_attention.print_log', lambda m, **_: said.append(m)
+    )
+    insert(Shared(), dict(after='conv', attention=COORD_ATT))
+    assert '1 x 3 x 32 x 40, 2 times' in said[0]
+    assert f'{8 * 3 * 2 * (32 + 40) + 8 * 3 * 2 * (32 + 20):,}' in said[0]
 
 
 # ---- What a user can get wrong ----
