@@ -44,6 +44,7 @@ from mmattn.datasets import LoadImage, LoadSegMap
 from mmattn.engine import NonFiniteLossGuard
 from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
 from mmattn.heads import DeepLabV3Head, SSDLiteHead
+from mmattn.insertion import InsertAttention, KeepAttentionTraining
 from mmattn.listing import list_modules
 from mmattn.necks import AFFFPN, PooledDropout, SSDLiteNeck
 
@@ -78,6 +79,8 @@ __all__ = [
     'GSoP',
     'GatherExcite',
     'GlobalContext',
+    'InsertAttention',
+    'KeepAttentionTraining',
     'LoadImage',
     'LoadSegMap',
     'MixedPooling',

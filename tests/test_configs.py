@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
@@ -16,6 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmattn.datasets.tiny_ade20k import CLASSES
+from mmattn.meta_device import meta_device
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL_PATHS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
@@ -38,7 +38,7 @@ def load(path):
 @functools.cache
 def build(path):
     cfg = load(path)
-    with torch.device('meta'):
+    with meta_device():
         return MODELS.build(cfg.model)
 
 

@@ -21,6 +21,12 @@ from mmattn.engine.loops import resumable
 from mmattn.engine.random_state import get_random_state
 from mmattn.engine.skipped_images import count_skips
 from mmattn.engine.validation_hook import ValidationHook
+from mmattn.insertion.keep_attention_training import (
+    FrozenPluginWarning,
+    let_train,
+    names_the_hook,
+    plugins_of,
+)
 
 
 class Runner(MMEngineRunner):
@@ -42,6 +48,14 @@ class Runner(MMEngineRunner):
             logger.info(distributed.describe())
         return logger
 
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model; plug-ins that are to train require gradients from here on."""
+        model = super().build_model(model)
+        if any(map(names_the_hook, self.cfg.get('custom_hooks') or [])):
+            # DDP and the optimizer would pass over what is frozen when they see it first.
+            let_train(plugins_of(model))
+        return model
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes, on GPUs or on the CPU."""
         if self.distributed and not is_model_wrapper(model):
@@ -58,6 +72,7 @@ class Runner(MMEngineRunner):
         self._validation_hook = ValidationHook()
         super().register_default_hooks(hooks)
         self.register_hook(self._validation_hook)
+        self.register_hook(FrozenPluginWarning())
 
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
         """Register a hook; in the place of ``CheckpointHook`` the safe one."""

@@ -10,8 +10,12 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmattn.insertion.keep_attention_training import let_train, plugins_of
+from mmattn.meta_device import meta_device
+
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'det'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
+PLAIN = Config.fromfile(FOLDER.parent / '_base_' / 'models' / 'mask_rcnn_r50_fpn.py')
 # Attention and its place in a bottleneck.
 PLUGINS = dict(
     se=('SE', 'after_conv3'),
@@ -34,7 +38,7 @@ def load(name: str) -> Config:
 
 
 def build(cfg: dict) -> nn.Module:
-    with torch.device('meta'):
+    with meta_device():
         return MODELS.build(cfg)
 
 
@@ -61,6 +65,21 @@ def test_there_is_every_config():
         'mask_rcnn_aff_r50_fpn_1x_coco',
         'ssdlite320_mobilenext_coco',
         'mask2former_van_b2_panoptic_coco',
+    }
+    expected |= {
+        f'{host}_coco'
+        for host in (
+            'mask_rcnn_convnext_t_insert_coordatt_fpn_3x',
+            'mask_rcnn_r18_insert_coordatt_fpn_1x',
+            'mask_rcnn_r50_fpn_insert_coordatt_1x',
+            'mask_rcnn_r50_insert_coordatt_fpn_1x',
+            'mask_rcnn_r50_pafpn_insert_coordatt_1x',
+            'mask_rcnn_swin_t_insert_coordatt_fpn_1x',
+            'retinanet_pvtv2_b0_insert_coordatt_fpn_1x',
+            'retinanet_regnetx_800mf_insert_coordatt_fpn_1x',
+            'retinanet_timm_efficientnet_b1_insert_coordatt_fpn_1x',
+            'yolox_s_insert_coordatt_300e',
+        )
     }
     assert expected == set(NAMES)
 
@@ -123,13 +142,24 @@ def test_place_of_the_attention_in_resnet(name, expected):
     ] * 3
 
 
-@pytest.mark.parametrize(
-    'name',
-    [f'mask_rcnn_r50_{name}_fpn_1x_coco' for name in PLUGINS] + ['mask_rcnn_aff_r50_fpn_1x_coco'],
-)
-def test_new_modules_are_trained_and_the_first_stage_is_not(name):
-    backbone = build(load(name).model.backbone)
+@pytest.mark.parametrize('name', PLUGINS)
+def test_plugins_are_trained_and_the_backbone_is_as_in_the_plain_detector(name):
+    cfg, plain = load(f'mask_rcnn_r50_{name}_fpn_1x_coco'), PLAIN.model.backbone
+    assert {**cfg.model.backbone, 'plugins': None} == {**plain, 'plugins': None}
+    assert [hook.type for hook in cfg.custom_hooks] == ['KeepAttentionTraining']
+    backbone = build(cfg.model.backbone)
     backbone.train()  # mmdet's returns None
+    plugins = plugins_of(backbone)
+    assert len(plugins) == 4 + 6 + 3
+    let_train(plugins)
+    assert all(m.training for plugin in plugins.values() for m in plugin.modules())
+    frozen = {key.split('.')[0] for key, p in backbone.named_parameters() if not p.requires_grad}
+    assert frozen == {'conv1', 'bn1', 'layer1'}
+
+
+def test_fusions_are_trained_and_the_first_stage_is_not():
+    backbone = build(load('mask_rcnn_aff_r50_fpn_1x_coco').model.backbone)
+    backbone.train()
     frozen = {key.split('.')[0] for key, p in backbone.named_parameters() if not p.requires_grad}
     assert frozen == {'conv1', 'bn1', 'layer1'}
     for stage in (backbone.layer2, backbone.layer3, backbone.layer4):

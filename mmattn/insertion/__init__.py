@@ -1,0 +1,13 @@
+"""Put attention into a model that was written without it."""
+
+from mmattn.insertion.insert_attention import InsertAttention
+from mmattn.insertion.inserted_attention import InsertedAttention, inserted_in, is_inserted
+from mmattn.insertion.keep_attention_training import KeepAttentionTraining
+
+__all__ = [
+    'InsertAttention',
+    'InsertedAttention',
+    'KeepAttentionTraining',
+    'inserted_in',
+    'is_inserted',
+]

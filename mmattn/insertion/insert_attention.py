@@ -1,0 +1,282 @@
+"""Put attention into a model that was written without it."""
+
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmattn.attention.base import Attention, Start
+from mmattn.errors import InputError
+from mmattn.insertion.dry_run import DryRun, Record, dry_run
+from mmattn.insertion.exchange import Host, RecordsGrid, Replaced, attach, exchange_class
+from mmattn.insertion.foreign_attention import build_attention
+from mmattn.insertion.inserted_attention import AFTER, BEFORE, InsertedAttention
+from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Level, children, find_levels, get, grids
+from mmattn.insertion.sites import Site, nearest, read_sites
+from mmattn.insertion.table import Row, table
+
+
+@MODELS.register_module()
+def InsertAttention(
+    host: dict | nn.Module,
+    sites: list[dict],
+    *,
+    start: Start = 'identity',
+    freeze_with_host: bool = False,
+    input_shape: tuple | list | None = None,
+    **host_options,
+) -> nn.Module:
+    """Build a model or a part of one, and insert attention into it.
+
+    Channels are learnt from one forward pass of a copy. No key of the host changes: what is
+    inserted after ``layer1.0.conv2`` lies below ``layer1.0.conv2.inserted_attention``, what is
+    inserted before it below ``layer1.0.conv2.inserted_attention_before``. The inserted modules
+    train as long as the host as a whole does, even where ``norm_eval``, ``frozen_stages``,
+    ``requires_grad = False`` or ``eval()`` freeze the part around them.
+
+    Args:
+        host: Config of a model, backbone, neck or head of any package, or the module itself.
+        sites: Where to insert what; see the note.
+        start: ``'identity'`` leaves the output of the host at first as it is, bit for bit;
+            ``'paper'`` starts as published, for training from scratch.
+        freeze_with_host: Whether what freezes a part of the host freezes what is inserted there.
+        input_shape: Shape (C, H, W) of the input of the host, or a list of them for several maps,
+            where it cannot be guessed.
+        host_options: What the model around adds to the config of its part; goes into ``host``.
+
+    Note:
+        A site is a dict with
+
+        - one of ``after``, ``before``, ``instead_of``: a regular expression that has to match the
+          whole name of a module (as in ``named_modules()``); the empty string is the host itself.
+          ``after`` acts on what the module returns, ``before`` on its first argument, one module
+          per map. ``instead_of`` takes the module out, together with its keys; under
+          ``start='identity'`` the host at first computes as if nothing stood there.
+        - ``attention``: config of any attention module of mmattn, mmcv or timm
+          (``TimmAttention``), or of whoever registers one; without its channels.
+        - ``levels`` (optional): which items of a tuple, list, dict or data class; else all maps.
+        - ``start`` (optional): for this site.
+        - ``shared`` (optional): one module for all positions and levels of the site.
+
+        A map is (N, C, H, W), (N, H, W, C), or tokens (N, L, C) whose height and width the module
+        takes or returns, another module returned before, or that fill a square.
+
+    Returns:
+        The host. Its class is exchanged for one of the same name that trains, initializes and
+        loads what was inserted.
+
+    Raises:
+        InputError: If a site matches no module, one that never runs or that another site matches,
+            or one that neither takes nor returns a map.
+
+    Example:
+        >>> from torch import nn
+        >>> host = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 1))
+        >>> site = dict(after='0', attention=dict(type='CoordAtt'))
+        >>> model = InsertAttention(host, [site], input_shape=(3, 32, 32))
+        >>> [key for key in model.state_dict() if key.endswith('blend')]
+        ['0.inserted_attention.coord_att.blend']
+    """
+    sites = read_sites(sites, start)
+    if isinstance(host, nn.Module):
+        if host_options:
+            raise InputError(f'InsertAttention has no option {next(iter(host_options))!r}')
+    elif isinstance(host, dict) and 'type' in host:
+        host = MODELS.build({**host, **host_options})
+    else:
+        raise InputError(f'InsertAttention expected host as a config or a module, got {host!r}')
+    if not sites:
+        return host
+    run = dry_run(host, input_shape)
+    rows, taken = [], {}
+    for site in sites:
+        shared: dict[int, tuple[str, Attention]] = {}
+        for name in _positions(site, host, run, taken):
+            levels = _levels(site, name, host, run)
+            inserted = _build(site, name, levels, host, shared, freeze_with_host)
+            calls = [run.records[name], *run.records[name].later]
+            rows += [
+                Row(str(site), name, level, _shapes(level, site, calls), getattr(inserted, key))
+                for level, key in inserted.levels
+            ]
+            _place(site, name, host, inserted)
+    exchange_class(host, Host)
+    host.train(host.training)
+    print_log(table(rows, run), logger='current')
+    return host
+
+
+def _positions(site: Site, host: nn.Module, run: DryRun, taken: dict) -> list[str]:
+    """Find the modules of a site.
+
+    Raises:
+        InputError: If there are none, one never runs, or another site has it.
+    """
+    names = dict(host.named_modules())
+    found = site.match(names)
+    idle = [name for name in found if name not in run.records]
+    if idle:
+        raise InputError(
+            f'{site} matches {idle[0]!r}{_more(idle)}, which the forward pass never runs as a '
+            f'module; {nearest(idle[0], [name for name in run.records if name not in idle])}'
+        )
+    for name in found:
+        side = 'before' if site.place == 'before' else 'after'
+        known = getattr(names[name], '_modules', {})
+        if (name, side) in taken or (AFTER if side == 'after' else BEFORE) in known:
+            other = taken.get((name, side), 'attention inserted earlier')
+            raise InputError(f'{site} matches {name!r}, which {other} matches, too; keep one')
+        taken[name, side] = site
+    return found
+
+
+def _more(names: list[str]) -> str:
+    return f' and {len(names) - 1} more' if len(names) > 1 else ''
+
+
+def _levels(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Level]:
+    """Find the maps that a site acts on at one of its modules.
+
+    Raises:
+        InputError: If there are none, or one of ``levels`` is none.
+    """
+    record = run.records[name]
+    levels = _maps(record, site.place, host, run)
+    if site.levels is not None:
+        items = len(children(_value(record, site.place)))
+        wanted = [key + items if isinstance(key, int) and key < 0 else key for key in site.levels]
+        there = {level.path[0] for level in levels if level.path}
+        absent = [key for key, item in zip(site.levels, wanted, strict=True) if item not in there]
+        if absent:
+            raise InputError(
+                f'{site}: {name or "the host"!r} has no map at level {absent[0]!r}; '
+                + (f'it has them at {sorted(there, key=str)}' if there else 'leave levels out')
+            )
+        levels = [level for level in levels if level.path and level.path[0] in wanted]
+    blind = [level for level in levels if level.layout == 'NLC' and level.grid is None]
+    if levels and not blind:
+        if site.place == 'instead_of':
+            _check_replaceable(site, name, record)
+        return levels
+    there = [other for other in run.records if _has_maps(run.records[other], site.place, host, run)]
+    what = (
+        f'is tokens {blind[0].shape} of unknown height and width'
+        if blind
+        else f'is no map of shape (N, C, H, W): {describe(_value(record, site.place))}'
+    )
+    side = 'takes' if site.place == 'before' else 'returns'
+    raise InputError(
+        f'{site}: what {name or "the host"!r} {side} {what}; {nearest(name or "host", there)}'
+    )
+
+
+def _value(record: Record, place: str) -> object:
+    if place != 'before':
+        return record.output
+    return record.args[0] if record.args else next(iter(record.kwargs.values()), None)
+
+
+def _maps(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Level]:
+    levels = find_levels(_value(record, place), record.args, record.kwargs, run.image)
+    for level in levels:
+        if level.layout == 'NLC' and level.grid_path is None:
+            _find_giver(level, record, host, run)
+    return levels
+
+
+def _shapes(level: Level, site: Site, calls: list[Record]) -> list[tuple[int, int, int, int]]:
+    """List the shapes (N, C, H, W) that a map has at each call."""
+    shapes = [level.map_shape]
+    for call in calls[1:]:
+        x = get(_value(call, site.place), level.path)
+        context = (_value(call, site.place), call.args, call.kwargs)
+        # The grid of tokens that another module gave is known for the first call only.
+        shapes.append(level.map_shape if level.giver else tuple(level.to_map(x, context).shape))
+    return shapes
+
+
+def _has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:
+    levels = _maps(record, place, host, run)
+    return any(level.layout != 'NLC' or level.grid is not None for level in levels)
+
+
+def _find_giver(level: Level, record: Record, host: nn.Module, run: DryRun) -> None:
+    """Look for the module that told the height and width of these tokens before they got here."""
+    for name, earlier in run.records.items():
+        if name == record.name:
+            return
+        if f'{record.name}.'.startswith(f'{name}.') or not name:
+            continue  # has not returned by then
+        for path, (h, w) in grids(earlier.output):
+            extra = level.shape[1] - h * w
+            if h * w > 0 and 0 <= extra <= MOST_EXTRA_TOKENS:
+                level.grid, level.extra = (h, w), extra
+                level.giver, level.giver_path = (host.get_submodule(name),), path
+
+
+def _check_replaceable(site: Site, name: str, record: Record) -> None:
+    taken = record.args[0] if record.args else None
+    same = getattr(taken, 'shape', None) == getattr(record.output, 'shape', 0)
+    if not name or len(record.args) != 1 or record.kwargs or not same:
+        raise InputError(
+            f'{site}: {name or "the host"!r} cannot be replaced, it maps {describe(record.args)} '
+            f'to {describe(record.output)}; expected one map in and one of the same shape out'
+        )
+
+
+def _build(
+    site: Site,
+    name: str,
+    levels: list[Level],
+    host: nn.Module,
+    shared: dict,
+    freeze_with_host: bool,
+) -> InsertedAttention:
+    """Build what a site puts at one of its modules."""
+    attentions, places = {}, []
+    several = len(levels) > 1
+    for level in levels:
+        built = shared.get(level.channels) if site.shared else None
+        if site.shared and shared and built is None:
+            raise InputError(
+                f'{site}: shared=True needs the same channels everywhere, '
+                f'got {next(iter(shared))} and {level.channels}'
+            )
+        if built is None:
+            try:
+                built = build_attention(site.attention, level.channels, site.start)
+            except ValueError as error:
+                raise InputError(f'{site}: {error} (for {name or "the host"!r})') from error
+            shared[level.channels] = built
+        abbr, attention = built
+        own_name = abbr if site.shared or not several else f'{abbr}{_suffix(level)}'
+        attentions[own_name] = attention
+        places.append((level, own_name))
+    inserted = InsertedAttention(attentions, places, freeze_with_host=freeze_with_host)
+    tensor = next((t for t in (*host.parameters(), *host.buffers())), None)
+    return inserted if tensor is None else inserted.to(tensor.device)
+
+
+def _suffix(level: Level) -> str:
+    return '_'.join(str(key) for key in level.path).replace('.', '_')
+
+
+def _place(site: Site, name: str, host: nn.Module, inserted: InsertedAttention) -> None:
+    for level, _ in inserted.levels:
+        for giver in level.giver:
+            exchange_class(giver, RecordsGrid)
+            giver.grid_path = level.giver_path
+    if site.place == 'instead_of':
+        parent, _, own = name.rpartition('.')
+        host.get_submodule(parent).add_module(own, Replaced())
+    attach(host.get_submodule(name), BEFORE if site.place == 'before' else AFTER, inserted)
+
+
+def describe(value: object) -> str:
+    """Write a structure with shapes in the place of tensors."""
+    if hasattr(value, 'shape'):
+        return str(tuple(value.shape))
+    items = children(value)
+    if not items:
+        return repr(value) if isinstance(value, int | float | str) else type(value).__name__
+    shown = [describe(item) for _, item in items[:4]] + (['...'] if len(items) > 4 else [])
+    return f'{type(value).__name__}({", ".join(shown)})'

@@ -1,0 +1,212 @@
+"""Find the feature maps in what a module takes or returns, in whatever layout they lie there."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Path = tuple[int | str, ...]
+"""Indices, keys or names of fields that lead to a value inside a structure."""
+
+# Class token, distillation token and registers, which come before the tokens of the map.
+MOST_EXTRA_TOKENS = 8
+
+
+def children(value: Any) -> list[tuple[int | str, Any]]:
+    """List the items of a tuple, list, dict or data class with their keys; else nothing."""
+    if isinstance(value, tuple | list):
+        return list(enumerate(value))
+    if _has_fields(value):
+        return [(field.name, getattr(value, field.name)) for field in fields(value)]
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def get(value: Any, path: Path) -> Any:
+    """Give what lies at ``path`` in ``value``."""
+    for key in path:
+        value = getattr(value, key) if _has_fields(value) else value[key]
+    return value
+
+
+def put(value: Any, path: Path, new: Any) -> Any:
+    """Give ``value`` with ``new`` at ``path``; ``value`` itself stays as it is."""
+    if not path:
+        return new
+    key, rest = path[0], path[1:]
+    item = put(get(value, (key,)), rest, new)
+    if isinstance(value, tuple | list):
+        items = [*value[:key], item, *value[key + 1 :]]
+        return type(value)(*items) if hasattr(value, '_fields') else type(value)(items)
+    if _has_fields(value):
+        return replace(value, **{key: item})
+    changed = value.copy()
+    changed[key] = item
+    return changed
+
+
+def _has_fields(value: Any) -> bool:
+    # Dynamo runs these types, but cannot ask them whether they are data classes.
+    plain = isinstance(value, tuple | list) or type(value) in (dict, OrderedDict)
+    return not plain and is_dataclass(value)
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Iterate over the innermost values, each with its path."""
+    items = children(value)
+    if not items:
+        yield path, value
+    for key, item in items:
+        yield from leaves(item, (*path, key))
+
+
+def grids(value: Any, path: Path = ()) -> Iterator[tuple[Path, tuple[int, int]]]:
+    """Iterate over the pairs of integers, which beside tokens are a height and a width."""
+    items = children(value)
+    numbers = [item for _, item in items if isinstance(item, int) and not isinstance(item, bool)]
+    if len(items) == 2 and len(numbers) == 2:
+        yield path, (numbers[0], numbers[1])
+        return
+    for key, item in items:
+        yield from grids(item, (*path, key))
+
+
+@dataclass
+class Level:
+    """One feature map in what a module takes or returns.
+
+    Args:
+        path: Where in the structure it lies.
+        layout: ``'NCHW'``, ``'NHWC'``, or ``'NLC'`` for a sequence of tokens.
+        shape: Shape there in the dry forward.
+        grid: Height and width of the tokens in the dry forward.
+        grid_path: Where in (value, args, kwargs) the grid lies, if it lies there.
+        giver: Module that returned the grid earlier, if one did; in a tuple, because it is not part
+            of whoever holds the level.
+        giver_path: Where in what it returned the grid lies.
+        extra: Tokens ahead of those of the map.
+    """
+
+    path: Path
+    layout: Literal['NCHW', 'NHWC', 'NLC']
+    shape: tuple[int, ...]
+    grid: tuple[int, int] | None = None
+    grid_path: Path | None = None
+    giver: tuple = ()
+    giver_path: Path | None = None
+    extra: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.shape[1] if self.layout == 'NCHW' else self.shape[-1]
+
+    @property
+    def map_shape(self) -> tuple[int, int, int, int]:
+        """Shape (N, C, H, W) of the map in the dry forward."""
+        if self.layout == 'NCHW':
+            return self.shape
+        h, w = self.grid if self.layout == 'NLC' else self.shape[1:3]
+        return self.shape[0], self.channels, h, w
+
+    def to_map(self, x: Tensor, context: tuple) -> Tensor:
+        """Bring a tensor of this layout into the shape (N, C, H, W), as a view.
+
+        Args:
+            x: The tensor.
+            context: Value, positional and keyword arguments of the module.
+
+        Raises:
+            ValueError: If the tokens do not fill the grid.
+        """
+        if self.layout == 'NCHW':
+            return x
+        if self.layout == 'NHWC':
+            return x.permute(0, 3, 1, 2)
+        length = x.shape[1] - self.extra
+        if self.grid_path is not None:
+            h, w = get(context, self.grid_path)
+        elif self.giver:
+            h, w = self.giver[0].last_grid
+        else:
+            h = w = round(length**0.5)
+        if h * w != length:
+            raise ValueError(
+                f'expected {h} x {w} tokens and {self.extra} ahead of them, got {x.shape[1]}; '
+                'put the attention where the host has maps, after a stage or after the host'
+            )
+        return x[:, self.extra :].transpose(1, 2).unflatten(2, (h, w))
+
+    def from_map(self, out: Tensor, x: Tensor) -> Tensor:
+        """Bring the shape (N, C, H, W) back into this layout.
+
+        Args:
+            out: What the attention made of the map.
+            x: The tensor that the map was taken from.
+        """
+        if self.layout == 'NCHW':
+            return out
+        if self.layout == 'NHWC':
+            out = out.permute(0, 2, 3, 1)
+        else:
+            out = out.flatten(2).transpose(1, 2)
+            if self.extra:
+                out = torch.cat([x[:, : self.extra], out], dim=1)
+        # What follows in the host may ask for a view.
+        return out.contiguous() if x.is_contiguous() else out
+
+
+def find_levels(
+    value: Any, args: tuple, kwargs: dict, image: tuple[int, int] | None
+) -> list[Level]:
+    """Find the maps in what a module takes or returns.
+
+    Args:
+        value: What it takes or returns, with tensors.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        image: Height and width of the image that the maps come from, if known.
+
+    Returns:
+        One level per map, in the order in which they lie there. Tokens whose grid is not known from
+        here have neither ``grid`` nor ``grid_path``.
+    """
+    known = list(grids((value, args, kwargs)))
+    found = []
+    for path, x in leaves(value):
+        if not isinstance(x, Tensor) or not x.is_floating_point() or 0 in x.shape:
+            continue
+        shape = tuple(x.shape)
+        if len(shape) == 4:
+            found.append(Level(path, _layout(shape, image), shape))
+        elif len(shape) == 3:
+            found.append(_with_grid(Level(path, 'NLC', shape), known, image))
+    return found
+
+
+def _layout(shape: tuple[int, ...], image: tuple[int, int] | None) -> Literal['NCHW', 'NHWC']:
+    _, a, b, c = shape
+    if image and _is_strided(a, b, image) and not _is_strided(b, c, image):
+        return 'NHWC'
+    return 'NCHW'
+
+
+def _is_strided(h: int, w: int, image: tuple[int, int]) -> bool:
+    """Tell whether ``image`` seen at some stride is of size (h, w)."""
+    return abs(h * image[1] / image[0] - w) <= 1 + image[1] / image[0]
+
+
+def _with_grid(level: Level, known: list, image: tuple[int, int] | None) -> Level:
+    length = level.shape[1]
+    for path, (h, w) in known:
+        if 0 <= length - h * w <= MOST_EXTRA_TOKENS and h * w > 0:
+            return replace(level, grid=(h, w), grid_path=path, extra=length - h * w)
+    if image and image[0] == image[1]:
+        side = math.isqrt(length)
+        extra = length - side**2
+        if side > 1 and extra <= MOST_EXTRA_TOKENS:
+            return replace(level, grid=(side, side), extra=extra)
+    return level

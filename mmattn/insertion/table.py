@@ -1,0 +1,88 @@
+"""The table of what was inserted where, and what it costs."""
+
+from io import StringIO
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from mmattn.insertion.dry_run import DryRun, copy_on_meta
+from mmattn.insertion.maps import Level
+
+
+class Row(NamedTuple):
+    """One map with its attention module.
+
+    Args:
+        site: How the config names the site.
+        position: Name of the module of the host.
+        level: The map, at the first call of that module.
+        shapes: Shapes (N, C, H, W) of the map at all calls.
+        attention: The attention module.
+    """
+
+    site: str
+    position: str
+    level: Level
+    shapes: list[tuple[int, int, int, int]]
+    attention: nn.Module
+
+
+def table(rows: list[Row], run: DryRun) -> str:
+    """Write a table of sites, positions, shapes, modules, parameters and added FLOPs.
+
+    FLOPs are the multiply-adds of convolutions and matrix products for one image of the size of
+    the dry forward, as OpenMMLab counts them. A module that the host runs several times shows the
+    shape at its first call and the FLOPs of all calls.
+    """
+    size = f' for an image of {run.image[0]} x {run.image[1]} pixels' if run.image else ''
+    columns = ('site', 'position', 'shape there', 'module', 'parameters', 'added FLOPs')
+    out = Table(*columns[:4], title=f'Inserted attention{size}', title_justify='left')
+    for column in columns[4:]:
+        out.add_column(column, justify='right')
+    seen, total, flops, costs = set(), 0, 0, {}
+    for row in rows:
+        count = 0 if row.attention in seen else parameters(row.attention)
+        seen.add(row.attention)
+        added = 0
+        for shape in row.shapes:
+            key = (parameters(row.attention), str(row.attention), shape)
+            if key not in costs:
+                costs[key] = multiply_adds(row.attention, shape)
+            added += costs[key]
+        total, flops = total + count, flops + added
+        place = '.'.join((row.position or '(host)', *(f'[{k}]' for k in row.level.path)))
+        times = f', {len(row.shapes)} times' if len(row.shapes) > 1 else ''
+        out.add_row(
+            row.site.removeprefix('site '),
+            place.replace('.[', '['),
+            ' x '.join(map(str, row.level.shape)) + times,
+            type(row.attention).__name__,
+            f'{count:,}',
+            f'{added:,}',
+        )
+    out.add_section()
+    out.add_row('total', '', '', f'{len(rows)} maps', f'{total:,}', f'{flops:,}')
+    text = StringIO()
+    console = Console(file=text, width=200, color_system=None, markup=False)
+    console.print(out)
+    return '\n' + text.getvalue().rstrip()
+
+
+def parameters(module: nn.Module) -> int:
+    """Count parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def multiply_adds(attention: nn.Module, shape: tuple[int, int, int, int]) -> int:
+    """Count the multiply-adds of an attention module on a map of ``shape`` (N, C, H, W)."""
+    # Imports Triton, which only who counts needs.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    attention = copy_on_meta(attention)
+    attention.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        attention(torch.empty(shape, device='meta'))
+    return counter.get_total_flops() // 2
