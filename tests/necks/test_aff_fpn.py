@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+from torchvision.ops import FeaturePyramidNetwork
 
 from mmattn import AFFFPN
 from tests.helpers import randomize
