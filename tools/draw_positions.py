@@ -8,12 +8,10 @@ from matplotlib.patches import Circle, FancyBboxPatch
 PICTURE = Path(__file__).resolve().parents[1] / 'docs' / 'positions.png'
 WIDTH, HEIGHT = 12.6, 14.88  # Inches, as all lengths below; y points down.
 MIDDLE, RIGHT, GAP = 4.5, 8.55, 0.15
-BLOCKS, PARTS = 3.3, 10.45  # Tops of the rows below the first one.
+BLOCKS, LOWER, PARTS = 3.3, 7.33, 10.45  # Tops of panels below the first one.
 
 INK, LINE, HOST, PANEL = '#1f2933', '#7b8794', '#e4e7eb', '#f8f9fa'
 SITE = '#d64545'
-
-Step = str | tuple[str, str] | None
 
 
 def main() -> None:
@@ -25,11 +23,8 @@ def main() -> None:
 def draw() -> Figure:
     """Draw a whole model, blocks of backbones, a neck and heads, with their positions."""
     sheet = Sheet()
-    whole_model(sheet)
-    blocks(sheet)
-    fpn(sheet)
-    uper_head(sheet)
-    aspp_head(sheet)
+    for panel in PANELS:
+        panel(sheet)
     return sheet.figure
 
 
@@ -139,63 +134,68 @@ def down(sheet: Sheet, x: float, y: float, level: str) -> None:
     sheet.text(x - 0.12, y + 0.26, level, size=8, ha='right')
 
 
-def blocks(sheet: Sheet) -> None:
-    """The blocks of five backbones."""
-    bottom = PARTS - GAP
-    half = BLOCKS + 3.88
-    lower = half + GAP
-
-    sheet.panel(GAP, BLOCKS, MIDDLE - GAP, bottom, 'ResNet Bottleneck', 'backbone.layerN.M.')
-    y = block(
-        sheet,
-        1.25,
-        BLOCKS + 0.55,
-        [
-            ('conv1', 'bn1', 'relu'),
-            ('before conv2', 'after_conv1 of plugins'),
-            ('conv2',),
-            ('after conv2', 'the release of SimAM'),
-            ('bn2', 'relu'),
-            ('before conv3', 'after_conv2 of plugins;', 'strip pooling, here also CoordAtt'),
-            ('conv3', 'bn3'),
-            ('after bn3', 'after_conv3 of plugins;', 'SE, CBAM, ECA, GC, Triplet'),
-        ],
-        'relu',
-    )
-    sheet.arrow((1.25, y), (1.25, y + 0.4))
-    sheet.site(1.25, y + 0.18)
-    sheet.name(1.97, y + 0.18, 'after backbone.layerN.M', 'the whole block')
+def bottleneck(sheet: Sheet) -> None:
+    """The places of mmdet's and mmseg's plugins, and more."""
+    x = 1.25
+    sheet.panel(GAP, BLOCKS, MIDDLE - GAP, PARTS - GAP, 'ResNet Bottleneck', 'backbone.layerN.M.')
+    steps = [
+        ('conv1', 'bn1', 'relu'),
+        ('before conv2', 'after_conv1 of plugins'),
+        ('conv2',),
+        ('after conv2', 'the release of SimAM'),
+        ('bn2', 'relu'),
+        ('before conv3', 'after_conv2 of plugins;', 'strip pooling, here also CoordAtt'),
+        ('conv3', 'bn3'),
+        ('after bn3', 'after_conv3 of plugins;', 'SE, CBAM, ECA, GC, Triplet'),
+    ]
+    y = block(sheet, x, BLOCKS + 0.55, steps, 'relu')
+    sheet.arrow((x, y), (x, y + 0.4))
+    sheet.site(x, y + 0.18)
+    sheet.name(x + 0.72, y + 0.18, 'after backbone.layerN.M', 'the whole block')
     sheet.plus(0.5, y + 1.0)
     sheet.text(0.72, y + 1.0, "AFF and iAFF replace the sum: type='AFFResNet'", size=7.8)
 
-    sheet.panel(MIDDLE, BLOCKS, RIGHT - GAP, half, 'ResNet BasicBlock', 'backbone.layerN.M.')
+
+def basic_block(sheet: Sheet) -> None:
+    """The block of ResNet-18 and -34."""
+    sheet.panel(MIDDLE, BLOCKS, RIGHT - GAP, LOWER - GAP, 'ResNet BasicBlock', 'backbone.layerN.M.')
     steps = [
         ('conv1', 'bn1', 'relu'),
         ('before conv2', 'plugins are refused here'),
         ('conv2', 'bn2'),
+        ('after bn2', 'as after_conv3'),
     ]
-    steps += [('after bn2', 'as after_conv3')]
     block(sheet, MIDDLE + 1.1, BLOCKS + 0.55, steps, 'relu')
 
-    sheet.panel(MIDDLE, lower, RIGHT - GAP, bottom, 'MobileNetV2', 'mmseg, backbone.layerN.M.')
-    steps = [('conv.0', 'conv.1'), ('after conv.1', "CoordAtt's own place"), ('conv.2',)]
-    block(sheet, MIDDLE + 1.1, lower + 0.55, steps)
 
-    sheet.panel(RIGHT, BLOCKS, WIDTH - GAP, half, 'Swin block', 'backbone.stages.N.blocks.M.')
-    attention = [
+def mobilenet(sheet: Sheet) -> None:
+    """An inverted residual, where coordinate attention was made for."""
+    where = 'mmseg, backbone.layerN.M.'
+    sheet.panel(MIDDLE, LOWER, RIGHT - GAP, PARTS - GAP, 'MobileNetV2', where)
+    steps = [('conv.0', 'conv.1'), ('after conv.1', "CoordAtt's own place"), ('conv.2',)]
+    block(sheet, MIDDLE + 1.1, LOWER + 0.55, steps)
+
+
+def swin_block(sheet: Sheet) -> None:
+    """A block on tokens."""
+    where = 'backbone.stages.N.blocks.M.'
+    sheet.panel(RIGHT, BLOCKS, WIDTH - GAP, LOWER - GAP, 'Swin block', where)
+    steps = [
         ('norm1', 'attn'),
         ('after attn', 'tokens, whose height and', 'width the host tells'),
     ]
-    y = block(sheet, RIGHT + 1.1, BLOCKS + 0.55, attention)
+    y = block(sheet, RIGHT + 1.1, BLOCKS + 0.55, steps)
     block(sheet, RIGHT + 1.1, y, [('norm2', 'ffn')])
 
-    sheet.panel(
-        RIGHT, lower, WIDTH - GAP, bottom, 'EfficientNet', 'mmpretrain, backbone.layers.N.M.'
-    )
-    steps = [('expand_conv', 'depthwise_conv', 'se'), None, ('linear_conv',)]
-    block(sheet, RIGHT + 1.1, lower + 0.55, steps)
-    sheet.site(RIGHT + 1.1 + 0.575, lower + 0.55 + 0.36 + 0.7)
-    sheet.name(RIGHT + 1.85, lower + 1.61, 'instead_of se', 'CoordAtt in its paper')
+
+def efficientnet(sheet: Sheet) -> None:
+    """A block whose own attention is exchanged."""
+    where = 'mmpretrain, backbone.layers.N.M.'
+    sheet.panel(RIGHT, LOWER, WIDTH - GAP, PARTS - GAP, 'EfficientNet', where)
+    x, y = RIGHT + 1.1, LOWER + 0.55
+    block(sheet, x, y, [('expand_conv', 'depthwise_conv', 'se'), None, ('linear_conv',)])
+    sheet.site(x + 0.575, y + 1.06)
+    sheet.name(x + 0.75, y + 1.06, 'instead_of se', 'CoordAtt in its paper')
 
 
 def block(sheet: Sheet, x: float, y: float, steps: list[tuple | None], last: str = '') -> float:
@@ -339,6 +339,18 @@ def aspp_head(sheet: Sheet) -> None:
         ('after decode_head.bottleneck', 'the context, ahead of the classifier'),
     )
 
+
+PANELS = (
+    whole_model,
+    bottleneck,
+    basic_block,
+    mobilenet,
+    swin_block,
+    efficientnet,
+    fpn,
+    uper_head,
+    aspp_head,
+)
 
 if __name__ == '__main__':
     main()
