@@ -71,6 +71,21 @@ class Account:
             line += f', {len(self.unused)} unused ({_groups(self.unused)})'
         return line
 
+    def listing(self) -> dict[str, list[str]]:
+        """List all that does not simply fit, by what is the matter with it."""
+        shapes = {
+            name: f'{name}: {tuple(theirs)} there, {tuple(ours)} here'
+            for name, (theirs, ours) in self.other_shape.items()
+        }
+        groups = {
+            'missing there': list(self.missing),
+            'of another shape': [shapes[name] for name in self.mismatched],
+        }
+        for name, kind in self.new.items():
+            groups.setdefault(f'new ({kind})', []).append(shapes.get(name, name))
+        groups['unused'] = list(self.unused)
+        return {title: names for title, names in groups.items() if names}
+
     def faults(self, *, exact: bool = False, only_heads_left: bool = False) -> list[str]:
         """List what makes these the weights of another network.
 
@@ -91,7 +106,7 @@ class Account:
             near = get_close_matches(name, self.unused, n=1) if len(faults) < 2 else []
             faults.append(f'{name}: missing there{f", nearest is {near[0]}" if near else ""}')
         for key in left:
-            if exact or not _HEAD.match(key):
+            if exact or not is_head(key):
                 faults.append(f'{key}: missing here')
         return faults
 
@@ -117,6 +132,11 @@ class Account:
             f'{len(self.loaded)} of {total} tensors fit, {len(faults)} do not '
             f'({"; ".join(faults[:2])}{"; ..." if len(faults) > 2 else ""}); {advice}'
         )
+
+
+def is_head(name: str) -> bool:
+    """Tell whether a tensor belongs to a head, by its name."""
+    return _HEAD.match(name) is not None
 
 
 def _count(keys: Sequence[str], prefix: str) -> int:
@@ -358,7 +378,7 @@ class _Kinds:
         """Say why a tensor may be new; None if it may not."""
         if self._is_attention(name):
             return 'attention'
-        if _HEAD.match(name):
+        if is_head(name):
             return 'head'
         # A backbone for dense prediction has one per map, a classifier at most the last one.
         if not self.is_backbone and re.fullmatch(r'norm\d+\.(weight|bias)', name):

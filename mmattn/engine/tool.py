@@ -8,8 +8,10 @@ from pickle import UnpicklingError
 from urllib.error import URLError
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner as MMEngineRunner
+from torch import nn
 
 from mmattn.engine import distributed, failure
 from mmattn.engine.config import explain_build_error
@@ -89,3 +91,9 @@ def build_runner(cfg: Config) -> MMEngineRunner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config, to look at it: on the CPU and with its initial weights."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    return revert_sync_batchnorm(MODELS.build(cfg.model))
