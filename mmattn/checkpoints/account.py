@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Blended
 from mmattn.checkpoints.files import find_state_dict
-from mmattn.checkpoints.layouts import Layout, recognise, rename_published
+from mmattn.checkpoints.layouts import Layout, own_tensors, recognise, rename_published
 from mmattn.errors import InputError
 
 _HEAD = re.compile(r'^(fc|classifier)\.|^(.*\.)?\w*heads?\.')
@@ -204,7 +204,7 @@ class Load:
 
     def see(self, module: nn.Module, state_dict: dict, prefix: str, dry: bool) -> None:
         """Note what the tensors of one module get; leave out what does not fit, or all of it."""
-        for own_name, tensor in _own_tensors(module):
+        for own_name, tensor in own_tensors(module):
             key = prefix + own_name
             name = key.removeprefix(self.prefix)
             # Batch norm offers itself the counter that an old file does not have.
@@ -343,12 +343,6 @@ def note_aside(keys: list[str]) -> bool:
     if loads is not None:
         loads.aside += keys
     return loads is not None
-
-
-def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Give the tensors of a module, without those of its children, that a state dict has."""
-    buffers = [b for b in module._buffers.items() if b[0] not in module._non_persistent_buffers_set]
-    return ((n, t) for n, t in (*module._parameters.items(), *buffers) if t is not None)
 
 
 class _Kinds:

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from urllib.error import URLError
 
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
@@ -43,11 +42,6 @@ def run_tool(main: Callable[[], None]) -> None:
         _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
     except UnpicklingError as error:
         _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
-    except URLError as error:
-        _exit(
-            f'weights could not be downloaded ({error.reason}); the log names their address: give '
-            'a file with --cfg-options model.backbone.init_cfg.checkpoint=FILE'
-        )
     except Exception as error:
         explanation = explain_build_error(error) or explain_lost_worker(error)
         if explanation is None and distributed.group() is None:
