@@ -1,31 +1,64 @@
 """What insertion promises of any host."""
 
 import copy
-import inspect
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from mmattn.insertion import InsertAttention, is_inserted
-from mmattn.insertion.dry_run import dry_run
+from mmattn.insertion.dry_run import DryRun, dry_run
 from tests.insertion.hosts import build
 
 COORD_ATT = dict(type='CoordAtt', reduction=8)
 
-# Smallest image from which all backbones still make maps, for those that take any size.
+# Image from which all backbones that take any size still make maps.
 SMALL_IMAGE = (64, 96)
 
 
-def tensors_in(value) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
+def check(config: dict, whole: str | None, input_shape=None) -> None:
+    """Insert coordinate attention into a host, and check what is promised.
 
+    The output starts as that of the host, bit for bit, no key of the host changes, and training
+    moves what was inserted, whatever the host freezes of itself.
 
-def inputs(host: nn.Module, input_shape=None) -> tuple:
-    """Make a batch of two of what the forward of ``host`` takes."""
+    Args:
+        config: Config of the host.
+        whole: Where attention acts on the host as a whole, ``'after'`` or ``'before'``, or nowhere.
+        input_shape: What the attributes of the host do not tell.
+    """
+    host = build(copy.deepcopy(config))
     run = dry_run(host, input_shape)
-    args = run.records[''].args
-    leaves, structure = tree_flatten(args)
+    args = inputs(run)
+    places = {whole: ''} if whole else {}
+    sites = [{place: name, 'attention': COORD_ATT} for place, name in places.items()]
+    if (inner := convolution(host, run)) is not None:
+        sites.append(dict(after=inner.replace('.', r'\.'), attention=COORD_ATT))
+
+    model = InsertAttention(host, sites, input_shape=input_shape)
+    model.init_weights()
+    plain = build(copy.deepcopy(config))
+    own = {key: value for key, value in model.state_dict().items() if not is_inserted(key)}
+    assert len(own) < len(model.state_dict())
+    plain.load_state_dict(own, strict=True)
+    assert_same(outputs(model, args), outputs(plain, args))
+
+    wake_residuals(model)
+    inserted = {key for key in model.state_dict() if is_inserted(key)}
+    moved = moved_by_a_step(model, args)
+    assert {key for key in inserted if key.endswith(('blend', 'running_mean'))} <= moved
+    # What is blended in by zero gets a gradient when the blend has moved; a batch norm takes away
+    # whatever the bias before it adds.
+    moved |= moved_by_a_step(model, args)
+    assert {key for key in inserted - moved if not key.endswith('conv1.bias')} == set()
+    plain.train()
+    assert frozen_in(model) == frozen_in(plain)
+
+
+def inputs(run: DryRun) -> tuple:
+    """Make a batch of two of what the host was given."""
+    leaves, structure = tree_flatten(run.records[''].args)
     any_size = run.image is not None and run.image[0] != run.image[1]
     made = []
     for leaf in leaves:
@@ -36,52 +69,24 @@ def inputs(host: nn.Module, input_shape=None) -> tuple:
     return tree_unflatten(made, structure)
 
 
-def convolutions(host: nn.Module, input_shape=None) -> list[str]:
-    """Names of the convolutions inside, after the first, that see more than one pixel at a time."""
-    records = dry_run(host, input_shape).records
+def convolution(host: nn.Module, run: DryRun) -> str | None:
+    """Name a convolution amid the host, one that it freezes, if it freezes any."""
     names = [
         name
         for name, module in host.named_modules()
-        if isinstance(module, nn.Conv2d)
-        and max(module.kernel_size) > 1
-        and name in records
-        and records[name].output.dim() == 4
+        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1 and name in run.records
     ]
-    return names[1:]
+    frozen = [name for name in names if not host.get_submodule(name).weight.requires_grad]
+    names = frozen or names
+    return names[len(names) // 2] if names else None
 
 
-def is_frozen(host: nn.Module, name: str) -> bool:
-    return not any(p.requires_grad for p in host.get_submodule(name).parameters())
-
-
-def accepts(host: nn.Module, option: str) -> bool:
-    inits = [c.__init__ for c in type(host).__mro__ if '__init__' in vars(c)]
-    return any(option in inspect.signature(init).parameters for init in inits)
-
-
-def check_start(config: dict, places: dict[str, str], input_shape=None) -> None:
-    """The output starts as that of the host, bit for bit, and no key of the host changes."""
-    host = build(copy.deepcopy(config))
-    host.init_weights()
-    host.eval()
-    args = inputs(host, input_shape)
-    expected = outputs(host, args)
-    weights = copy.deepcopy(host.state_dict())
-    model = insert(host, places, 'identity', input_shape)
-    assert [key for key in model.state_dict() if not is_inserted(key)] == list(weights)
-    assert_same(outputs(model, args), expected)
-
-    # A model is built, then initialized; then it loads a checkpoint of the host.
-    model = insert(build(copy.deepcopy(config)), places, 'identity', input_shape)
-    model.init_weights()
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    assert not unexpected
-    assert missing and all(map(is_inserted, missing))
-    model.eval()
-    assert_same(outputs(model, args), expected)
+def tensors_in(value) -> list[Tensor]:
+    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
 
 
 def outputs(model: nn.Module, args: tuple) -> list[Tensor]:
+    model.eval()
     with torch.no_grad():
         return tensors_in(model(*args))
 
@@ -93,40 +98,27 @@ def assert_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
         assert torch.equal(our, their)
 
 
-def check_training(config: dict, places: dict[str, str], input_shape=None) -> None:
-    """One step of training moves what is inserted, whatever the host freezes of itself."""
-    host = build(copy.deepcopy(config))
-    frozen = {key: value for key, value in FROZEN.items() if accepts(host, key)}
-    if frozen:
-        host = build(copy.deepcopy(config) | frozen)
-    else:
-        host.requires_grad_(False)
-    host.init_weights()
-    host.train()
-    args = inputs(host, input_shape)
-    asleep = {name for name, p in host.named_parameters() if not p.requires_grad}
-    model = insert(host, places, 'paper', input_shape)
+def frozen_in(model: nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+
+
+def wake_residuals(model: nn.Module) -> None:
+    """Let branches count that a host starts with a scale of zero, as pretrained ones do."""
+    for module in model.modules():
+        weight = getattr(module, 'weight', None)
+        if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm) and weight is not None:
+            nn.init.ones_(weight)
+
+
+def moved_by_a_step(model: nn.Module, args: tuple) -> set[str]:
+    """Train for a step, of the same size wherever there is a gradient, and tell what it changed."""
+    before = copy.deepcopy(model.state_dict())
     model.train()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trainable, lr=1.0)
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trainable, lr=1e-3, eps=1e-30)
+    # No norm at the end of a host makes this loss flat.
     sum((out * torch.randn_like(out)).sum() for out in tensors_in(model(*args))).backward()
     optimizer.step()
-
     after = model.state_dict()
-    still = [key for key in after if is_inserted(key) and torch.equal(after[key], before[key])]
-    # A batch norm takes away whatever the bias before it adds.
-    assert [key for key in still if not key.endswith('conv1.bias')] == []
-    assert {name for name, p in model.named_parameters() if not p.requires_grad} == asleep
-
-
-FROZEN = dict(norm_eval=True, frozen_stages=1)
-
-
-def insert(host: nn.Module, places: dict[str, str], start: str, input_shape) -> nn.Module:
-    """Insert coordinate attention at ``places``: the site's word by the pattern."""
-    sites = [
-        {place: pattern.replace('.', r'\.'), 'attention': COORD_ATT}
-        for pattern, place in places.items()
-    ]
-    return InsertAttention(host, sites, start=start, input_shape=input_shape)
+    assert all(value.isfinite().all() for key, value in after.items() if is_inserted(key))
+    return {key for key in before if not torch.equal(before[key], after[key])}

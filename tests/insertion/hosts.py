@@ -99,6 +99,9 @@ BACKBONE_ARGUMENTS = {
     'mmseg.VisionTransformer': VIT,
 }  # fmt: skip
 
+FREEZING = dict(norm_eval=True, frozen_stages=1)
+NO_FREEZING = {'mmpretrain.HiViT': 'its frozen_stages needs the norm of vectors'}
+
 NO_BACKBONES = {
     'mmseg.DeconvModule': 'upsampling layer inside UNet',
     'mmseg.InterpConv': 'upsampling layer inside UNet',
@@ -251,11 +254,27 @@ def _heads_in(model: dict) -> Iterator[dict]:
                 yield part | narrow | norm
 
 
+def freezing(name: str, config: dict) -> dict:
+    """Options of a backbone by which it freezes its first stages and its norms."""
+    accepted = () if name in NO_FREEZING else _accepted(MODELS.get(config['type']))
+    return {key: value for key, value in FREEZING.items() if key in accepted}
+
+
+def _accepted(cls: type) -> set[str]:
+    """Collect the arguments of a class and of those that it hands arguments on to."""
+    accepted = set()
+    for init in (c.__init__ for c in cls.__mro__ if '__init__' in vars(c)):
+        parameters = inspect.signature(init).parameters
+        accepted |= set(parameters)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return accepted
+
+
 def _arguments(name: str, cls: type) -> dict:
     if name in BACKBONE_ARGUMENTS:
         return BACKBONE_ARGUMENTS[name]
-    inits = [c.__init__ for c in cls.__mro__ if '__init__' in vars(c)]
-    accepted = {parameter for init in inits for parameter in inspect.signature(init).parameters}
+    accepted = _accepted(cls)
     arguments = {key: value for key, value in GIVES_MAPS.items() if key in accepted}
     variants = getattr(cls, 'arch_settings', None) or getattr(cls, 'arch_zoo', None)
     if isinstance(variants, dict):

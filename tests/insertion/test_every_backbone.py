@@ -5,8 +5,8 @@ import pytest
 from mmattn.errors import InputError
 from mmattn.insertion import InsertAttention
 from mmattn.insertion.dry_run import dry_run
-from tests.insertion.contract import COORD_ATT, check_start, check_training, convolutions, is_frozen
-from tests.insertion.hosts import NO_BACKBONES, backbones, build
+from tests.insertion.contract import COORD_ATT, check
+from tests.insertion.hosts import NO_BACKBONES, backbones, build, freezing
 
 BACKBONES = {name: cfg for name, cfg in backbones().items() if name not in NO_BACKBONES}
 
@@ -20,35 +20,27 @@ NO_MAPS = {
     'mmpretrain.XCiT': 'the class token',
 }
 
+# Backbones that return one map in evaluation and several in training.
+OTHER_MAPS_IN_TRAINING = ('mmseg.DDRNet', 'mmseg.PIDNet')
 
-def places(name, config, frozen=False):
-    """After the host, if it gives maps, and after a convolution inside, if there are any."""
-    host = build(dict(config))
-    inner = convolutions(host)
-    middle = inner[len(inner) // 2 :][:1]
-    if frozen:
-        middle = [conv for conv in inner if is_frozen(host, conv)][:1] or middle
-    return {**{conv: 'after' for conv in middle}, **({} if name in NO_MAPS else {'': 'after'})}
+# What the attributes of a backbone do not tell.
+INPUT_SHAPES = {'mmpretrain.InceptionV3': (3, 299, 299)}
 
 
 @pytest.mark.parametrize('name', BACKBONES)
-def test_output_starts_as_the_hosts_and_no_key_of_it_changes(name):
-    check_start(BACKBONES[name], places(name, BACKBONES[name]))
-
-
-@pytest.mark.parametrize('name', BACKBONES)
-def test_one_step_moves_what_is_inserted_in_a_frozen_host(name):
-    check_training(BACKBONES[name], places(name, BACKBONES[name], frozen=True))
+def test_starts_as_the_host_and_trains_where_it_is_frozen(name):
+    whole = None if name in NO_MAPS or name in OTHER_MAPS_IN_TRAINING else 'after'
+    config = BACKBONES[name]
+    check(config | freezing(name, config), whole, INPUT_SHAPES.get(name))
 
 
 @pytest.mark.parametrize('name', NO_MAPS)
 def test_a_backbone_without_maps_is_an_error_that_names_sites_inside(name):
-    host = build(dict(BACKBONES[name]))
     with pytest.raises(InputError, match=r"site after='': what 'the host' returns.*nearest"):
-        InsertAttention(host, [dict(after='', attention=COORD_ATT)])
+        InsertAttention(build(BACKBONES[name]), [dict(after='', attention=COORD_ATT)])
 
 
 @pytest.mark.parametrize('name', NO_BACKBONES)
 def test_an_exception_does_not_run(name):
     with pytest.raises((InputError, TypeError)):
-        dry_run(build(dict(backbones()[name])))
+        dry_run(build(backbones()[name]))
