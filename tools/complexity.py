@@ -7,6 +7,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmattn.meta_device import meta_device
+
 # A two-stage detector costs what its proposals cost. The counter of mmdet 2.x, which the papers
 # used, feeds this many to every box head and this many to every mask head.
 BOX_PROPOSALS = 1000
@@ -16,7 +18,7 @@ MASK_PROPOSALS = 100
 def build(cfg: Config) -> nn.Module:
     """Build the model of a config without memory for its weights."""
     init_default_scope(cfg.default_scope)
-    with torch.device('meta'):
+    with meta_device():
         return revert_sync_batchnorm(MODELS.build(cfg.model))
 
 

@@ -72,13 +72,21 @@ def main() -> None:
     train(cfg)
 
 
-def starts_from_nothing(cfg: Config) -> bool:
-    """Tell whether the backbone has neither pretrained weights nor a checkpoint to start from."""
-    backbone = cfg.model.get('backbone', {})
-    init_cfgs = backbone.get('init_cfg') or []
-    init_cfgs = init_cfgs if isinstance(init_cfgs, list) else [init_cfgs]
+def find_random_backbone(cfg: Config) -> str | None:
+    """Give the place in a config of a backbone that starts from random values, if it does.
+
+    ``type='InsertAttention'`` has the model, or the backbone, one step further down.
+    """
+    place, part = 'model', cfg.model
+    parts = [part]
+    while inner := next((key for key in ('host', 'backbone') if key in part), None):
+        place, part = f'{place}.{inner}', part[inner]
+        parts.append(part)
+    init_cfgs = [part.get('init_cfg') or [] for part in parts]
+    init_cfgs = sum([i if isinstance(i, list) else [i] for i in init_cfgs], [])
     pretrained = any(init_cfg.get('type') == 'Pretrained' for init_cfg in init_cfgs)
-    return not (pretrained or cfg.model.get('pretrained') or cfg.get('load_from'))
+    pretrained = pretrained or any(part.get('pretrained') for part in parts)
+    return None if pretrained or cfg.get('load_from') else place
 
 
 def train(cfg: Config) -> None:
@@ -87,11 +95,12 @@ def train(cfg: Config) -> None:
 
     runner = build_runner(cfg)
     runner.register_hook(PreemptionHook())
-    if starts_from_nothing(cfg):
+    backbone = find_random_backbone(cfg)
+    if backbone:
         runner.logger.warning(
             'The backbone starts from random values. Published figures start from pretrained '
-            'weights: --cfg-options model.backbone.init_cfg.type=Pretrained '
-            'model.backbone.init_cfg.checkpoint=FILE'
+            f'weights: --cfg-options {backbone}.init_cfg.type=Pretrained '
+            f'{backbone}.init_cfg.checkpoint=FILE'
         )
     runner.train()
     # A model of the size of VAN-B6 should be gone before the next one is built.

@@ -201,6 +201,7 @@ class AFFResNet(Backbone):
     """
 
     slot = 'fusion'
+    layouts = {'AFF-ResNet port': r'layer\d\.\d+\.fuse_mode\.'}
 
     def __init__(
         self,

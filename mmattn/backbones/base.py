@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from mmattn.checkpoints import find_state_dict, load_accounted
+from mmattn.checkpoints import accounted, find_state_dict, note_aside, register_backbone
 
 
 class Backbone(BaseModule):
@@ -27,7 +27,8 @@ class Backbone(BaseModule):
         norm_eval: Whether batch norm layers keep their running statistics while training.
         with_cp: Whether blocks are recomputed in the backward pass, which saves memory.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`;
-            ``dict(type='Pretrained', checkpoint=...)`` takes published weights as they are.
+            ``dict(type='Pretrained', checkpoint=...)`` takes published weights as they are. Those
+            of another architecture are refused, unless it has ``strict_pretrained=False``.
 
     Raises:
         ValueError: If ``out_indices`` name a stage that does not exist.
@@ -38,6 +39,14 @@ class Backbone(BaseModule):
 
     slot: str
     """Name of the exchangeable attention module in every block."""
+
+    layouts: dict[str, str] = {}
+    """Layouts in which the weights are published, each with a pattern that fits one of its keys
+    from the beginning; see :func:`mmattn.checkpoints.recognise`."""
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        register_backbone(cls.__dict__.get('layouts', {}), cls.own_key)
 
     def __init__(
         self,
@@ -139,20 +148,15 @@ class Backbone(BaseModule):
         if not isinstance(cfg, dict) or cfg['type'] != 'Pretrained':
             super().init_weights()
             return
-        source = cfg['checkpoint']
-        state_dict = find_state_dict(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
         prefix = cfg.get('prefix', 'backbone.')
-        inner = {
-            key.removeprefix(prefix): value
-            for key, value in state_dict.items()
-            if key.startswith(prefix)
-        }
-        load_accounted(
-            self,
-            inner or state_dict,
-            source=f'pretrained {source}',
-            may_differ=lambda key: f'.{self.slot}.' in key,
-        )
+        with accounted(self):
+            state_dict = find_state_dict(CheckpointLoader.load_checkpoint(cfg['checkpoint'], 'cpu'))
+            inner = {
+                key.removeprefix(prefix): value
+                for key, value in state_dict.items()
+                if key.startswith(prefix)
+            }
+            self.load_state_dict(inner or state_dict, strict=False)
         self._is_init = True
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
@@ -165,7 +169,7 @@ class Backbone(BaseModule):
                 aside.append(key)
             else:
                 state_dict[prefix + own] = value
-        if aside:
+        if aside and not note_aside([key.removeprefix(prefix) for key in aside]):
             names = sorted({key.removeprefix(prefix).split('.')[0] for key in aside})
             print_log(
                 f'{type(self).__name__}: {len(aside)} tensors set aside, their parts are not '

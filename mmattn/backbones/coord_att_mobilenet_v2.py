@@ -128,6 +128,7 @@ class CoordAttMobileNetV2(Backbone):
     """
 
     slot = 'attention'
+    layouts = {'released mbv2_ca': r'features\.\d+\.conv\.6\.conv1\.weight'}
 
     def __init__(
         self,

@@ -163,6 +163,7 @@ class MobileNeXt(Backbone):
     """
 
     slot = 'attention'
+    layouts = {'released MobileNeXt': r'features\.\d+\.conv\.5\.weight'}
 
     def __init__(
         self,

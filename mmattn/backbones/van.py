@@ -160,6 +160,11 @@ class VAN(Backbone):
     """
 
     slot = 'spatial_gating_unit'
+    layouts = {
+        'released VAN': r'block1\.0\.attn\.proj_1\.weight',
+        'mmpretrain VAN': r'blocks1\.0\.attn\.proj_1\.weight',
+        'Hugging Face VAN': r'(van\.)?encoder\.stages\.0\.layers\.0\.pre_normomalization\.weight',
+    }
 
     def __init__(
         self,
@@ -243,7 +248,10 @@ class VAN(Backbone):
 
     @staticmethod
     def own_key(key: str) -> str:
-        """Turn the key names of mmpretrain's ``VAN`` into the release's, which are ours."""
+        """Turn the key names of mmpretrain and Hugging Face into the release's, which are ours."""
+        key = key.removeprefix('van.')
+        if key.startswith('encoder.stages.'):
+            return _own_key_of_hugging_face(key)
         key = re.sub(r'^blocks(\d)', r'block\1', key)
         key = re.sub(r'^(patch_embed\d)\.projection\.', r'\1.proj.', key)
         key = key.replace('.DW_conv.', '.conv0.').replace('.DW_D_conv.', '.conv_spatial.')
@@ -252,7 +260,39 @@ class VAN(Backbone):
     @staticmethod
     def is_optional(key: str) -> bool:
         """Tell the classifier and the stages from anything else."""
-        return re.match(r'head\.|(patch_embed|block|norm)[1-9]\.', key) is not None
+        # Hugging Face has a last norm that its network does not use.
+        classifier = r'head\.|classifier\.|layernorm\.'
+        return re.match(rf'{classifier}|(patch_embed|block|norm)[1-9]\.', key) is not None
+
+
+_LKA_OF_HUGGING_FACE = 'attention.attention_layer.attention'
+_OF_HUGGING_FACE = {
+    'pre_normomalization': 'norm1',
+    'post_normalization': 'norm2',
+    'attention.pre_projection.conv': 'attn.proj_1',
+    f'{_LKA_OF_HUGGING_FACE}.depth_wise': 'attn.spatial_gating_unit.conv0',
+    f'{_LKA_OF_HUGGING_FACE}.depth_wise_dilated': 'attn.spatial_gating_unit.conv_spatial',
+    f'{_LKA_OF_HUGGING_FACE}.point_wise': 'attn.spatial_gating_unit.conv1',
+    'attention.post_projection': 'attn.proj_2',
+    'mlp.in_dense': 'mlp.fc1',
+    'mlp.depth_wise': 'mlp.dwconv.dwconv',
+    'mlp.out_dense': 'mlp.fc2',
+}
+
+
+def _own_key_of_hugging_face(key: str) -> str:
+    stage, key = re.match(r'encoder\.stages\.(\d+)\.(.*)', key).groups()
+    stage = int(stage) + 1
+    key, leaf = key.rsplit('.', 1)
+    if key.startswith('embeddings.'):
+        part = 'proj' if key == 'embeddings.convolution' else 'norm'
+        return f'patch_embed{stage}.{part}.{leaf}'
+    if key == 'normalization':
+        return f'norm{stage}.{leaf}'
+    block, key = re.match(r'layers\.(\d+)\.(.*)', key).groups()
+    if key in ('attention_scaling', 'mlp_scaling'):
+        return f'block{stage}.{block}.layer_scale_{1 if key == "attention_scaling" else 2}'
+    return f'block{stage}.{block}.{_OF_HUGGING_FACE.get(key, key)}.{leaf}'
 
 
 def _sizes(arch: str | dict) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:

@@ -1,140 +1,101 @@
-"""Weights from a file: read as data, loaded with an account of what fitted."""
+"""Load weights with one line of what fitted, and refuse those of another network."""
 
-import os
-import re
-from collections.abc import Callable
-from pathlib import Path
-from pickle import UnpicklingError
-from zipfile import BadZipFile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import numpy as np
-import torch
 from mmengine.logging import print_log
-from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
-from torch import nn
+from torch import Tensor, nn
 
+from mmattn.checkpoints.account import Account, is_watched, match, watch
+from mmattn.checkpoints.layouts import rename_published
 from mmattn.errors import InputError
-
-_SIZE_MISMATCH = re.compile(
-    r'size mismatch for (\S+): copying a param with shape torch\.Size\((.*?)\) from checkpoint, '
-    r'the shape in current model is torch\.Size\((.*?)\)'
-)
-
-
-def refuse_code_in_checkpoints() -> None:
-    """Make this process read checkpoints as data, whoever reads them and from wherever.
-
-    A checkpoint is a pickle, and a pickle can run anything. Without this call mmengine reads one
-    that is not plain data all the same.
-    """
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    # Arrays of numbers, which mmengine allows of some types only.
-    numbers = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
-    torch.serialization.add_safe_globals([*get_torch_safe_globals(), *numbers])
-    CheckpointLoader.register_scheme('', read_checkpoint, force=True)
-
-
-def read_checkpoint(path: str | Path, map_location: str | torch.device | None = None) -> dict:
-    """Read a checkpoint from the disk as data.
-
-    Args:
-        path: File to read.
-        map_location: Device of the tensors, as in :func:`torch.load`.
-
-    Returns:
-        What was saved: a state dict, or a dict that holds one under ``state_dict``.
-
-    Raises:
-        InputError: If there is no such file, it is damaged, holds no dict, or wants to run code.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f'checkpoint {path} is not a file; check the path')
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except UnpicklingError as error:
-        name = re.search(r'GLOBAL ([\w.]+)', str(error))
-        raise InputError(
-            f'checkpoint {path} is not plain data: reading it would run '
-            f'{name[1] if name else "code of its own"}; if you trust where it comes from, repeat '
-            'the command with --trust-checkpoint'
-        ) from error
-    except (EOFError, RuntimeError, BadZipFile, ValueError, KeyError) as error:
-        raise _damaged(path) from error
-    if not isinstance(checkpoint, dict):
-        raise InputError(
-            f'checkpoint {path} holds a {type(checkpoint).__name__}; expected a state dict'
-        )
-    return checkpoint
-
-
-def _damaged(path: Path) -> InputError:
-    return InputError(
-        f'checkpoint {path} ({path.stat().st_size} bytes) is damaged or not a PyTorch checkpoint; '
-        'copy or download it again, or use an earlier one'
-    )
-
-
-def find_state_dict(checkpoint: dict) -> dict[str, torch.Tensor]:
-    """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys."""
-    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    return {key.removeprefix('module.'): value for key, value in state_dict.items()}
 
 
 def load_accounted(
     module: nn.Module,
-    state_dict: dict[str, torch.Tensor],
+    state_dict: dict[str, Tensor],
     *,
     source: str,
-    may_differ: Callable[[str], bool],
-) -> None:
-    """Load weights, log one line of what fitted, and refuse those of another architecture.
+    exact: bool = False,
+    only_heads_left: bool = False,
+) -> Account:
+    """Load weights, published ones under their published names, and log one line of what fitted.
 
     Args:
-        module: Receiver of the weights; it renames published keys by itself.
+        module: Receiver of the weights. It is changed only if they are not refused.
         state_dict: The weights.
         source: Where they come from, for the messages.
-        may_differ: Whether the tensor of a key may be missing, left over or of another shape; it
-            then keeps its initial value.
+        exact: Whether nothing may be new or left over.
+        only_heads_left: Whether only heads may be left over.
+
+    Returns:
+        What fitted.
 
     Raises:
-        InputError: If another tensor is missing, left over or of another shape.
+        InputError: If a tensor of the host is missing or of another shape, or too much is left.
     """
-    mismatched, found = {}, []
-    # A hook hears what is missing and left over even where shapes differ and loading ends in an
-    # error; what fits is loaded by then.
-    hook = module.register_load_state_dict_post_hook(lambda _, keys: found.append(keys))
-    try:
+    account = match(module, state_dict).account()
+    account.refuse(source, exact=exact, only_heads_left=only_heads_left)
+    state_dict = dict(state_dict)
+    rename_published(module, state_dict)
+    with watch(module):
         module.load_state_dict(state_dict, strict=False)
-    except RuntimeError as error:
-        mismatches = _SIZE_MISMATCH.findall(str(error))
-        if not mismatches:
-            raise
-        mismatched = {key: f'({theirs}) there, ({ours}) here' for key, theirs, ours in mismatches}
-    finally:
-        hook.remove()
-    [(missing, unused)] = found
-    missing = [key for key in missing if not _is_counter(key)]
-    reasons = [
-        f'{key}: shape {shapes}' for key, shapes in mismatched.items() if not may_differ(key)
-    ]
-    reasons += [f'{key}: missing there' for key in missing if not may_differ(key)]
-    reasons += [f'{key}: missing here' for key in unused if not may_differ(key)]
-    total = sum(not _is_counter(key) for key in module.state_dict())
-    new = [*missing, *mismatched]
-    account = f'{source}: {total - len(new)}/{total} tensors loaded'
-    if reasons:
-        raise InputError(
-            f'{source} is of another architecture than this {type(module).__name__}: '
-            f'{total - len(new)} of {total} tensors fit, {len(reasons)} do not '
-            f'({"; ".join(reasons[:2])}{"; ..." if len(reasons) > 2 else ""}); '
-            'use weights of this architecture'
-        )
-    for word, keys in (('new', new), ('unused', unused)):
-        if keys:
-            account += f', {len(keys)} {word} ({keys[0]}{", ..." if len(keys) > 1 else ""})'
-    print_log(account, logger='current')
+    print_log(account.line(source), logger='current')
+    return account
 
 
-def _is_counter(key: str) -> bool:
-    return key.endswith('num_batches_tracked')
+@contextmanager
+def accounted(module: nn.Module) -> Iterator[None]:
+    """Log what the body, which initializes a module, loads into it or its parts, and check it.
+
+    However a host converts and loads its pretrained weights: there is one line for each load, and
+    weights of another network are refused unless the ``init_cfg`` that names them has
+    ``strict_pretrained=False``. Within another such context it does nothing.
+
+    Args:
+        module: The module.
+
+    Raises:
+        InputError: If weights are those of another network.
+    """
+    if is_watched():
+        yield
+        return
+    lenient = _take_lenience(module)
+    with watch(module) as loads:
+        try:
+            yield
+        except (AssertionError, IndexError, KeyError) as error:
+            # So ends the loader of a host that finds none of the keys that it knows.
+            if loads.source is None or loads:
+                raise
+            raise InputError(
+                f'pretrained {loads.source} has nothing that the loader of this '
+                f'{type(module).__name__} finds ({type(error).__name__}: {error}); check the file, '
+                'prefix, and what else converts its keys'
+            ) from error
+    for load in loads:
+        account = load.account()
+        source = f'pretrained {load.source}' if load.source else 'pretrained weights'
+        if load.root not in lenient:
+            account.refuse(
+                source,
+                'use weights of this architecture, or allow it by strict_pretrained=False in '
+                'init_cfg',
+            )
+        print_log(account.line(source), logger='current')
+
+
+def _take_lenience(module: nn.Module) -> set[nn.Module]:
+    """Take ``strict_pretrained``, which mmengine does not know, out of the configs.
+
+    Returns:
+        The modules that may be of another architecture than their pretrained weights.
+    """
+    lenient = set()
+    for part in module.modules():
+        cfgs = getattr(part, 'init_cfg', None) or []
+        for cfg in cfgs if isinstance(cfgs, list) else [cfgs]:
+            if not cfg.pop('strict_pretrained', True):
+                lenient.add(part)
+    return lenient

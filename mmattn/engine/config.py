@@ -92,9 +92,16 @@ def explain_build_error(error: Exception) -> str | None:
             callee = frames[-1].f_globals.get(mistyped[1])
             obj_cls = building[-1].get('obj_cls') if building else callee
             names = _options(callee) + _options(obj_cls)
+            # InsertAttention hands what it does not know to its host.
+            outer = [f['obj_cls'] for f in building if inspect.isfunction(f.get('obj_cls'))]
+            names += [name for function in outer for name in _options(function)]
             return f'config: {place} is not an option of {mistyped[1]}' + _did_you_mean(
                 mistyped[2], names
             )
+    missing = re.match(r'.* missing \d+ required .*arguments?: (.*)', str(error))
+    if missing and building and frames[-1].f_code.co_name == 'build_from_cfg':
+        name, given = building[-1]['obj_type'], ', '.join(building[-1]['args']) or 'nothing'
+        return f'config: type={name!r} needs {missing[1]}, got {given}'
     ours = frames and frames[-1].f_globals.get('__name__', '').startswith('mmattn.')
     if building and ours and isinstance(error, ValueError | TypeError):
         return f'config: {building[-1]["obj_cls"].__name__}: {_first_line(error)}'

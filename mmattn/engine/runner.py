@@ -13,7 +13,7 @@ from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
-from mmattn.checkpoints import find_state_dict, load_accounted
+from mmattn.checkpoints import accounted, find_state_dict, load_accounted
 from mmattn.engine import distributed
 from mmattn.engine.checkpoint_files import explain_full_disk, find_last, write_whole
 from mmattn.engine.checkpoint_hook import SafeCheckpointHook
@@ -122,6 +122,11 @@ class Runner(MMEngineRunner):
             meta = self._loaded_meta
             self.train_loop.resume(meta.get('training_state'), meta.get('seed'))
 
+    def _init_model_weights(self) -> None:
+        """Initialize the weights; what is pretrained is accounted for."""
+        with accounted(self.model):
+            super()._init_model_weights()
+
     def load_checkpoint(
         self,
         filename: str,
@@ -134,7 +139,8 @@ class Runner(MMEngineRunner):
         Args:
             filename: Checkpoint file or address.
             map_location: Device of the tensors read.
-            strict: Whether the heads have to fit, too. They always have to in a resumed run.
+            strict: Whether heads and attention have to fit, too. They always have to in a resumed
+                run.
             revise_keys: Patterns and replacements for the keys.
 
         Returns:
@@ -151,8 +157,13 @@ class Runner(MMEngineRunner):
         model = self.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        may_differ = (lambda key: False) if strict or self._resume else _is_in_head
-        load_accounted(model, state_dict, source=str(filename), may_differ=may_differ)
+        load_accounted(
+            model,
+            state_dict,
+            source=str(filename),
+            exact=strict or self._resume,
+            only_heads_left=True,
+        )
         self._has_loaded = True
         self._loaded_meta = checkpoint.get('meta', {})
         return checkpoint
@@ -181,7 +192,3 @@ class Runner(MMEngineRunner):
             if explanation is None:
                 raise
             raise explanation from error
-
-
-def _is_in_head(key: str) -> bool:
-    return any(part.endswith('head') for part in key.split('.'))

@@ -59,7 +59,7 @@ def shrink(cfg: Config, data_root: str) -> None:
     _innermost(cfg.val_dataloader.dataset).pop('bbox_file', None)
 
     _drop_pretrained(cfg.model)
-    _shrink_sizes(cfg.model.get('data_preprocessor', {}))
+    _shrink_sizes(_whole_model(cfg.model).get('data_preprocessor', {}))
     cfg.load_from = None
     by_epoch = cfg.train_cfg.get('type') == 'EpochBasedTrainLoop' or cfg.train_cfg.get('by_epoch')
     if by_epoch:
@@ -142,10 +142,22 @@ def _repeat_once(dataset: ConfigDict) -> None:
         dataset = dataset.dataset
 
 
-def _drop_pretrained(cfg: ConfigDict) -> None:
+def _whole_model(cfg: ConfigDict) -> ConfigDict:
+    """Look through ``type='InsertAttention'``."""
+    while 'host' in cfg:
+        cfg = cfg.host
+    return cfg
+
+
+def _drop_pretrained(node: Any) -> None:
     """Take the pretrained weights out, so that nothing is downloaded."""
-    if isinstance(cfg.get('init_cfg'), dict) and cfg.init_cfg.type == 'Pretrained':
-        cfg.init_cfg = None
-    for value in cfg.values():
-        if isinstance(value, dict):
+    if isinstance(node, dict):
+        init_cfg = node.get('init_cfg')
+        if isinstance(init_cfg, dict) and init_cfg.type == 'Pretrained':
+            node.init_cfg = None
+        if node.get('pretrained'):
+            # timm's switch, or the address that mmseg's models take.
+            node.pretrained = False if node.pretrained is True else None
+    for value in node.values() if isinstance(node, dict) else node:
+        if isinstance(value, dict | list | tuple):
             _drop_pretrained(value)

@@ -11,6 +11,7 @@ from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from mmattn.checkpoints import accounted, rename_published
 from mmattn.insertion.inserted_attention import (
     AFTER,
     BEFORE,
@@ -158,14 +159,22 @@ class Host(Exchanged):
 
         A host initializes all that is inside it, each convolution alike; an inserted module is put
         back to how it was built before it initializes itself.
+
+        Raises:
+            InputError: If the pretrained weights of the host are those of another network.
         """
         if getattr(self, 'is_init', False):
             super().init_weights()  # warns
             return
         self._built = [(inserted, inserted.remember()) for inserted in inserted_in(self)]
-        if hasattr(super(), 'init_weights'):
-            super().init_weights()
-        self._restart_inserted()
+        with accounted(self):
+            if hasattr(super(), 'init_weights'):
+                super().init_weights()
+            self._restart_inserted()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        rename_published(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _dump_init_info(self) -> None:
         self._restart_inserted()  # before the log tells how each parameter was initialized

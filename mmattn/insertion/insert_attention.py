@@ -1,5 +1,6 @@
 """Put attention into a model that was written without it."""
 
+import torch
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import nn
@@ -87,18 +88,20 @@ def InsertAttention(
     if not sites:
         return host
     run = dry_run(host, input_shape)
-    rows, taken = [], {}
+    plans, rows, taken = [], [], {}
     for site in sites:
         shared: dict[int, tuple[str, Attention]] = {}
         for name in _positions(site, host, run, taken):
             levels = _levels(site, name, host, run)
             inserted = _build(site, name, levels, host, shared, freeze_with_host)
+            plans.append((site, name, inserted))
             calls = [run.records[name], *run.records[name].later]
             rows += [
                 Row(str(site), name, level, _shapes(level, site, calls), getattr(inserted, key))
                 for level, key in inserted.levels
             ]
-            _place(site, name, host, inserted)
+    for plan in plans:
+        _place(*plan, host)
     exchange_class(host, Host)
     host.train(host.training)
     print_log(table(rows, run), logger='current')
@@ -126,6 +129,13 @@ def _positions(site: Site, host: nn.Module, run: DryRun, taken: dict) -> list[st
             other = taken.get((name, side), 'attention inserted earlier')
             raise InputError(f'{site} matches {name!r}, which {other} matches, too; keep one')
         taken[name, side] = site
+    out = {name: site for (name, _), site in taken.items() if site.place == 'instead_of'}
+    for (name, _), other in taken.items():
+        for gone in out:
+            if name.startswith(f'{gone}.'):
+                raise InputError(
+                    f'{other} matches {name!r} inside {gone!r}, which {out[gone]} takes out'
+                )
     return found
 
 
@@ -152,7 +162,9 @@ def _levels(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Level]:
                 + (f'it has them at {sorted(there, key=str)}' if there else 'leave levels out')
             )
         levels = [level for level in levels if level.path and level.path[0] in wanted]
-    blind = [level for level in levels if level.layout == 'NLC' and level.grid is None]
+    blind = [level for level in levels if not level.is_known]
+    if site.levels is None and len(blind) < len(levels):
+        levels, blind = [level for level in levels if level.is_known], []
     if levels and not blind:
         if site.place == 'instead_of':
             _check_replaceable(site, name, record)
@@ -195,8 +207,7 @@ def _shapes(level: Level, site: Site, calls: list[Record]) -> list[tuple[int, in
 
 
 def _has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:
-    levels = _maps(record, place, host, run)
-    return any(level.layout != 'NLC' or level.grid is not None for level in levels)
+    return any(level.is_known for level in _maps(record, place, host, run))
 
 
 def _find_giver(level: Level, record: Record, host: nn.Module, run: DryRun) -> None:
@@ -252,15 +263,15 @@ def _build(
         attentions[own_name] = attention
         places.append((level, own_name))
     inserted = InsertedAttention(attentions, places, freeze_with_host=freeze_with_host)
-    tensor = next((t for t in (*host.parameters(), *host.buffers())), None)
-    return inserted if tensor is None else inserted.to(tensor.device)
+    like = next((t for t in host.parameters() if t.is_floating_point()), torch.empty(0))
+    return inserted.to(like.device, like.dtype)
 
 
 def _suffix(level: Level) -> str:
     return '_'.join(str(key) for key in level.path).replace('.', '_')
 
 
-def _place(site: Site, name: str, host: nn.Module, inserted: InsertedAttention) -> None:
+def _place(site: Site, name: str, inserted: InsertedAttention, host: nn.Module) -> None:
     for level, _ in inserted.levels:
         for giver in level.giver:
             exchange_class(giver, RecordsGrid)

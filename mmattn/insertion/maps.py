@@ -105,6 +105,11 @@ class Level:
         return self.shape[1] if self.layout == 'NCHW' else self.shape[-1]
 
     @property
+    def is_known(self) -> bool:
+        """Whether height and width are known."""
+        return self.layout != 'NLC' or self.grid is not None
+
+    @property
     def map_shape(self) -> tuple[int, int, int, int]:
         """Shape (N, C, H, W) of the map in the dry forward."""
         if self.layout == 'NCHW':

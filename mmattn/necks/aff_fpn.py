@@ -8,6 +8,8 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.checkpoints import rename_published
+
 EXTRA_CONVS = (False, True, 'on_input', 'on_lateral', 'on_output')
 
 
@@ -185,3 +187,7 @@ class AFFFPN(BaseModule):
         if 'scale_factor' in self.upsample_cfg:
             return F.interpolate(x, **self.upsample_cfg)
         return F.interpolate(x, size=lateral.shape[2:], **self.upsample_cfg)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        rename_published(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)

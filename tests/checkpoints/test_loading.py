@@ -1,120 +1,26 @@
-import argparse
-import os
-import subprocess
-import sys
+import copy
 
-import numpy as np
 import pytest
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 
-from mmattn.checkpoints import find_state_dict, load_accounted, read_checkpoint
+from mmattn import ECA
+from mmattn.checkpoints import load_accounted
 from mmattn.errors import InputError
 
 
-class Attacker:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
-def test_reads_what_was_saved(tmp_path):
-    torch.save({'state_dict': {'a': torch.arange(3)}, 'meta': {'iter': 7}}, tmp_path / 'a.pth')
-    checkpoint = read_checkpoint(tmp_path / 'a.pth')
-    assert torch.equal(checkpoint['state_dict']['a'], torch.arange(3))
-    assert checkpoint['meta'] == {'iter': 7}
-
-
-def test_refuses_code(tmp_path):
-    target = tmp_path / 'harm'
-    torch.save({'state_dict': {}, 'extra': Attacker(target)}, tmp_path / 'a.pth')
-    with pytest.raises(
-        InputError, match=r'a\.pth is not plain data: .* run \w+\.mkdir; .*--trust-checkpoint'
-    ):
-        read_checkpoint(tmp_path / 'a.pth')
-    assert not target.exists()
-
-
-def test_names_the_class_it_refuses(tmp_path):
-    torch.save({'state_dict': {}, 'args': argparse.Namespace(lr=1)}, tmp_path / 'a.pth')
-    with pytest.raises(InputError, match=r'would run argparse\.Namespace.*--trust-checkpoint'):
-        read_checkpoint(tmp_path / 'a.pth')
-
-
-@pytest.mark.parametrize('how', ['truncated', 'empty', 'text'])
-def test_damaged(tmp_path, how):
-    path = tmp_path / 'a.pth'
-    torch.save({'state_dict': {'a': torch.rand(1000)}}, path)
-    content = path.read_bytes()
-    path.write_bytes({'truncated': content[:2000], 'empty': b'', 'text': b'hello'}[how])
-    with pytest.raises(InputError, match=rf'a\.pth \({path.stat().st_size} bytes\) is damaged'):
-        read_checkpoint(path)
-
-
-def test_missing_or_no_dict(tmp_path):
-    with pytest.raises(InputError, match=r'nope\.pth is not a file'):
-        read_checkpoint(tmp_path / 'nope.pth')
-    torch.save(torch.rand(3), tmp_path / 'tensor.pth')
-    with pytest.raises(InputError, match='holds a Tensor; expected a state dict'):
-        read_checkpoint(tmp_path / 'tensor.pth')
-
-
-SCRIPT = """
-import sys
-from mmattn.checkpoints import refuse_code_in_checkpoints
-from mmengine.runner import CheckpointLoader
-if sys.argv[2] == 'refuse':
-    refuse_code_in_checkpoints()
-CheckpointLoader.load_checkpoint(sys.argv[1])
-"""
-
-
-@pytest.mark.parametrize('mode', ['refuse', 'trust'])
-def test_the_whole_process_refuses(tmp_path, mode):
-    """In a process of its own, because it is for good; without it mmengine runs the code."""
-    target = tmp_path / 'harm'
-    torch.save({'state_dict': {}, 'extra': Attacker(target)}, tmp_path / 'a.pth')
-    command = [sys.executable, '-c', SCRIPT, str(tmp_path / 'a.pth'), mode]
-    status = subprocess.run(command, capture_output=True, text=True)
-    assert target.exists() == (mode == 'trust')
-    assert (status.returncode == 0) == (mode == 'trust'), status.stderr
-    assert ('InputError' in status.stderr) == (mode == 'refuse')
-
-
-def test_arrays_of_numbers_are_data(tmp_path):
-    arrays = [np.ones(2, kind) for kind in (np.uint8, np.float32, np.int64, bool, complex, 'U3')]
-    torch.save({'state_dict': {}, 'meta': arrays}, tmp_path / 'a.pth')
-    command = [sys.executable, '-c', SCRIPT, str(tmp_path / 'a.pth'), 'refuse']
-    status = subprocess.run(command, capture_output=True, text=True)
-    assert status.returncode == 0, status.stderr
-
-
-def test_state_dict_is_found_under_wrappers():
-    a = torch.rand(2)
-    assert find_state_dict({'state_dict': {'module.x': a}}) == {'x': a}
-    assert find_state_dict({'model': {'x': a}, 'epoch': 3}) == {'x': a}
-    assert find_state_dict({'x': a}) == {'x': a}
-
-
-class Net(nn.Module):
-    def __init__(self, width=3, extra=False):
-        super().__init__()
+class Net(BaseModule):
+    def __init__(self, width=3, extra=False, blocks=1, attention=False, **options):
+        super().__init__(**options)
         self.body = nn.Sequential(nn.Conv2d(3, width, 1), nn.BatchNorm2d(width))
+        self.blocks = nn.Sequential(*(nn.Conv2d(width, width, 1) for _ in range(blocks)))
+        if attention:
+            self.attention = ECA(width)
+        self.last = nn.Conv2d(width, 2, 1)
         self.head = nn.Linear(width, 2)
         if extra:
             self.extra = nn.Linear(2, 2)
-
-
-def in_head(key):
-    return key.startswith('head.')
-
-
-def nothing(key):
-    return False
 
 
 @pytest.fixture
@@ -126,44 +32,93 @@ def log(monkeypatch):
     return lines
 
 
-def test_account_of_a_perfect_fit(log):
-    source, net = Net(), Net()
-    load_accounted(net, source.state_dict(), source='a.pth', may_differ=nothing)
-    assert log == ['a.pth: 8/8 tensors loaded']
-    for a, b in zip(net.state_dict().values(), source.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    assert all(torch.equal(value, b[key]) for key, value in a.items())
 
 
-def test_heads_may_differ_when_they_may(log):
+def without(state_dict, *keys):
+    return {key: value for key, value in state_dict.items() if key not in keys}
+
+
+def test_a_perfect_fit(log):
     source, net = Net(), Net()
-    state_dict = source.state_dict()
-    state_dict['head.weight'] = torch.rand(5, 3)
-    del state_dict['head.bias']
-    state_dict['head.more'] = torch.rand(1)
+    load_accounted(net, source.state_dict(), source='a.pth', exact=True)
+    assert log == ['a.pth: 13/13 host tensors loaded']
+    assert_same(net.state_dict(), source.state_dict())
+
+
+def test_heads_may_differ(log):
+    source, net = Net(), Net()
+    state_dict = without(source.state_dict(), 'head.bias')
+    state_dict.update({'head.weight': torch.rand(5, 3), 'head.more': torch.rand(1)})
     before = net.head.weight.clone()
-    load_accounted(net, state_dict, source='a.pth', may_differ=in_head)
+    load_accounted(net, state_dict, source='a.pth', only_heads_left=True)
     assert torch.equal(net.head.weight, before)
     assert torch.equal(net.body[0].weight, source.body[0].weight)
-    assert log == ['a.pth: 6/8 tensors loaded, 2 new (head.bias, ...), 1 unused (head.more)']
+    assert log == [
+        'a.pth: 11/11 host tensors loaded, 2 new (all head; 1 of another shape there), '
+        '1 unused (head.*)'
+    ]
+
+
+def test_attention_may_be_new(log):
+    net = Net(attention=True)
+    load_accounted(net, without(Net().state_dict(), 'head.bias'), source='a.pth')
+    assert log == ['a.pth: 12/12 host tensors loaded, 2 new (1 attention, 1 head)']
+
+
+def test_what_only_the_file_has_is_grouped(log):
+    names = ['a.x', 'a.y', 'b.x', 'c', 'd.x']
+    extra = {name: torch.rand(1) for name in names}
+    load_accounted(Net(), {**Net().state_dict(), **extra}, source='a.pth')
+    assert log == ['a.pth: 13/13 host tensors loaded, 5 unused (a.*, b.*, c, ...)']
 
 
 @pytest.mark.parametrize(
-    ('make', 'message'),
+    ('state_dict', 'message'),
     [
-        (lambda: Net(4).state_dict(), r'body\.0\.weight: shape \(\[4, 3, 1, 1\]\) there, \(\[3, 3'),
-        (lambda: {'head.weight': torch.rand(2, 3)}, r'body\.0\.weight: missing there'),
-        (lambda: Net(extra=True).state_dict(), r'8 of 8 tensors fit.*extra\.weight: missing here'),
-        (lambda: {}, r'0 of 8 tensors fit'),
+        (
+            Net(4).state_dict(),
+            r'3 of 12 tensors fit, 9 do not \(body\.0\.weight: shape \(4, 3, 1, 1\) there, '
+            r'\(3, 3, 1, 1\) here; body\.0\.bias: .*; \.\.\.\)',
+        ),
+        (
+            without({**Net().state_dict(), 'bodies.0.weight': torch.rand(1)}, 'body.0.weight'),
+            r'body\.0\.weight: missing there, nearest is bodies\.0\.weight\)',
+        ),
+        (Net(blocks=2).state_dict(), r'13 of 13 .*, 2 do not \(blocks\.1\.weight: missing here'),
+        ({}, r'0 of 10 tensors fit'),
     ],
-    ids=['shape', 'missing', 'left over', 'empty'],
+    ids=['shape', 'missing', 'more blocks', 'empty'],
 )
-def test_another_architecture(make, message):
+def test_refuses_another_architecture(state_dict, message):
+    net = Net()
+    before = copy.deepcopy(net.state_dict())
     with pytest.raises(
-        InputError, match=r'a\.pth is of another architecture than this Net: ' + '.*' + message
+        InputError, match=r'^a\.pth is of another architecture than this Net: .*' + message
     ):
-        load_accounted(Net(), make(), source='a.pth', may_differ=in_head)
+        load_accounted(net, state_dict, source='a.pth')
+    assert_same(net.state_dict(), before)
 
 
-def test_counters_of_batch_norm_may_be_missing():
-    state_dict = {k: v for k, v in Net().state_dict().items() if 'num_batches' not in k}
-    load_accounted(Net(), state_dict, source='a.pth', may_differ=nothing)
+@pytest.mark.parametrize(
+    ('options', 'net', 'state_dict', 'message'),
+    [
+        (dict(exact=True), Net(attention=True), Net().state_dict(), r'attention\.conv\.weight'),
+        (dict(exact=True), Net(), without(Net().state_dict(), 'head.bias'), r'head\.bias: missing'),
+        (dict(exact=True), Net(), {**Net().state_dict(), 'head.more': torch.rand(1)}, 'head.more'),
+        (dict(only_heads_left=True), Net(), Net(extra=True).state_dict(), 'extra.weight: missing'),
+    ],
+    ids=['new attention', 'new head', 'head left', 'other part left'],
+)
+def test_refuses_more_when_told(options, net, state_dict, message):
+    load_accounted(copy.deepcopy(net), state_dict, source='a.pth')
+    with pytest.raises(InputError, match=message):
+        load_accounted(net, state_dict, source='a.pth', **options)
+
+
+def test_counters_of_batch_norm_may_be_missing(log):
+    state_dict = without(Net().state_dict(), 'body.1.num_batches_tracked')
+    load_accounted(Net(), state_dict, source='a.pth', exact=True)
+    assert log == ['a.pth: 12/12 host tensors loaded']

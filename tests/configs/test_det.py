@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmattn.insertion.keep_attention_training import let_train, plugins_of
+from mmattn.meta_device import meta_device
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'det'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
@@ -37,7 +38,7 @@ def load(name: str) -> Config:
 
 
 def build(cfg: dict) -> nn.Module:
-    with torch.device('meta'):
+    with meta_device():
         return MODELS.build(cfg)
 
 
@@ -64,6 +65,21 @@ def test_there_is_every_config():
         'mask_rcnn_aff_r50_fpn_1x_coco',
         'ssdlite320_mobilenext_coco',
         'mask2former_van_b2_panoptic_coco',
+    }
+    expected |= {
+        f'{host}_coco'
+        for host in (
+            'mask_rcnn_convnext_t_insert_coordatt_fpn_3x',
+            'mask_rcnn_r18_insert_coordatt_fpn_1x',
+            'mask_rcnn_r50_fpn_insert_coordatt_1x',
+            'mask_rcnn_r50_insert_coordatt_fpn_1x',
+            'mask_rcnn_r50_pafpn_insert_coordatt_1x',
+            'mask_rcnn_swin_t_insert_coordatt_fpn_1x',
+            'retinanet_pvtv2_b0_insert_coordatt_fpn_1x',
+            'retinanet_regnetx_800mf_insert_coordatt_fpn_1x',
+            'retinanet_timm_efficientnet_b1_insert_coordatt_fpn_1x',
+            'yolox_s_insert_coordatt_300e',
+        )
     }
     assert expected == set(NAMES)
 

@@ -9,6 +9,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmseg.registry import DATASETS
 from torch import nn
 
+from mmattn.meta_device import meta_device
+
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'seg'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
 ATTENTIONS = ('', 'se_', 'cbam_', 'coordatt_')
@@ -21,7 +23,7 @@ def load(name: str) -> Config:
 
 
 def build(cfg: dict) -> nn.Module:
-    with torch.device('meta'):
+    with meta_device():
         return MODELS.build(cfg)
 
 
@@ -36,6 +38,16 @@ def test_there_is_every_config():
     expected |= {'upernet_van_b6_fsdp_ade20k'}
     expected |= {'fpn_aff_r50_ade20k', 'upernet_aff_r50_ade20k'}
     expected |= {f'upernet_r50_{name}_ade20k' for name in PLUGINS}
+    expected |= {
+        f'{host}_ade20k'
+        for host in (
+            'deeplabv3_insert_coordatt_r50_d8',
+            'fcn_hr18_insert_coordatt',
+            'upernet_convnext_t_insert_coordatt',
+            'upernet_insert_coordatt_r50',
+            'upernet_swin_t_insert_coordatt',
+        )
+    }
     for attention in ATTENTIONS:
         expected |= {
             f'deeplabv3_{attention}mobilenetv2_{data}'
@@ -49,7 +61,8 @@ def test_has_the_classes_of_its_data_set(name):
     cfg = load(name)
     dataset = cfg.val_dataloader.dataset
     classes = len(DATASETS.get(dataset.type).METAINFO['classes'])
-    assert cfg.model.decode_head.num_classes == classes
+    head = cfg.model.decode_head
+    assert head.get('host', head).num_classes == classes
     if cfg.model.get('auxiliary_head'):
         assert cfg.model.auxiliary_head.num_classes == classes
     # Label 0 of ADE20K is none of its classes.
@@ -103,7 +116,7 @@ def test_parameters_of_deeplab(attention, count, stride):
     assert parameters == pytest.approx(count, abs=0.001)
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if name.startswith('deeplabv3')])
+@pytest.mark.parametrize('name', [name for name in NAMES if '_mobilenetv2_' in name])
 def test_output_stride_of_deeplab(name):
     stride = 16 if '_d16_' in name else 8
     cfg = load(name).model

@@ -116,6 +116,44 @@ def test_mistyped_option(tmp_path, option, message):
     assert explanation(cfg, build=Runner.from_cfg) == f'config: {message}'
 
 
+def inserted(**backbone):
+    site = dict(after='', attention=dict(type='CoordAtt'))
+    host = dict(type='VAN', arch='b0', out_indices=(0,))
+    return dict(type='InsertAttention', **{**dict(host=host, sites=[site]), **backbone})
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'message'),
+    [
+        (
+            dict(sites=[dict(after='', attention=dict(type='CoordAtt', reducton=3))]),
+            'model.backbone.sites.0.attention.reducton is not an option of CoordAtt; '
+            "did you mean 'reduction'?",
+        ),
+        (
+            dict(host=dict(type='VAN', archh='b0')),
+            "model.backbone.host.archh is not an option of VAN; did you mean 'arch'?",
+        ),
+        (
+            dict(strat='paper'),
+            "model.backbone.strat is not an option of VAN; did you mean 'start'?",
+        ),
+    ],
+    ids=['attention', 'host', 'itself'],
+)
+def test_mistyped_option_of_an_insertion(tmp_path, backbone, message):
+    cfg = runner_cfg(tmp_path)
+    cfg.model.backbone = inserted(**backbone)
+    assert explanation(cfg, build=Runner.from_cfg) == f'config: {message}'
+
+
+def test_option_that_is_missing():
+    cfg = inserted(site=[])
+    cfg.pop('sites')
+    assert explanation(cfg) == "config: type='InsertAttention' needs 'sites', got host, site"
+    assert explanation(dict(type='CoordAtt')).endswith("needs 'in_channels', got nothing")
+
+
 def test_faults_of_the_program_are_not_explained_away():
     def broken(**_):
         return dict().nothing  # noqa: B018

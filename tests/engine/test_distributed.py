@@ -7,6 +7,7 @@ from torch import nn
 
 from mmattn.engine import agreement, distributed
 from mmattn.errors import InputError
+from mmattn.insertion import InsertAttention
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +151,22 @@ def test_sync_bn_becomes_bn_on_the_cpu(monkeypatch, caplog):
     caplog.clear()
     distributed.revert_sync_bn(nn.Sequential(nn.BatchNorm2d(3)), Config(), logger)
     assert caplog.messages == []
+
+
+def test_attention_behind_a_sync_bn_stays_when_it_becomes_bn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    host = nn.Sequential(nn.Conv2d(3, 8, 1), nn.SyncBatchNorm(8))
+    site = dict(after='1', attention=dict(type='CoordAtt', norm_cfg=dict(type='SyncBN')))
+    model = InsertAttention(host, [site], start='paper')
+    model = distributed.revert_sync_bn(model, Config(), logging.getLogger('test_distributed'))
+    assert type(model[1].inserted_attention.coord_att.bn1).__name__ == '_BatchNormXd'
+    x = torch.rand(2, 3, 4, 5)
+    before = model[1].inserted_attention.coord_att.bn1.running_mean.clone()
+    with_attention = model(x)
+    assert not torch.equal(before, model[1].inserted_attention.coord_att.bn1.running_mean)
+    plain = model[1].inserted_attention.coord_att
+    plain.attend = lambda x: x
+    assert not torch.equal(with_attention, model(x))
 
 
 @pytest.mark.parametrize(

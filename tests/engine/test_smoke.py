@@ -53,6 +53,19 @@ def test_everything_gets_small_and_moves_to_the_generated_data(tmp_path):
     assert cfg.train_dataloader.num_workers == cfg.val_dataloader.num_workers == 0
 
 
+def test_the_model_is_found_inside_insert_attention(tmp_path):
+    cfg = config('data/coco/')
+    cfg.model.backbone = dict(type='InsertAttention', host=cfg.model.backbone)
+    cfg.model.neck = [dict(pretrained='somewhere')]
+    cfg.model.auxiliary_head = dict(host=dict(type='TIMMBackbone', pretrained=True))
+    cfg.model = dict(type='InsertAttention', host=cfg.model)
+    smoke.shrink(cfg, str(tmp_path / 'data'))
+    model = cfg.model.host
+    assert model.data_preprocessor.size == (64, 64)
+    assert model.backbone.host.init_cfg is None and model.neck[0].pretrained is None
+    assert model.auxiliary_head.host.pretrained is False
+
+
 def test_the_kind_of_loop_stays(tmp_path):
     cfg = config('data/coco/')
     cfg.work_dir = str(tmp_path)

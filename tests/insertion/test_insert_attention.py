@@ -637,6 +637,45 @@ def test_refuses_two_sites_at_one_place():
         insert(insert(Tower(), sites[0]), sites[0])
 
 
+def test_refuses_a_place_inside_what_another_site_takes_out():
+    sites = (
+        dict(instead_of='layer2.1.bn1', attention=COORD_ATT),
+        dict(after='layer2.1.bn1.x', attention=COORD_ATT),
+    )
+    host = Tower()
+    host.layer2[1].bn1.x = nn.Identity()
+    host.layer2[1].bn1.register_forward_hook(lambda module, args, out: module.x(out))
+    with pytest.raises(InputError, match="inside 'layer2.1.bn1', which site instead_of"):
+        insert(host, *sites)
+
+
+def test_a_refused_site_leaves_a_host_as_it_was():
+    host = Tower()
+    with pytest.raises(InputError):
+        insert(host, CONV, dict(after='nowhere', attention=COORD_ATT))
+    assert type(host) is Tower and not list(inserted_in(host))
+
+
+def test_passes_over_vectors_and_tokens_beside_maps():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 1)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return x.mean((2, 3)), x, x.flatten(2)[..., :7]
+
+    model = insert(Mixed(), dict(after='', attention=COORD_ATT))
+    [inserted] = inserted_in(model)
+    assert [level.path for level, _ in inserted.levels] == [(1,)]
+
+
+def test_takes_the_type_of_the_host():
+    model = insert(Tower().double(), CONV)
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+
+
 def test_refuses_tokens_without_a_grid_and_names_a_place_with_maps():
     site = dict(after='block', attention=COORD_ATT)
     with pytest.raises(InputError, match="unknown height and width; .*'embed.proj'"):

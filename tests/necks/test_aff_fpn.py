@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+from torchvision.ops import FeaturePyramidNetwork
 
 from mmattn import AFFFPN
 from tests.helpers import randomize
@@ -407,3 +408,13 @@ def test_accepts_the_levels_that_mmdet_accepts():
             except (AssertionError, ValueError):
                 accepted.append(False)
         assert accepted[0] == accepted[1], options
+
+
+def test_takes_the_weights_of_torchvision():
+    theirs = randomize(FeaturePyramidNetwork([8, 12, 16], 8))
+    ours = AFFFPN([8, 12, 16], 8, num_outs=3, fusion=dict(type='AddFusion'))
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = [torch.randn(1, c, 16 // 2**i, 24 // 2**i) for i, c in enumerate((8, 12, 16))]
+    expected = theirs(dict(enumerate(x))).values()
+    for a, b in zip(ours(x), expected, strict=True):
+        torch.testing.assert_close(a, b)

@@ -1,0 +1,22 @@
+# What the one-stage detectors share: a pyramid of the strides 8 to 128. The backbone and the neck's
+# in_channels are left open.
+_base_ = './detector_fpn.py'
+
+model = dict(
+    neck=dict(start_level=1),
+    bbox_head=dict(
+        num_classes=80,
+        in_channels=256,
+        stacked_convs=4,
+        feat_channels=256,
+        anchor_generator=dict(type='AnchorGenerator', strides=[8, 16, 32, 64, 128]),
+    ),
+    train_cfg=dict(allowed_border=-1, pos_weight=-1, debug=False),
+    test_cfg=dict(
+        nms_pre=1000,
+        min_bbox_size=0,
+        score_thr=0.05,
+        nms=dict(type='nms', iou_threshold=0.6),
+        max_per_img=100,
+    ),
+)

@@ -1,0 +1,23 @@
+# UperNet on ConvNeXt-T, of mmpretrain, with ImageNet weights; tested in overlapping windows.
+_base_ = './upernet.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.ConvNeXt',
+        arch='tiny',
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=0.4,
+        layer_scale_init_value=1.0,
+        gap_before_final_norm=False,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='https://mmassets.onedl.ai/mmclassification/v0/convnext/downstream/'
+            'convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth',
+            prefix='backbone.',
+        ),
+    ),
+    decode_head=dict(in_channels=[96, 192, 384, 768]),
+    auxiliary_head=dict(in_channels=384),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+)

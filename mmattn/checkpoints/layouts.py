@@ -1,0 +1,128 @@
+"""Layouts in which weights are published: recognised by their keys, renamed to the names here.
+
+A backbone of ours says itself how its weights are published (``Backbone.layouts`` and
+``Backbone.own_key``); the table below has what other networks need.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to name the tensors of a network.
+
+    Args:
+        name: Name for reports.
+        marks: Regular expressions; in this layout each is found in some key.
+        rename: Gives the name here for a key of the layout, and any other key as it is.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    rename: Callable[[str], str] = str
+
+
+def _fpn_name(key: str) -> str:
+    """Turn torchvision's detectors with an FPN into those of mmdet: the backbone and the neck."""
+    # Before 0.13 a convolution stood there without the list that holds it now.
+    for theirs, ours in (('inner_blocks', 'lateral_convs'), ('layer_blocks', 'fpn_convs')):
+        pattern = rf'^(?:backbone\.fpn\.)?{theirs}\.(\d+)\.(?:0\.)?(weight|bias)$'
+        key = re.sub(pattern, rf'neck.{ours}.\1.conv.\2', key)
+    # Only RetinaNet and FCOS have them, whose pyramids begin with three levels of the backbone.
+    for theirs, index in (('p6', 3), ('p7', 4)):
+        pattern = rf'^(?:backbone\.fpn\.)?extra_blocks\.{theirs}\.'
+        key = re.sub(pattern, f'neck.fpn_convs.{index}.conv.', key)
+    return re.sub(r'^backbone\.body\.', 'backbone.', key)
+
+
+# From the general to the special: of several that fit, the last one is meant.
+LAYOUTS = [
+    Layout('torchvision ResNet', (r'^layer1\.0\.conv1\.weight$', r'^fc\.weight$')),
+    Layout('mmpretrain ResNet', (r'^backbone\.layer1\.0\.conv1\.weight$', r'^head\.fc\.weight$')),
+    Layout('mmdet and mmseg FPN', (r'^(neck\.)?lateral_convs\.0\.conv\.weight$',)),
+    Layout('torchvision FPN', (r'^(backbone\.fpn\.)?inner_blocks\.0\.',), _fpn_name),
+    Layout('ECA-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.eca\.conv\.weight$')),
+    Layout('CBAM-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.cbam\.ChannelGate\.mlp\.1\.weight$')),
+]
+
+
+def register_backbone(marks: dict[str, str], own_key: Callable[[str], str]) -> None:
+    """Add the layouts in which a backbone is published.
+
+    Args:
+        marks: For the name of each layout a regular expression that fits one of its keys from the
+            beginning, with ``backbone.`` before it or not.
+        own_key: Gives the name in the backbone for a key of any of them.
+    """
+
+    def rename(key: str) -> str:
+        prefix = 'backbone.' if key.startswith('backbone.') else ''
+        return prefix + own_key(key.removeprefix(prefix))
+
+    for name, mark in marks.items():
+        LAYOUTS.append(Layout(name, (rf'^(backbone\.)?{mark}',), rename))
+
+
+def recognise(keys: Iterable[str]) -> Layout | None:
+    """Tell in which layout of the table the keys of a state dict are; None if in none."""
+    text = '\n'.join(keys)
+    for layout in reversed(LAYOUTS):
+        if all(re.search(mark, text, re.MULTILINE) for mark in layout.marks):
+            return layout
+    return None
+
+
+def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> None:
+    """Give published tensors the names that they have in a module.
+
+    A key is renamed only if that leads to a tensor of the module. The weights of an attention
+    module in a block (``layer1.0.eca.*``) go to the one of this kind that was inserted into it.
+
+    Args:
+        module: Receiver of the weights.
+        state_dict: The weights; changed in place.
+        prefix: What stands before the keys of the module.
+    """
+    keys = [key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)]
+    layout = recognise(keys)
+    ours = module.state_dict().keys()
+    inserted = _inserted_by_published_name(module)
+    for key in keys:
+        if key in ours:
+            continue
+        published = layout.rename(key) if layout else key
+        for name in (published, *(re.sub(rf'^{part}\.', '', published) for part in _PARTS)):
+            attention = _longest_prefix(name, inserted)
+            if attention:
+                name = inserted[attention] + name.removeprefix(attention)
+            if (attention or name in ours) and prefix + name not in state_dict:
+                state_dict[prefix + name] = state_dict.pop(prefix + key)
+                break
+
+
+# A file of a whole model may be meant for one of these.
+_PARTS = ('backbone', 'neck')
+
+
+def _inserted_by_published_name(module: nn.Module) -> dict[str, str]:
+    """List the inserted modules under the names that they would have as children of a block."""
+    places = []
+    for path, part in module.named_modules():
+        parents = path.split('.')[:-1]
+        if hasattr(part, '_abbr_') and any(p.startswith('inserted_attention') for p in parents):
+            ancestors = ['.'.join(parents[:i]) for i in range(len(parents) + 1)]
+            places += [(f'{a}.{part._abbr_}'.removeprefix('.'), path) for a in ancestors]
+    # Where there are several of a kind, the published name does not tell which one is meant.
+    counts = Counter(name for name, _ in places)
+    return {name: path for name, path in places if counts[name] == 1}
+
+
+def _longest_prefix(key: str, names: dict[str, str]) -> str | None:
+    parts = key.split('.')
+    prefixes = ('.'.join(parts[:i]) for i in range(len(parts) - 1, 0, -1))
+    return next((prefix for prefix in prefixes if prefix in names), None)

@@ -1,0 +1,202 @@
+"""The configs that insert attention: the host and its recipe are the published ones, the place."""
+
+import functools
+import importlib
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmattn import CoordAtt
+from mmattn.insertion import is_inserted
+from mmattn.meta_device import meta_device
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+
+class Inserted(NamedTuple):
+    """The host's config in its own package, how many modules it gets, the last place and width."""
+
+    host: str | None
+    count: int
+    last: str
+    channels: int
+
+
+MASK_RCNN = 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco'
+INSERTED = {
+    'det/mask_rcnn_r18_insert_coordatt_fpn_1x_coco': Inserted(
+        None, 8, 'backbone.layer4.1.bn2', 512
+    ),
+    'det/mask_rcnn_r50_insert_coordatt_fpn_1x_coco': Inserted(
+        MASK_RCNN, 16, 'backbone.layer4.2.conv3', 512
+    ),
+    'det/mask_rcnn_swin_t_insert_coordatt_fpn_1x_coco': Inserted(
+        'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco', 4, 'backbone', 768
+    ),
+    'det/mask_rcnn_convnext_t_insert_coordatt_fpn_3x_coco': Inserted(
+        'convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco',
+        18,
+        'backbone.stages.3.2.depthwise_conv',
+        768,
+    ),
+    'det/mask_rcnn_r50_fpn_insert_coordatt_1x_coco': Inserted(MASK_RCNN, 5, 'neck', 256),
+    'det/mask_rcnn_r50_pafpn_insert_coordatt_1x_coco': Inserted(None, 5, 'neck', 256),
+    'det/retinanet_pvtv2_b0_insert_coordatt_fpn_1x_coco': Inserted(
+        'pvt/retinanet_pvtv2-b0_fpn_1x_coco', 8, 'backbone.layers.3.1.1.ffn.layers.4', 1024
+    ),
+    'det/retinanet_regnetx_800mf_insert_coordatt_fpn_1x_coco': Inserted(
+        'regnet/retinanet_regnetx-800MF_fpn_1x_coco', 16, 'backbone.layer4.4.conv3', 672
+    ),
+    'det/retinanet_timm_efficientnet_b1_insert_coordatt_fpn_1x_coco': Inserted(
+        'timm_example/retinanet_timm-efficientnet-b1_fpn_1x_coco',
+        21,
+        'backbone.timm_model.blocks.6.1.se',
+        1920,
+    ),
+    'det/yolox_s_insert_coordatt_300e_coco': Inserted(
+        'yolox/yolox_s_8xb8-300e_coco', 3, 'backbone.stage4', 512
+    ),
+    'seg/upernet_insert_coordatt_r50_ade20k': Inserted(
+        'upernet/upernet_r50_4xb4-160k_ade20k-512x512', 1, 'decode_head.fpn_bottleneck', 512
+    ),
+    'seg/deeplabv3_insert_coordatt_r50_d8_ade20k': Inserted(
+        'deeplabv3/deeplabv3_r50-d8_4xb4-160k_ade20k-512x512', 1, 'decode_head.bottleneck', 512
+    ),
+    'seg/upernet_swin_t_insert_coordatt_ade20k': Inserted(
+        'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
+        4,
+        'backbone',
+        768,
+    ),
+    'seg/upernet_convnext_t_insert_coordatt_ade20k': Inserted(
+        'convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512',
+        18,
+        'backbone.stages.3.2.depthwise_conv',
+        768,
+    ),
+    'seg/fcn_hr18_insert_coordatt_ade20k': Inserted(
+        'hrnet/fcn_hr18_4xb4-160k_ade20k-512x512', 4, 'backbone', 144
+    ),
+}
+each = pytest.mark.parametrize('name', INSERTED)
+each_of_a_published_host = pytest.mark.parametrize(
+    'name', [name for name, inserted in INSERTED.items() if inserted.host]
+)
+
+
+def load(name: str) -> Config:
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    init_default_scope(cfg.default_scope)
+    return cfg
+
+
+def load_host(name: str) -> Config:
+    package = {'det': 'mmdet', 'seg': 'mmseg'}[name.split('/')[0]]
+    init_default_scope(package)
+    folder = Path(importlib.import_module(package).__file__).parent / '.mim' / 'configs'
+    return Config.fromfile(folder / f'{INSERTED[name].host}.py')
+
+
+@functools.cache
+def build(name: str) -> nn.Module:
+    with meta_device():
+        return MODELS.build(load(name).model)
+
+
+def attentions(name: str) -> dict[str, nn.Module]:
+    return {key: m for key, m in build(name).named_modules() if isinstance(m, CoordAtt)}
+
+
+def shapes(module: nn.Module) -> dict[str, tuple]:
+    tensors = module.state_dict().items()
+    return {key: tuple(tensor.shape) for key, tensor in tensors if not is_inserted(key)}
+
+
+def test_is_every_config_with_insertion():
+    assert set(INSERTED) == {
+        f'{path.parent.name}/{path.stem}'
+        for path in CONFIGS.rglob('*.py')
+        if 'InsertAttention' in path.read_text()
+    }
+
+
+@each
+def test_attention_stands_in_its_place(name):
+    found = attentions(name)
+    *_, (key, attention) = found.items()
+    assert len(found) == INSERTED[name].count
+    assert key.partition('.inserted_attention')[0] == INSERTED[name].last
+    assert attention.in_channels == INSERTED[name].channels
+
+
+@each
+def test_starts_as_the_host_unless_trained_from_random_weights(name):
+    identity = name != 'det/yolox_s_insert_coordatt_300e_coco'
+    assert all((a.blend is not None) == identity for a in attentions(name).values())
+
+
+@each_of_a_published_host
+def test_host_is_the_published_one(name):
+    host = load_host(name)
+    if 'pretrained' in host.model.backbone:
+        host.model.backbone.pretrained = False
+    with meta_device():
+        theirs = MODELS.build(host.model)
+    assert shapes(theirs) == shapes(build(name))
+
+
+def recipe(cfg: Config) -> dict:
+    optimizer, paramwise = cfg.optim_wrapper.optimizer, cfg.optim_wrapper.get('paramwise_cfg', {})
+    # Swin has this option, and nobody uses it.
+    paramwise.get('custom_keys', {}).pop('absolute_pos_embed', None)
+    return dict(
+        optimizer={key: optimizer.get(key) for key in ('type', 'lr', 'weight_decay', 'momentum')},
+        constructor=cfg.optim_wrapper.get('constructor'),
+        paramwise=paramwise,
+        clip_grad=cfg.optim_wrapper.get('clip_grad'),
+        schedule=[dict(scheduler) for scheduler in cfg.param_scheduler],
+        length=cfg.train_cfg.get('max_epochs', cfg.train_cfg.get('max_iters')),
+        batch=cfg.train_dataloader.batch_size,
+        colours=[cfg.model.data_preprocessor.get(key) for key in ('mean', 'std', 'bgr_to_rgb')],
+        test=cfg.model.test_cfg,
+        hooks=cfg.get('custom_hooks'),
+    )
+
+
+@each_of_a_published_host
+def test_recipe_is_that_of_the_host(name):
+    assert recipe(load(name)) == recipe(load_host(name))
+
+
+@pytest.mark.parametrize('host', ['mask_rcnn_r18', 'mask_rcnn_r50', 'retinanet_regnetx_800mf'])
+def test_attention_trains_in_the_frozen_stage_of_its_host(host):
+    backbone = build(f'det/{host}_insert_coordatt_fpn_1x_coco').backbone
+    backbone.train()
+    assert backbone.frozen_stages == 1 and backbone.norm_eval
+    for name, parameter in backbone.layer1.named_parameters():
+        assert parameter.requires_grad == is_inserted(name), name
+    for name, module in backbone.layer1.named_modules():
+        if 'bn' in name:
+            assert module.training == is_inserted(name), name
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'det/mask_rcnn_convnext_t_insert_coordatt_fpn_3x_coco',
+        'seg/upernet_convnext_t_insert_coordatt_ade20k',
+    ],
+)
+def test_attention_learns_at_the_rate_of_its_block(name):
+    groups = build_optim_wrapper(build(name), load(name).optim_wrapper).optimizer.param_groups
+    rates = {key: group['lr'] for group in groups for key in group['param_names']}
+    inserted = [key for key in rates if is_inserted(key)]
+    assert len({rates[key] for key in inserted}) > 1
+    for key in inserted:
+        block = key.partition('.depthwise_conv')[0]
+        assert rates[key] == rates[f'{block}.gamma']

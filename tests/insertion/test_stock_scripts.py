@@ -1,0 +1,47 @@
+"""The train scripts that mmdet, mmseg and mmpretrain come with know nothing of mmattn."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmattn.engine import load_config, smoke
+from mmattn.insertion import is_inserted
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+MODELS = {
+    'mmdet': 'det/retinanet_van_b0_fpn_1x_coco.py',
+    'mmseg': 'seg/fpn_van_b0_ade20k.py',
+    'mmpretrain': 'cls/mobilenetv2_in1k.py',
+}
+
+
+@pytest.mark.parametrize('package', MODELS)
+def test_stock_train_script_trains_what_a_config_inserts(package, tmp_path):
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        pytest.skip(f'{package} is not installed')
+    cfg = load_config(str(CONFIGS / MODELS[package]))
+    smoke.shrink(cfg, str(tmp_path / 'data'))
+    cfg.model.backbone = dict(
+        type='InsertAttention',
+        host=cfg.model.backbone,
+        sites=[dict(after='', levels=[-1], attention=dict(type='CoordAtt'))],
+    )
+    cfg.dump(tmp_path / 'config.py')
+    script = Path(spec.origin).parent / '.mim' / 'tools' / 'train.py'
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / 'config.py', '--work-dir', tmp_path / 'work'],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    [checkpoint] = (tmp_path / 'work').glob('*_[0-9]*.pth')
+    weights = torch.load(checkpoint, weights_only=False)['state_dict']
+    blends = [v for k, v in weights.items() if is_inserted(k) and k.endswith('.blend')]
+    assert blends and all(blend.item() != 0 for blend in blends)

@@ -1,0 +1,103 @@
+"""The tools on a config whose whole model is ``type='InsertAttention'``."""
+
+import importlib
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmattn.datasets import make_tiny_ade20k
+from mmattn.engine import build_runner, load_config, options
+from mmattn.insertion import inserted_in, is_inserted
+from tests.tools.test_tools import CONFIG, ROOT
+
+INSERTED = """
+_base_ = 'plain.py'
+model = dict(
+    _delete_=True,
+    type='InsertAttention',
+    host={{_base_.model}},
+    sites=[
+        dict(after='backbone', attention=dict(type='CoordAtt', reduction=4)),
+        dict(before='decode_head.conv_seg', attention=dict(type='SE'), start='paper'),
+    ],
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('inserted')
+    make_tiny_ade20k(folder / 'data', train=4, val=2)
+    (folder / 'plain.py').write_text(CONFIG.format(root=ROOT, data=folder / 'data'))
+    (folder / 'inserted.py').write_text(INSERTED)
+    return folder
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """What the tools do, without a process for each."""
+    monkeypatch.setattr(sys, 'path', [str(ROOT / 'tools'), *sys.path])
+    return importlib.import_module
+
+
+def load(folder, **changes):
+    one_process = {
+        f'{name}_dataloader.{key}': 0
+        for name in ('train', 'val', 'test')
+        for key in ('num_workers', 'persistent_workers')
+    }
+    changes = {f'train_cfg.{key}': value for key, value in changes.items()}
+    cfg = load_config(str(folder / 'inserted.py'), {**one_process, **changes})
+    cfg.work_dir, cfg.launcher = str(folder / 'run'), 'none'
+    return cfg
+
+
+def test_trains_resumes_and_tests(folder):
+    build_runner(load(folder)).train()
+    cfg = load(folder, max_iters=3)
+    options.resume(cfg, 'auto')
+    runner = build_runner(cfg)
+    runner.train()
+    assert runner.iter == 3
+    before, after = (
+        torch.load(folder / 'run' / f'iter_{i}.pth', weights_only=False)['state_dict']
+        for i in (2, 3)
+    )
+    moved = [key for key in after if not torch.equal(before[key], after[key])]
+    assert any(is_inserted(key) for key in moved)
+    cfg = load(folder)
+    options.use_tta(cfg)
+    cfg.load_from = str(folder / 'run' / 'iter_3.pth')
+    runner = build_runner(cfg)
+    assert 'mIoU' in runner.test()
+    tested = runner.model.module.state_dict()
+    assert all(torch.equal(tested[key], after[key]) for key in moved)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'place'),
+    [
+        ({}, 'model.host.backbone'),
+        ({'backbone.init_cfg': dict(type='Pretrained', checkpoint='x')}, None),
+        ({'backbone.init_cfg': [dict(type='Pretrained', checkpoint='x')]}, None),
+        ({'pretrained': 'x'}, None),
+    ],
+    ids=['random', 'init_cfg', 'list', 'pretrained'],
+)
+def test_knows_where_the_backbone_gets_its_weights(folder, tools, changes, place):
+    cfg = load(folder)
+    cfg.merge_from_dict({f'model.host.{key}': value for key, value in changes.items()})
+    assert tools('train').find_random_backbone(cfg) == place
+
+
+def test_counts_what_was_inserted(folder, tools):
+    complexity = tools('complexity')
+    count_parameters, count = complexity.count_parameters, complexity.count_multiply_adds
+    configs = [Config.fromfile(folder / name) for name in ('plain.py', 'inserted.py')]
+    plain, model = map(complexity.build, configs)
+    inserted = sum(map(count_parameters, inserted_in(model)))
+    assert inserted > 0
+    assert count_parameters(model) == count_parameters(plain) + inserted
+    assert count(model, (64, 96)) > count(plain, (64, 96))
