@@ -1,4 +1,4 @@
-"""Arguments that train.py and test.py share."""
+"""Arguments that the tools share."""
 
 import argparse
 import os
@@ -10,10 +10,8 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 from mmengine.config import DictAction  # noqa: E402
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments about the device, the launcher and the config."""
-    parser.add_argument('--work-dir', help='folder for logs and results')
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every tool takes that reads a config and a checkpoint."""
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
@@ -26,6 +24,13 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override values of the config',
     )
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about the device, the launcher and the config."""
+    parser.add_argument('--work-dir', help='folder for logs and results')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
+    add_config_arguments(parser)
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
     # torchrun spells it one way, older launchers the other.

@@ -156,6 +156,8 @@ class Backbone(BaseModule):
                 for key, value in state_dict.items()
                 if key.startswith(prefix)
             }
+            if inner:
+                note_aside([key for key in state_dict if not key.startswith(prefix)])
             self.load_state_dict(inner or state_dict, strict=False)
         self._is_init = True
 

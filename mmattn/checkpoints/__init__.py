@@ -1,7 +1,13 @@
 """Published weights: find, read safely, rename, load with an account."""
 
 from mmattn.checkpoints.account import Account, account, match, note_aside, watch
-from mmattn.checkpoints.files import find_state_dict, read_checkpoint, refuse_code_in_checkpoints
+from mmattn.checkpoints.checking import check, find_receiver
+from mmattn.checkpoints.files import (
+    find_state_dict,
+    import_safetensors,
+    read_checkpoint,
+    refuse_code_in_checkpoints,
+)
 from mmattn.checkpoints.layouts import Layout, recognise, register_backbone, rename_published
 from mmattn.checkpoints.loading import accounted, load_accounted
 from mmattn.checkpoints.sources import register_sources
@@ -13,7 +19,10 @@ __all__ = [
     'Layout',
     'account',
     'accounted',
+    'check',
+    'find_receiver',
     'find_state_dict',
+    'import_safetensors',
     'load_accounted',
     'match',
     'note_aside',

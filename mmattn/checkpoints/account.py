@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Blended
 from mmattn.checkpoints.files import find_state_dict
-from mmattn.checkpoints.layouts import Layout, recognise, rename_published
+from mmattn.checkpoints.layouts import Layout, own_tensors, recognise, rename_published
 from mmattn.errors import InputError
 
 _HEAD = re.compile(r'^(fc|classifier)\.|^(.*\.)?\w*heads?\.')
@@ -71,6 +71,21 @@ class Account:
             line += f', {len(self.unused)} unused ({_groups(self.unused)})'
         return line
 
+    def listing(self) -> dict[str, list[str]]:
+        """List all that does not simply fit, by what is the matter with it."""
+        shapes = {
+            name: f'{name}: {tuple(theirs)} there, {tuple(ours)} here'
+            for name, (theirs, ours) in self.other_shape.items()
+        }
+        groups = {
+            'missing there': list(self.missing),
+            'of another shape': [shapes[name] for name in self.mismatched],
+        }
+        for name, kind in self.new.items():
+            groups.setdefault(f'new ({kind})', []).append(shapes.get(name, name))
+        groups['unused'] = list(self.unused)
+        return {title: names for title, names in groups.items() if names}
+
     def faults(self, *, exact: bool = False, only_heads_left: bool = False) -> list[str]:
         """List what makes these the weights of another network.
 
@@ -91,7 +106,7 @@ class Account:
             near = get_close_matches(name, self.unused, n=1) if len(faults) < 2 else []
             faults.append(f'{name}: missing there{f", nearest is {near[0]}" if near else ""}')
         for key in left:
-            if exact or not _HEAD.match(key):
+            if exact or not is_head(key):
                 faults.append(f'{key}: missing here')
         return faults
 
@@ -117,6 +132,11 @@ class Account:
             f'{len(self.loaded)} of {total} tensors fit, {len(faults)} do not '
             f'({"; ".join(faults[:2])}{"; ..." if len(faults) > 2 else ""}); {advice}'
         )
+
+
+def is_head(name: str) -> bool:
+    """Tell whether a tensor belongs to a head, by its name."""
+    return _HEAD.match(name) is not None
 
 
 def _count(keys: Sequence[str], prefix: str) -> int:
@@ -184,7 +204,7 @@ class Load:
 
     def see(self, module: nn.Module, state_dict: dict, prefix: str, dry: bool) -> None:
         """Note what the tensors of one module get; leave out what does not fit, or all of it."""
-        for own_name, tensor in _own_tensors(module):
+        for own_name, tensor in own_tensors(module):
             key = prefix + own_name
             name = key.removeprefix(self.prefix)
             # Batch norm offers itself the counter that an old file does not have.
@@ -325,12 +345,6 @@ def note_aside(keys: list[str]) -> bool:
     return loads is not None
 
 
-def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Give the tensors of a module, without those of its children, that a state dict has."""
-    buffers = [b for b in module._buffers.items() if b[0] not in module._non_persistent_buffers_set]
-    return ((n, t) for n, t in (*module._parameters.items(), *buffers) if t is not None)
-
-
 class _Kinds:
     """What the tensors of a module are: attention, heads, output norms, constants."""
 
@@ -358,7 +372,7 @@ class _Kinds:
         """Say why a tensor may be new; None if it may not."""
         if self._is_attention(name):
             return 'attention'
-        if _HEAD.match(name):
+        if is_head(name):
             return 'head'
         # A backbone for dense prediction has one per map, a classifier at most the last one.
         if not self.is_backbone and re.fullmatch(r'norm\d+\.(weight|bias)', name):

@@ -6,10 +6,10 @@ A backbone of ours says itself how its weights are published (``Backbone.layouts
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
     """
     keys = [key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)]
     layout = recognise(keys)
-    ours = module.state_dict().keys()
+    ours = tensor_names(module)
     inserted = _inserted_by_published_name(module)
     for key in keys:
         if key in ours:
@@ -103,6 +103,21 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
             if (attention or name in ours) and prefix + name not in state_dict:
                 state_dict[prefix + name] = state_dict.pop(prefix + key)
                 break
+
+
+def tensor_names(module: nn.Module) -> set[str]:
+    """List the keys of a module's state dict, without gathering what is sharded."""
+    return {
+        f'{path}.{name}'.removeprefix('.')
+        for path, part in module.named_modules(remove_duplicate=False)
+        for name, _ in own_tensors(part)
+    }
+
+
+def own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Give the tensors of a module, without those of its children, that a state dict has."""
+    buffers = [b for b in module._buffers.items() if b[0] not in module._non_persistent_buffers_set]
+    return ((n, t) for n, t in (*module._parameters.items(), *buffers) if t is not None)
 
 
 # A file of a whole model may be meant for one of these.

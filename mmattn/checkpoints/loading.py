@@ -45,7 +45,7 @@ def load_accounted(
 
 
 @contextmanager
-def accounted(module: nn.Module) -> Iterator[None]:
+def accounted(module: nn.Module) -> Iterator[list[Account]]:
     """Log what the body, which initializes a module, loads into it or its parts, and check it.
 
     However a host converts and loads its pretrained weights: there is one line for each load, and
@@ -55,16 +55,20 @@ def accounted(module: nn.Module) -> Iterator[None]:
     Args:
         module: The module.
 
+    Yields:
+        A list that is filled with one account for each load, at the end.
+
     Raises:
         InputError: If weights are those of another network.
     """
+    accounts = []
     if is_watched():
-        yield
+        yield accounts
         return
     lenient = _take_lenience(module)
     with watch(module) as loads:
         try:
-            yield
+            yield accounts
         except (AssertionError, IndexError, KeyError) as error:
             # So ends the loader of a host that finds none of the keys that it knows.
             if loads.source is None or loads:
@@ -74,8 +78,8 @@ def accounted(module: nn.Module) -> Iterator[None]:
                 f'{type(module).__name__} finds ({type(error).__name__}: {error}); check the file, '
                 'prefix, and what else converts its keys'
             ) from error
-    for load in loads:
-        account = load.account()
+    accounts += [load.account() for load in loads]
+    for load, account in zip(loads, accounts, strict=True):
         source = f'pretrained {load.source}' if load.source else 'pretrained weights'
         if load.root not in lenient:
             account.refuse(

@@ -95,6 +95,9 @@ def _reading_as_told(load: Loader) -> Loader:
             checkpoint = read_checkpoint(filename, map_location)
         else:
             checkpoint = load(filename, map_location)
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get('model'), dict):
+            # mmengine looks under one name only.
+            checkpoint.setdefault('state_dict', checkpoint['model'])
         note_read(filename, checkpoint)
         return checkpoint
 

@@ -12,6 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from mmattn.checkpoints import accounted
 from mmattn.engine import distributed
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
@@ -38,7 +39,8 @@ class ShardedRunner(Runner):
             raise InputError('model_wrapper_cfg and runner_type ShardedRunner exclude each other')
         model = distributed.revert_sync_bn(model.to(get_device()), self.cfg, self.logger)
         # Whole tensors are easier to initialize than shards.
-        model.init_weights()
+        with accounted(model):
+            model.init_weights()
         for tensor in model.state_dict().values():
             broadcast(tensor)
         names = self.cfg.get('sharding', {}).get('units', [])

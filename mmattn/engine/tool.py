@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from urllib.error import URLError
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner as MMEngineRunner
+from torch import nn
 
 from mmattn.engine import distributed, failure
 from mmattn.engine.config import explain_build_error
@@ -41,11 +42,6 @@ def run_tool(main: Callable[[], None]) -> None:
         _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
     except UnpicklingError as error:
         _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
-    except URLError as error:
-        _exit(
-            f'weights could not be downloaded ({error.reason}); the log names their address: give '
-            'a file with --cfg-options model.backbone.init_cfg.checkpoint=FILE'
-        )
     except Exception as error:
         explanation = explain_build_error(error) or explain_lost_worker(error)
         if explanation is None and distributed.group() is None:
@@ -89,3 +85,9 @@ def build_runner(cfg: Config) -> MMEngineRunner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config, to look at it: on the CPU and with its initial weights."""
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    return revert_sync_batchnorm(MODELS.build(cfg.model))

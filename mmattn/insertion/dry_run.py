@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mmattn.errors import InputError
-from mmattn.insertion.inputs import InputShape, Trial, map_structure, trials
+from mmattn.insertion.inputs import IMAGE, SMALL_IMAGE, InputShape, Trial, map_structure, trials
 
 
 @dataclasses.dataclass
@@ -69,36 +70,29 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
     Raises:
         InputError: If the host runs on none of the guessed inputs, or not on the given one.
     """
-    faults: dict[Trial, Exception] = {}
+    faults: dict[Callable, tuple[Trial, Exception]] = {}
     with _silence(), _random_states_kept(), _every_submodule_runs(), torch.no_grad():
-        for trial in trials(host, input_shape):
-            for twin_of in _ways_to_copy(host):
-                try:
-                    twin = _copied(host, twin_of)
-                    trial.prepare(twin)
-                    with _recorded(twin) as records:
-                        trial.run(twin, partial(_tensor_like, _first_weight(twin)))
-                except Exception as error:
-                    faults[trial] = error
-                else:
-                    return DryRun(records, trial.image)
-    raise InputError(_no_trial_ran(host, input_shape, faults))
-
-
-def _no_trial_ran(
-    host: nn.Module, input_shape: InputShape | None, faults: dict[Trial, Exception]
-) -> str:
-    likeliest, error = next(iter(faults.items()))
+        for trial, twin_of in _attempts(host, input_shape):
+            try:
+                twin = _copied(host, twin_of)
+                trial.prepare(twin)
+                with _recorded(twin) as records:
+                    trial.run(twin, partial(_tensor_like, _first_weight(twin)))
+            except Exception as error:
+                faults.setdefault(twin_of, (trial, error))
+            else:
+                return DryRun(records, trial.image)
+    # On the meta device it may have failed for being there.
+    likeliest, error = list(faults.values())[-1]
     fault = f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
     if input_shape is not None:
-        return (
+        raise InputError(
             f'expected {type(host).__name__} to run once on input_shape={input_shape}, '
             f'got {fault}; give the shape of what its forward takes'
         )
-    return (
-        f'expected {type(host).__name__} to run once on one of {len(faults)} inputs guessed from '
-        f'its attributes, got on {likeliest}: {fault}; '
-        f'give input_shape=(C, H, W), or a list of these for maps'
+    raise InputError(
+        f'expected {type(host).__name__} to run once on an input guessed from its attributes, '
+        f'got on {likeliest}: {fault}; give input_shape=(C, H, W), or a list of these for maps'
     )
 
 
@@ -114,10 +108,15 @@ def copy_on_meta(module: nn.Module) -> nn.Module:
     return _copied(module, _meta_twin)
 
 
-def _ways_to_copy(host: nn.Module) -> list[Callable[[Tensor], Tensor]]:
-    """List what may stand for a weight of the host in its copy, the cheapest first."""
-    on_meta = any(tensor.is_meta for tensor in (*host.parameters(), *host.buffers()))
-    return [_meta_twin] if on_meta else [_meta_twin, _shared_twin]
+def _attempts(
+    host: nn.Module, input_shape: InputShape | None
+) -> Iterator[tuple[Trial, Callable[[Tensor], Tensor]]]:
+    """List what to run the host on, and what stands for its weights in the copy that runs."""
+    on_meta = ((trial, _meta_twin) for trial in trials(host, input_shape, IMAGE))
+    if any(tensor.is_meta for tensor in (*host.parameters(), *host.buffers())):
+        return on_meta
+    with_values = ((trial, _shared_twin) for trial in trials(host, input_shape, SMALL_IMAGE))
+    return chain.from_iterable(zip(on_meta, with_values, strict=True))
 
 
 def _meta_twin(tensor: Tensor) -> Tensor:

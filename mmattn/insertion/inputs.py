@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ InputShape = tuple[int, int, int] | list[tuple[int, int, int]]
 # Height and width differ, so that (N, C, H, W) and (N, H, W, C) can be told apart, and both are
 # multiples of 64, so that the maps of a pyramid fit on one another.
 IMAGE = (256, 320)
+SMALL_IMAGE = (128, 192)
 
 # For hosts that insist on one size.
 SQUARES = (224, 256, 512)
@@ -95,30 +97,33 @@ def map_structure(function: Callable[[Any], Any], value: Any, leaf: type) -> Any
     return twin
 
 
-def trials(host: nn.Module, input_shape: InputShape | None) -> Iterator[Trial]:
+def trials(
+    host: nn.Module, input_shape: InputShape | None, image: tuple[int, int]
+) -> Iterator[Trial]:
     """List the ways to run ``host``, the likeliest first.
 
     Args:
         host: Backbone, neck, head or whole model.
         input_shape: Shape (C, H, W) of its input, or one for each of the maps that it takes.
+        image: Height and width of the image, unless the host insists on another.
 
     Yields:
         Ways to run the host.
     """
     if isinstance(host, BaseModel):
-        for mode in ('tensor', 'predict'):
-            for trial in _images(host) if input_shape is None else _given(host, input_shape):
-                yield dataclasses.replace(trial, mode=mode)
+        images = _images(host, image) if input_shape is None else _given(host, input_shape)
+        for trial, mode in product(images, ('tensor', 'predict')):
+            yield dataclasses.replace(trial, mode=mode)
     elif input_shape is not None:
         yield from _given(host, input_shape)
     elif hasattr(host, 'roi_feat_size'):
         yield from _regions(host)
     elif _takes_image(host):
-        yield from _images(host)
-        yield from _pyramids(host)
+        yield from _images(host, image)
+        yield from _pyramids(host, image)
     else:
-        yield from _pyramids(host)
-        yield from _images(host)
+        yield from _pyramids(host, image)
+        yield from _images(host, image)
 
 
 def _given(host: nn.Module, input_shape: InputShape) -> Iterator[Trial]:
@@ -140,20 +145,22 @@ def _first_channels(host: nn.Module) -> int | None:
     return next((conv.in_channels for conv in convs), None)
 
 
-def _images(host: nn.Module) -> Iterator[Trial]:
+def _images(host: nn.Module, image: tuple[int, int]) -> Iterator[Trial]:
     own = (getattr(module, 'img_size', None) for module in host.modules())
-    sides = [side if isinstance(side, Sequence) else (side, side) for side in own if side]
-    squares = [(side, side) for side in SQUARES]
+    sides = dict.fromkeys(_pair(side) for side in (*own, *SQUARES) if side)
     channels = [3, _first_channels(host)]
     for count in dict.fromkeys(c for c in channels if c in IMAGE_CHANNELS):
-        for image in dict.fromkeys([IMAGE, *(tuple(map(int, s)) for s in sides), *squares]):
-            yield Trial((torch.Size((1, count, *image)),), image)
+        for size in (image, *sides):
+            yield Trial((torch.Size((1, count, *size)),), size)
+
+
+def _pair(side: int | Sequence[int]) -> tuple[int, int]:
+    height, width = side if isinstance(side, Sequence) else (side, side)
+    return int(height), int(width)
 
 
 def _regions(host: nn.Module) -> Iterator[Trial]:
-    side = host.roi_feat_size
-    side = tuple(side) if isinstance(side, Sequence) else (side, side)
-    size = torch.Size((REGIONS, host.in_channels, *side))
+    size = torch.Size((REGIONS, host.in_channels, *_pair(host.roi_feat_size)))
     if _required_arguments(host) == 1:
         yield Trial((size,))
     else:
@@ -161,24 +168,23 @@ def _regions(host: nn.Module) -> Iterator[Trial]:
         yield Trial((size, torch.Size((1, REGIONS, host.in_channels))))
 
 
-def _pyramids(host: nn.Module) -> Iterator[Trial]:
+def _pyramids(host: nn.Module, image: tuple[int, int]) -> Iterator[Trial]:
     """List ways to give the maps of several levels, then of one, to a neck or head."""
+
+    def size(channels: int, stride: int) -> torch.Size:
+        return torch.Size((1, channels, *(math.ceil(side / stride) for side in image)))
+
     for channels in _channels_of_levels(host):
         strides = _strides(host, len(channels))
-        pyramid = tuple(map(_map_size, channels, strides))
-        reverse = tuple(map(_map_size, channels[::-1], strides))
-        same_size = tuple(_map_size(c, 16) for c in channels)
+        pyramid = tuple(map(size, channels, strides))
+        reverse = tuple(map(size, channels[::-1], strides))
+        same_size = tuple(size(c, 16) for c in channels)
         vectors = tuple(torch.Size((1, c)) for c in channels)
-        image = torch.Size((1, 3, *IMAGE))
-        for maps in (pyramid, reverse, same_size, (image, *pyramid)):
+        for maps in (pyramid, reverse, same_size, (size(3, 1), *pyramid)):
             yield Trial(_with_second_argument(host, maps))
         if len(channels) == 1:
             yield Trial(_with_second_argument(host, pyramid[0]))
         yield Trial((vectors,))
-
-
-def _map_size(channels: int, stride: int) -> torch.Size:
-    return torch.Size((1, channels, *(math.ceil(side / stride) for side in IMAGE)))
 
 
 def _channels_of_levels(host: nn.Module) -> Iterator[list[int]]:
@@ -244,7 +250,8 @@ def _with_second_argument(host: nn.Module, maps: tuple) -> tuple:
         return (maps,)
     if 'batch_data_samples' in inspect.signature(host.forward).parameters:
         return maps, _samples(IMAGE)
-    return maps, _map_size(getattr(host, 'num_classes', 1), 8)
+    first = maps if isinstance(maps, torch.Size) else maps[0]
+    return maps, torch.Size((1, getattr(host, 'num_classes', 1), *first[2:]))
 
 
 def _samples(image: tuple[int, int]) -> list[BaseDataElement]:

@@ -72,6 +72,15 @@ def test_resnet_with_plugins(resnet50, log, complaints):
     assert complaints == []
 
 
+def test_weights_under_the_name_model(resnet18, tmp_path, log):
+    torch.save({'model': torch.load(resnet18), 'epoch': 90}, tmp_path / 'a.pth')
+    initialize(ResNet(18, init_cfg=pretrained(tmp_path / 'a.pth')))
+    assert log == [
+        f'pretrained {tmp_path / "a.pth"} (torchvision ResNet layout): 120/120 host tensors '
+        'loaded, 2 unused (fc.*)'
+    ]
+
+
 def test_weights_of_a_smaller_network_are_refused(resnet50):
     with pytest.raises(
         InputError,

@@ -3,21 +3,26 @@
 import importlib
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope, Registry
 from torch import nn
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 SCOPES = ('mmdet', 'mmseg', 'mmpretrain')
 
 # Names of the smallest variants, in the tables of variants that classes have.
 SMALLEST = ('deit-tiny', 'tiny', 'xx_small', 'small_050', 'b0', 'w18')
 
-# Values of arguments, where a class has them, with which a backbone gives maps.
+# Values of arguments, where a class has them, with which a backbone gives maps of any size.
 GIVES_MAPS = dict(
     gap_before_final_norm=False,
     gap_before_output=False,
     reshape_last_feat=True,
     out_type='featmap',
+    pad_small_map=True,
 )
 
 HRNET_STAGES = {
@@ -93,6 +98,9 @@ BACKBONE_ARGUMENTS = {
     'mmseg.UNet': dict(base_channels=8),
     'mmseg.VisionTransformer': VIT,
 }  # fmt: skip
+
+FREEZING = dict(norm_eval=True, frozen_stages=1)
+NO_FREEZING = {'mmpretrain.HiViT': 'its frozen_stages needs the norm of vectors'}
 
 NO_BACKBONES = {
     'mmseg.DeconvModule': 'upsampling layer inside UNet',
@@ -176,6 +184,10 @@ NECK_ARGUMENTS = {
     'mmseg.MultiLevelNeck': dict(in_channels=[16] * 4, out_channels=16),
 }  # fmt: skip
 
+NO_NECKS = {'mmdet.FPN_CARAFE': 'its upsampling runs on CUDA only'}
+
+NO_HEADS = {'MaskFormerFusionHead': 'merges results, without layers'}
+
 
 def registry(scope: str) -> Registry:
     importlib.import_module(f'{scope}.models')
@@ -192,7 +204,8 @@ def registered(part: str) -> Iterator[tuple[str, type]]:
 
 def build(config: dict) -> nn.Module:
     """Build the part as a config of its package would, with names resolved in that package."""
-    with DefaultScope.overwrite_default_scope(config['type'].split('.')[0]):
+    scope = config.get('_scope_') or config['type'].split('.')[0]
+    with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(config)
 
 
@@ -218,11 +231,50 @@ def necks() -> dict[str, dict]:
     }
 
 
+def heads() -> dict[str, dict]:
+    """Configs of the heads in the shipped configs, one of each class."""
+    found: dict[str, dict] = {}
+    for path in sorted([*CONFIGS.glob('det/*.py'), *CONFIGS.glob('seg/*.py')]):
+        config = Config.fromfile(path)
+        for head in _heads_in(config.model.to_dict()):
+            # Some are registered in the root, but are built of layers of the package.
+            found.setdefault(head['type'], ConfigDict(head, _scope_=config.default_scope))
+    return found
+
+
+def _heads_in(model: dict) -> Iterator[dict]:
+    for key, value in model.items():
+        for part in value if isinstance(value, list) else [value]:
+            if key == 'roi_head':
+                yield from _heads_in(part)
+            elif key.endswith('head') and isinstance(part, dict):
+                # Narrow, and with the norm of a single process.
+                narrow = {'channels': 16} if 'channels' in part else {}
+                norm = {'norm_cfg': dict(type='BN')} if 'norm_cfg' in part else {}
+                yield part | narrow | norm
+
+
+def freezing(name: str, config: dict) -> dict:
+    """Options of a backbone by which it freezes its first stages and its norms."""
+    accepted = () if name in NO_FREEZING else _accepted(MODELS.get(config['type']))
+    return {key: value for key, value in FREEZING.items() if key in accepted}
+
+
+def _accepted(cls: type) -> set[str]:
+    """Collect the arguments of a class and of those that it hands arguments on to."""
+    accepted = set()
+    for init in (c.__init__ for c in cls.__mro__ if '__init__' in vars(c)):
+        parameters = inspect.signature(init).parameters
+        accepted |= set(parameters)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return accepted
+
+
 def _arguments(name: str, cls: type) -> dict:
     if name in BACKBONE_ARGUMENTS:
         return BACKBONE_ARGUMENTS[name]
-    inits = [c.__init__ for c in cls.__mro__ if '__init__' in vars(c)]
-    accepted = {parameter for init in inits for parameter in inspect.signature(init).parameters}
+    accepted = _accepted(cls)
     arguments = {key: value for key, value in GIVES_MAPS.items() if key in accepted}
     variants = getattr(cls, 'arch_settings', None) or getattr(cls, 'arch_zoo', None)
     if isinstance(variants, dict):

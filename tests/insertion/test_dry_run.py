@@ -208,7 +208,7 @@ class Maps(nn.Module):
 
 def test_a_host_that_cannot_be_guessed_is_one_error_that_says_what_to_give():
     with pytest.raises(
-        InputError, match=r'expected Maps to run once.*on 1x3x256x320: ValueError.*input_shape='
+        InputError, match=r'expected Maps to run once.*on 1x3x128x192: ValueError.*input_shape='
     ) as e:
         dry_run(Maps())
     assert '\n' not in str(e.value)

@@ -1,0 +1,90 @@
+"""Weights written anew, under the names that they have here."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmattn.checkpoints import find_receiver, import_safetensors, match, recognise
+from mmattn.engine.checkpoint_files import write_whole
+from mmattn.errors import InputError
+
+
+def rename(state_dict: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Give published weights the names that they have in mmattn.
+
+    Args:
+        state_dict: The weights.
+        path: Where they come from, for the message.
+
+    Returns:
+        The weights; what the layout does not name keeps its name.
+
+    Raises:
+        InputError: If their layout is not known.
+    """
+    layout = recognise(state_dict)
+    if layout is None:
+        raise InputError(
+            f'{path} is in no layout that is known (its keys are {", ".join([*state_dict][:3])}, '
+            '...); name the model that it is for: --config CONFIG'
+        )
+    return {layout.rename(key): value for key, value in state_dict.items()}
+
+
+def rename_for(model: nn.Module, state_dict: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Give weights the names that they have in a model or, if they are for that, its backbone.
+
+    Args:
+        model: The model.
+        state_dict: The weights, by their published names.
+        path: Where they come from, for the message.
+
+    Returns:
+        The weights; those that the model does not have keep their names.
+
+    Raises:
+        InputError: If they are those of another network.
+    """
+    part = find_receiver(model, state_dict)
+    load = match(model.get_submodule(part), state_dict)
+    load.account().refuse(path)
+    taken = {tensor.data_ptr() for tensor in load.taken.values()}
+    others = {key: value for key, value in state_dict.items() if value.data_ptr() not in taken}
+    return {**load.taken, **others}
+
+
+def check_output(path: Path) -> None:
+    """Check that a file can be written.
+
+    Raises:
+        InputError: If it is there already, has no folder, or its name tells no format.
+    """
+    if path.suffix not in ('.pth', '.safetensors'):
+        raise InputError(f'{path} has to end in .pth or .safetensors')
+    if path.exists():
+        raise InputError(f'{path} is there already; remove it or give another name')
+    if not path.parent.is_dir():
+        raise InputError(f'{path.parent} is not a folder; make it first')
+
+
+def write_weights(state_dict: dict[str, Tensor], path: Path) -> None:
+    """Write weights as a whole or not at all, in the format of the name.
+
+    Args:
+        state_dict: The weights.
+        path: File to write: ``.pth`` or ``.safetensors``.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    # A view would be written with all that it is a view of, and safetensors refuses it.
+    state_dict = {key: value.clone().contiguous() for key, value in state_dict.items()}
+    try:
+        if path.suffix == '.safetensors':
+            save_file = import_safetensors(path).torch.save_file
+            write_whole(path, lambda partial: save_file(state_dict, partial))
+        else:
+            write_whole(path, lambda partial: torch.save({'state_dict': state_dict}, partial))
+    except OSError as error:
+        raise InputError(f'{path} cannot be written ({error.strerror}); nothing is') from error
