@@ -349,20 +349,17 @@ class _Kinds:
     """What the tensors of a module are: attention, heads, output norms, constants."""
 
     def __init__(self, root: nn.Module) -> None:
-        # Backbones are built on this package.
+        # Backbones and insertion are built on this package.
         from mmattn.backbones.base import Backbone
+        from mmattn.insertion.keep_attention_training import plugins_of
 
         self.is_backbone = isinstance(root, Backbone)
         self.slots = {m.slot for m in root.modules() if isinstance(m, Backbone)}
         self.parameters = {name for name, _ in root.named_parameters(remove_duplicate=False)}
-        self.attention = set()
+        self.attention = set(plugins_of(root))
         for path, module in root.named_modules(remove_duplicate=False):
             if isinstance(module, Blended):
                 self.attention.add(path)
-            # Plug-ins of the Bottleneck of mmdet and mmseg.
-            for i in (1, 2, 3):
-                names = getattr(module, f'after_conv{i}_plugin_names', ())
-                self.attention.update(f'{path}.{name}'.removeprefix('.') for name in names)
 
     def is_needed(self, name: str) -> bool:
         """Tell weights and statistics from counters and from constants that a host computes."""

@@ -107,7 +107,7 @@ def plugins_of(model: nn.Module) -> dict[str, nn.Module]:
         model = model.module
     return {
         f'{name}.{plugin}'.removeprefix('.'): getattr(block, plugin)
-        for name, block in model.named_modules()
+        for name, block in model.named_modules(remove_duplicate=False)
         for plugins in _LISTS
         for plugin in getattr(block, plugins, ())
     }
