@@ -195,7 +195,7 @@ def efficientnet(sheet: Sheet) -> None:
     x, y = RIGHT + 1.1, LOWER + 0.55
     block(sheet, x, y, [('expand_conv', 'depthwise_conv', 'se'), None, ('linear_conv',)])
     sheet.site(x + 0.575, y + 1.06)
-    sheet.name(x + 0.75, y + 1.06, 'instead_of se', 'CoordAtt in its paper')
+    sheet.name(x + 0.75, y + 1.06, 'instead_of se', 'CoordAtt in place of SE')
 
 
 def block(sheet: Sheet, x: float, y: float, steps: list[tuple | None], last: str = '') -> float:
