@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from mmattn.errors import InputError
-from mmattn.insertion.inputs import IMAGE, SMALL_IMAGE, InputShape, Trial, map_structure, trials
+from mmattn.insertion.inputs import IMAGE, SMALL_IMAGE, InputShape, Trial, trials
+from mmattn.insertion.maps import map_structure
 
 
 @dataclasses.dataclass

@@ -1,6 +1,5 @@
 """What to run a host on when there is no data set: guessed from its attributes."""
 
-import copy
 import dataclasses
 import inspect
 import math
@@ -13,6 +12,8 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
+
+from mmattn.insertion.maps import map_structure
 
 InputShape = tuple[int, int, int] | list[tuple[int, int, int]]
 
@@ -70,31 +71,6 @@ class Trial:
             host(*args, samples, mode=self.mode)
         else:
             host(*args)
-
-
-def map_structure(function: Callable[[Any], Any], value: Any, leaf: type) -> Any:
-    """Apply ``function`` to each ``leaf`` in tuples, lists, dicts and data classes."""
-
-    def changed(item: Any) -> Any:
-        return map_structure(function, item, leaf)
-
-    if isinstance(value, leaf):
-        return function(value)
-    if isinstance(value, tuple) and hasattr(value, '_fields'):
-        return type(value)(*map(changed, value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(changed, value))
-    is_record = dataclasses.is_dataclass(value) and not isinstance(value, type)
-    if not is_record and not isinstance(value, dict):
-        return value
-    twin = copy.copy(value)
-    if is_record:
-        for field in dataclasses.fields(value):
-            object.__setattr__(twin, field.name, changed(getattr(value, field.name)))
-    if isinstance(value, dict):
-        for key, item in value.items():
-            dict.__setitem__(twin, key, changed(item))
-    return twin
 
 
 def trials(

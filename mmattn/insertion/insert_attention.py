@@ -150,7 +150,7 @@ def _levels(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Level]:
         InputError: If there are none, or one of ``levels`` is none.
     """
     record = run.records[name]
-    levels = _maps(record, site.place, host, run)
+    levels = maps_of(record, site.place, host, run)
     if site.levels is not None:
         items = len(children(_value(record, site.place)))
         wanted = [key + items if isinstance(key, int) and key < 0 else key for key in site.levels]
@@ -187,7 +187,15 @@ def _value(record: Record, place: str) -> object:
     return record.args[0] if record.args else next(iter(record.kwargs.values()), None)
 
 
-def _maps(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Level]:
+def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Level]:
+    """Find the maps in what a module takes or returns.
+
+    Args:
+        record: The module in the dry forward.
+        place: ``'before'`` for what it takes, else what it returns.
+        host: Host of the module.
+        run: The dry forward.
+    """
     levels = find_levels(_value(record, place), record.args, record.kwargs, run.image)
     for level in levels:
         if level.layout == 'NLC' and level.grid_path is None:
@@ -207,7 +215,7 @@ def _shapes(level: Level, site: Site, calls: list[Record]) -> list[tuple[int, in
 
 
 def _has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:
-    return any(level.is_known for level in _maps(record, place, host, run))
+    return any(level.is_known for level in maps_of(record, place, host, run))
 
 
 def _find_giver(level: Level, record: Record, host: nn.Module, run: DryRun) -> None:

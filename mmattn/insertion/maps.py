@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
@@ -52,6 +52,15 @@ def _has_fields(value: Any) -> bool:
     # Dynamo runs these types, but cannot ask them whether they are data classes.
     plain = isinstance(value, tuple | list) or type(value) in (dict, OrderedDict)
     return not plain and is_dataclass(value)
+
+
+def map_structure(function: Callable[[Any], Any], value: Any, leaf: type) -> Any:
+    """Apply ``function`` to each ``leaf`` in tuples, lists, dicts and data classes."""
+    if isinstance(value, leaf):
+        return function(value)
+    for key, item in children(value):
+        value = put(value, (key,), map_structure(function, item, leaf))
+    return value
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -1,6 +1,5 @@
 """The configs that insert attention: the host and its recipe are the published ones, the place."""
 
-import functools
 import importlib
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from torch import nn
 from mmattn import CoordAtt
 from mmattn.insertion import is_inserted
 from mmattn.meta_device import meta_device
+from tests import test_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -90,9 +90,7 @@ each_of_a_published_host = pytest.mark.parametrize(
 
 
 def load(name: str) -> Config:
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    init_default_scope(cfg.default_scope)
-    return cfg
+    return test_configs.load(CONFIGS / f'{name}.py')
 
 
 def load_host(name: str) -> Config:
@@ -102,10 +100,8 @@ def load_host(name: str) -> Config:
     return Config.fromfile(folder / f'{INSERTED[name].host}.py')
 
 
-@functools.cache
 def build(name: str) -> nn.Module:
-    with meta_device():
-        return MODELS.build(load(name).model)
+    return test_configs.build(CONFIGS / f'{name}.py')
 
 
 def attentions(name: str) -> dict[str, nn.Module]:

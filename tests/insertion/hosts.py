@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,7 +235,13 @@ def necks() -> dict[str, dict]:
 def heads() -> dict[str, dict]:
     """Configs of the heads in the shipped configs, one of each class."""
     found: dict[str, dict] = {}
+    seen = set()
     for path in sorted([*CONFIGS.glob('det/*.py'), *CONFIGS.glob('seg/*.py')]):
+        # Configs of one model differ in width and depth.
+        model = re.search(r'_base_/models/\w+', path.read_text())
+        if model is None or model[0] in seen:
+            continue
+        seen.add(model[0])
         config = Config.fromfile(path)
         for head in _heads_in(config.model.to_dict()):
             # Some are registered in the root, but are built of layers of the package.
@@ -243,15 +250,17 @@ def heads() -> dict[str, dict]:
 
 
 def _heads_in(model: dict) -> Iterator[dict]:
+    """Iterate over the heads of a model, narrow and with the norm of a single process."""
     for key, value in model.items():
-        for part in value if isinstance(value, list) else [value]:
-            if key == 'roi_head':
-                yield from _heads_in(part)
-            elif key.endswith('head') and isinstance(part, dict):
-                # Narrow, and with the norm of a single process.
-                narrow = {'channels': 16} if 'channels' in part else {}
-                norm = {'norm_cfg': dict(type='BN')} if 'norm_cfg' in part else {}
-                yield part | narrow | norm
+        if key in ('host', 'roi_head'):
+            yield from _heads_in(value)
+        elif key.endswith('head'):
+            for part in value if isinstance(value, list) else [value or {}]:
+                head = part.get('host', part)
+                narrow = {'channels': 16} if 'channels' in head else {}
+                norm = {'norm_cfg': dict(type='BN')} if 'norm_cfg' in head else {}
+                if head:
+                    yield head | narrow | norm
 
 
 def freezing(name: str, config: dict) -> dict:
