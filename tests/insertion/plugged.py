@@ -30,12 +30,12 @@ model = dict(
 loader = dict(batch_size=2, num_workers=0)
 train_dataloader = dict(
     **loader,
-    dataset=dict(type='Pictures'),
+    dataset=dict(type='TwoPictures'),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 val_dataloader = dict(
     **loader,
-    dataset=dict(type='Pictures'),
+    dataset=dict(type='TwoPictures'),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 val_evaluator = dict(type='Nothing')
@@ -53,7 +53,7 @@ BY_ITERATION = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)
 
 
 @DATASETS.register_module()
-class Pictures(Dataset):
+class TwoPictures(Dataset):
     metainfo = {}
 
     def __len__(self):
