@@ -91,13 +91,12 @@ class InsertedAttention(nn.Module):
         return super().train(mode) if self.freeze_with_host else self
 
     def follow(self, mode: bool) -> None:
-        """Switch to the mode of the host."""
+        """Switch to the mode of the host, and undo what it froze on the way."""
         if self.freeze_with_host:
             return
         for module in self.modules():
             module.training = mode
-        if mode:
-            self.requires_grad_(True)
+        self.requires_grad_(True)
 
     def remember(self) -> dict[str, Tensor]:
         """Copy the state, and watch whether :meth:`_load_from_state_dict` brings another."""

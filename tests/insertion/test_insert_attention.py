@@ -335,13 +335,15 @@ def test_freeze_with_host_freezes_it(freeze):
 
 
 def test_evaluation_of_the_whole_host_is_evaluation_of_what_is_inserted():
-    model = wake_up(insert(Tower(norm_eval=True), CONV))
+    model = wake_up(insert(Tower(frozen_stages=1, norm_eval=True), CONV))
     wrapper = nn.Sequential(model)
     wrapper.eval()
     before = copy.deepcopy(model.state_dict())
     with torch.no_grad():
         wrapper(image())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    # An optimizer that is built now passes over what requires no gradients.
+    assert all(p.requires_grad for inserted in inserted_in(model) for p in inserted.parameters())
     wrapper.train()
     assert all(m.training for inserted in inserted_in(model) for m in inserted.modules())
 
