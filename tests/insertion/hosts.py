@@ -57,6 +57,7 @@ BACKBONE_ARGUMENTS = {
     'mmdet.TridentResNet': dict(
         depth=50, num_stages=3, out_indices=(2,), strides=(1, 2, 2), dilations=(1, 1, 1),
         num_branch=3, test_branch_idx=1, trident_dilations=(1, 2, 3),
+        init_cfg=dict(type='Kaiming', layer=['Conv2d', 'TridentConv']),
     ),
     'mmpretrain.BEiTViT': dict(arch='deit-tiny', out_type='featmap', img_size=64),
     'mmpretrain.ConvMixer': dict(arch=dict(embed_dims=32, depth=2, patch_size=7, kernel_size=9)),
