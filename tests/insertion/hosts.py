@@ -70,6 +70,7 @@ BACKBONE_ARGUMENTS = {
             small_kernel=3, dw_ratio=1,
         )
     ),
+    'mmpretrain.SparseConvNeXt': dict(arch='atto'),
     'mmpretrain.ViTSAM': dict(
         arch=dict(
             embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96,
@@ -149,7 +150,9 @@ NECK_ARGUMENTS = {
         in_channels=32, out_channels=16, block_mid_channels=8, num_residual_blocks=2,
         block_dilations=[2, 4],
     ),
-    'mmdet.DyHead': dict(in_channels=16, out_channels=16, num_blocks=1),
+    'mmdet.DyHead': dict(
+        in_channels=16, out_channels=16, num_blocks=1, zero_init_offset=False
+    ),
     'mmdet.FPG': PYRAMID | dict(
         num_outs=5, stack_times=2, paths=['bu', 'bu'], inter_channels=16,
         across_down_trans=dict(type='interpolation_conv', mode='nearest', kernel_size=3),
