@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.errors import InputError
 from mmattn.insertion.maps import Level, get, put
 
 AFTER = 'inserted_attention'
@@ -64,6 +65,7 @@ class InsertedAttention(nn.Module):
 
         Raises:
             ValueError: If tokens do not fill the grid.
+            InputError: If there is no map where one was in evaluation.
         """
         if self.training and not self.freeze_with_host:
             self._wake()
@@ -74,6 +76,12 @@ class InsertedAttention(nn.Module):
 
     def _attend(self, level: Level, attention: nn.Module, value: Any, context: tuple) -> Tensor:
         x = get(value, level.path)
+        if not isinstance(x, Tensor):
+            raise InputError(
+                'expected the module that attention was inserted at to take and return in training '
+                f'what it does in evaluation, a map, got {type(x).__name__}; insert it at modules '
+                'inside, tools/list_sites.py lists them'
+            )
         return level.from_map(attention(level.to_map(x, context)), x)
 
     def _wake(self) -> None:

@@ -38,13 +38,13 @@ def check(config: dict, whole: str | None, input_shape=None) -> None:
 
     model = InsertAttention(host, sites, input_shape=input_shape)
     model.init_weights()
+    pretrain(model, args)
     plain = build(copy.deepcopy(config))
     own = {key: value for key, value in model.state_dict().items() if not is_inserted(key)}
     assert len(own) < len(model.state_dict())
     plain.load_state_dict(own, strict=True)
     assert_same(outputs(model, args), outputs(plain, args))
 
-    wake_residuals(model)
     inserted = {key for key in model.state_dict() if is_inserted(key)}
     moved = moved_by_a_step(model, args)
     assert {key for key in inserted if key.endswith(('blend', 'running_mean'))} <= moved
@@ -102,12 +102,15 @@ def frozen_in(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
 
-def wake_residuals(model: nn.Module) -> None:
-    """Let branches count that a host starts with a scale of zero, as pretrained ones do."""
-    for module in model.modules():
-        weight = getattr(module, 'weight', None)
-        if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm) and weight is not None:
-            nn.init.ones_(weight)
+def pretrain(model: nn.Module, args: tuple) -> None:
+    """Give norms the statistics of their inputs, and a scale to those that start with zero."""
+    for name, module in model.named_modules():
+        if isinstance(module, _NormBase) and not is_inserted(name):
+            module.train()
+            module.momentum = 1.0
+            nn.init.ones_(module.weight)
+    with torch.no_grad():
+        model(*args)
 
 
 def moved_by_a_step(model: nn.Module, args: tuple) -> set[str]:

@@ -57,6 +57,7 @@ BACKBONE_ARGUMENTS = {
     'mmdet.TridentResNet': dict(
         depth=50, num_stages=3, out_indices=(2,), strides=(1, 2, 2), dilations=(1, 1, 1),
         num_branch=3, test_branch_idx=1, trident_dilations=(1, 2, 3),
+        init_cfg=dict(type='Kaiming', layer=['Conv2d', 'TridentConv']),
     ),
     'mmpretrain.BEiTViT': dict(arch='deit-tiny', out_type='featmap', img_size=64),
     'mmpretrain.ConvMixer': dict(arch=dict(embed_dims=32, depth=2, patch_size=7, kernel_size=9)),
@@ -69,6 +70,7 @@ BACKBONE_ARGUMENTS = {
             small_kernel=3, dw_ratio=1,
         )
     ),
+    'mmpretrain.SparseConvNeXt': dict(arch='atto'),
     'mmpretrain.ViTSAM': dict(
         arch=dict(
             embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96,
@@ -148,7 +150,9 @@ NECK_ARGUMENTS = {
         in_channels=32, out_channels=16, block_mid_channels=8, num_residual_blocks=2,
         block_dilations=[2, 4],
     ),
-    'mmdet.DyHead': dict(in_channels=16, out_channels=16, num_blocks=1),
+    'mmdet.DyHead': dict(
+        in_channels=16, out_channels=16, num_blocks=1, zero_init_offset=False
+    ),
     'mmdet.FPG': PYRAMID | dict(
         num_outs=5, stack_times=2, paths=['bu', 'bu'], inter_channels=16,
         across_down_trans=dict(type='interpolation_conv', mode='nearest', kernel_size=3),

@@ -1,6 +1,7 @@
 """Insertion into every backbone of mmdet, mmseg, mmpretrain and a sample of timm's."""
 
 import pytest
+import torch
 
 from mmattn.errors import InputError
 from mmattn.insertion import InsertAttention
@@ -40,7 +41,16 @@ def test_a_backbone_without_maps_is_an_error_that_names_sites_inside(name):
         InsertAttention(build(BACKBONES[name]), [dict(after='', attention=COORD_ATT)])
 
 
+@pytest.mark.parametrize('name', OTHER_MAPS_IN_TRAINING)
+def test_a_backbone_that_returns_more_in_training_is_an_error_that_says_so(name):
+    site = dict(after='', attention=COORD_ATT)
+    model = InsertAttention(build(BACKBONES[name]), [site])
+    model.train()
+    with pytest.raises(InputError, match='a map, got tuple; insert it at modules inside'):
+        model(torch.rand(2, 3, 128, 128))
+
+
 @pytest.mark.parametrize('name', NO_BACKBONES)
-def test_an_exception_does_not_run(name):
+def test_an_exception_does_not_build_or_run(name):
     with pytest.raises((InputError, TypeError)):
         dry_run(build(backbones()[name]))
