@@ -1,11 +1,12 @@
 """What insertion promises of any host."""
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_leaves, tree_map
 
 from mmattn.insertion import InsertAttention, is_inserted
 from mmattn.insertion.dry_run import DryRun, dry_run
@@ -57,16 +58,20 @@ def check(config: dict, whole: str | None, input_shape=None) -> None:
 
 
 def inputs(run: DryRun) -> tuple:
-    """Make a batch of two of what the host was given."""
-    leaves, structure = tree_flatten(run.records[''].args)
+    """Make a batch of two of what the host was given, smaller where it takes any size."""
     any_size = run.image is not None and run.image[0] != run.image[1]
-    made = []
-    for leaf in leaves:
-        if isinstance(leaf, Tensor):
-            size = SMALL_IMAGE if any_size else leaf.shape[2:]
-            leaf = torch.rand(max(2, leaf.shape[0]), leaf.shape[1], *size)
-        made.append(leaf)
-    return tree_unflatten(made, structure)
+
+    def made(leaf):
+        if not isinstance(leaf, Tensor):
+            return leaf
+        number, channels, *size = leaf.shape
+        if any_size:
+            size = SMALL_IMAGE
+        elif run.image is None and number == 1:
+            size = [math.ceil(side / 2) for side in size]
+        return torch.rand(max(2, number), channels, *size)
+
+    return tree_map(made, run.records[''].args)
 
 
 def convolution(host: nn.Module, run: DryRun) -> str | None:
@@ -82,7 +87,7 @@ def convolution(host: nn.Module, run: DryRun) -> str | None:
 
 
 def tensors_in(value) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def outputs(model: nn.Module, args: tuple) -> list[Tensor]:

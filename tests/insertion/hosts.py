@@ -154,10 +154,10 @@ NECK_ARGUMENTS = {
         in_channels=16, out_channels=16, num_blocks=1, zero_init_offset=False
     ),
     'mmdet.FPG': PYRAMID | dict(
-        num_outs=5, stack_times=2, paths=['bu', 'bu'], inter_channels=16,
+        num_outs=4, stack_times=2, paths=['bu', 'bu'], inter_channels=16,
         across_down_trans=dict(type='interpolation_conv', mode='nearest', kernel_size=3),
         across_skip_trans=dict(type='conv', kernel_size=1),
-        skip_inds=[(0, 1), (0, 1), (0, 1), (0,), ()],
+        skip_inds=[(0, 1), (0, 1), (0,), ()],
     ),
     'mmdet.FPN': PYRAMID | dict(num_outs=5),
     'mmdet.FPN_CARAFE': PYRAMID | dict(num_outs=5),

@@ -9,8 +9,11 @@ from tests.insertion.hosts import NO_NECKS, build, necks
 
 NECKS = {name: config for name, config in necks().items() if name not in NO_NECKS}
 
-# What the attributes of a neck do not tell.
-INPUT_SHAPES = {'mmdet.SSDNeck': [(16, 20, 20), (32, 10, 10)]}
+# What the attributes of a neck do not tell, or smaller maps for one with a whole backbone inside.
+INPUT_SHAPES = {
+    'mmdet.RFP': [(3, 128, 192), (256, 32, 48), (512, 16, 24), (1024, 8, 12), (2048, 4, 6)],
+    'mmdet.SSDNeck': [(16, 20, 20), (32, 10, 10)],
+}
 
 
 @pytest.mark.parametrize('name', NECKS)
