@@ -8,6 +8,7 @@ KINDS = {
     'backbone': backbones.__all__,
     'neck': necks.__all__,
     'head': heads.__all__,
+    'insertion': ['InsertAttention'],
 }
 
 
@@ -15,7 +16,8 @@ def list_modules(kind: str | None = None) -> list[str]:
     """List the names that mmattn registers.
 
     Args:
-        kind: ``'attention'``, ``'fusion'``, ``'backbone'``, ``'neck'`` or ``'head'``; None for all.
+        kind: ``'attention'``, ``'fusion'``, ``'backbone'``, ``'neck'``, ``'head'`` or
+            ``'insertion'``; None for all.
 
     Returns:
         The names, in alphabetical order.

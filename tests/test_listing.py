@@ -17,6 +17,6 @@ def test_kinds():
     assert 'VAN' in list_modules('backbone')
     assert sum(len(list_modules(kind)) for kind in KINDS) == len(list_modules())
     with pytest.raises(
-        ValueError, match="one of attention, fusion, backbone, neck, head, got 'heads'"
+        ValueError, match="one of attention, fusion, backbone, neck, head, insertion, got 'heads'"
     ):
         list_modules('heads')
