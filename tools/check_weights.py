@@ -24,11 +24,10 @@ def main() -> None:
     """Compare, and print whatever does not simply fit."""
     from mmengine.logging import MMLogger
 
-    from mmattn.checkpoints import check, refuse_code_in_checkpoints
+    from mmattn.checkpoints import check, trust_checkpoints
     from mmattn.engine import build_model, load_config
 
-    if not args.trust_checkpoint:
-        refuse_code_in_checkpoints()
+    trust_checkpoints(args.trust_checkpoint)
     # What initialization says of every tensor would hide the account.
     MMLogger.get_instance('check_weights', log_level='ERROR')
     model = build_model(load_config(args.config, args.cfg_options))

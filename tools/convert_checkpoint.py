@@ -27,7 +27,7 @@ def main() -> None:
     from mmengine.logging import MMLogger
     from mmengine.runner import CheckpointLoader
 
-    from mmattn.checkpoints import find_state_dict, recognise, refuse_code_in_checkpoints
+    from mmattn.checkpoints import find_state_dict, recognise, trust_checkpoints
     from mmattn.engine import (
         build_model,
         check_output,
@@ -37,8 +37,7 @@ def main() -> None:
         write_weights,
     )
 
-    if not args.trust_checkpoint:
-        refuse_code_in_checkpoints()
+    trust_checkpoints(args.trust_checkpoint)
     MMLogger.get_instance('convert_checkpoint', log_level='ERROR')
     output = Path(args.output)
     check_output(output)

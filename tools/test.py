@@ -23,14 +23,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Test as the command line says."""
-    from mmattn.checkpoints import refuse_code_in_checkpoints
+    from mmattn.checkpoints import trust_checkpoints
     from mmattn.datasets import check_data
     from mmattn.engine import build_runner, distributed, load_config, options, prepare_work_dir
 
     options.check_device(args.device)
     options.check_checkpoint(args.checkpoint)
-    if not args.trust_checkpoint:
-        refuse_code_in_checkpoints()
+    trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     distributed.prepare(cfg)

@@ -38,13 +38,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Train as the command line says."""
-    from mmattn.checkpoints import refuse_code_in_checkpoints
+    from mmattn.checkpoints import trust_checkpoints
     from mmattn.datasets import check_data
     from mmattn.engine import distributed, load_config, options, prepare_work_dir, smoke
 
     options.check_device(args.device)
-    if not args.trust_checkpoint:
-        refuse_code_in_checkpoints()
+    trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     distributed.prepare(cfg)

@@ -6,11 +6,14 @@ from mmattn.checkpoints.files import (
     find_state_dict,
     import_safetensors,
     read_checkpoint,
-    refuse_code_in_checkpoints,
 )
 from mmattn.checkpoints.layouts import Layout, recognise, register_backbone, rename_published
 from mmattn.checkpoints.loading import accounted, load_accounted
-from mmattn.checkpoints.sources import register_sources
+from mmattn.checkpoints.sources import (
+    refuse_code_in_checkpoints,
+    register_sources,
+    trust_checkpoints,
+)
 
 register_sources()
 
@@ -31,5 +34,6 @@ __all__ = [
     'refuse_code_in_checkpoints',
     'register_backbone',
     'rename_published',
+    'trust_checkpoints',
     'watch',
 ]

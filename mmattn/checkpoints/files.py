@@ -1,40 +1,24 @@
-"""Files of weights: read as data, PyTorch's own and safetensors."""
+"""Files of weights, read as data: PyTorch's own and safetensors."""
 
-import os
-import re
 from pathlib import Path
-from pickle import UnpicklingError
 from types import ModuleType
-from zipfile import BadZipFile
+from typing import BinaryIO
 
-import numpy as np
 import torch
-from mmengine.runner.checkpoint import get_torch_safe_globals
 
+from mmattn.checkpoints import torch_files
+from mmattn.checkpoints.plain_data import BadDataError, NotPlainDataError
 from mmattn.errors import InputError
 
 
-def refuse_code_in_checkpoints() -> None:
-    """Make this process read checkpoints as data, whoever reads them and from wherever.
-
-    A checkpoint is a pickle, and a pickle can run anything. Without this call mmengine reads one
-    that is not plain data all the same.
-    """
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    # Arrays of numbers, which mmengine allows of some types only.
-    numbers = {type(np.dtype(code)) for code in np.typecodes['All'] if code not in 'OV'}
-    torch.serialization.add_safe_globals([*get_torch_safe_globals(), *numbers])
-
-
-def read_checkpoint(path: str | Path, map_location: str | torch.device | None = None) -> dict:
-    """Read a checkpoint from the disk as data.
+def read_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint from the disk as data: no file runs code.
 
     Args:
         path: File to read: PyTorch's format, or that of safetensors if the name ends so.
-        map_location: Device of the tensors, as in :func:`torch.load`.
 
     Returns:
-        What was saved: a state dict, or a dict that holds one under ``state_dict``.
+        What was saved, with all tensors on the CPU: a state dict, or a dict that holds one.
 
     Raises:
         InputError: If there is no such file, it is damaged, holds no dict, or wants to run code.
@@ -42,35 +26,54 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device | None = 
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f'checkpoint {path} is not a file; check the path')
-    if path.suffix == '.safetensors':
-        return _read_safetensors(path, map_location)
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except UnpicklingError as error:
-        name = re.search(r'GLOBAL ([\w.]+)', str(error))
+        with path.open('rb') as file:
+            return read_stream(file, str(path))
+    except OSError as error:
+        raise InputError(f'checkpoint {path} cannot be read ({error.strerror})') from error
+
+
+def read_stream(file: BinaryIO, name: str) -> dict:
+    """Read a checkpoint from an open file; see :func:`read_checkpoint`.
+
+    Args:
+        file: The file, which can be sought in.
+        name: Its name, for the format and for messages.
+
+    Returns:
+        What was saved.
+
+    Raises:
+        InputError: As there.
+    """
+    if name.endswith('.safetensors'):
+        return _read_safetensors(file, name)
+    try:
+        checkpoint = torch_files.read(file)
+    except NotPlainDataError as error:
         raise InputError(
-            f'checkpoint {path} is not plain data: reading it would run '
-            f'{name[1] if name else "code of its own"}; if you trust where it comes from, repeat '
-            'the command with --trust-checkpoint'
+            f'checkpoint {name} is not plain data: reading it would run {_shown(error)}; if you '
+            'trust where it comes from, repeat the command with --trust-checkpoint'
         ) from error
-    except (EOFError, RuntimeError, BadZipFile, ValueError, KeyError) as error:
-        raise _damaged(path) from error
+    # Damage shows in any way: a pickle with a flipped bit may do whatever a pickle can.
+    except Exception as error:
+        raise _damaged(file, name, error) from error
     if not isinstance(checkpoint, dict):
         raise InputError(
-            f'checkpoint {path} holds a {type(checkpoint).__name__}; expected a state dict'
+            f'checkpoint {name} holds a {type(checkpoint).__name__}; expected a state dict'
         )
     return checkpoint
 
 
-def _read_safetensors(path: Path, map_location: str | torch.device | None) -> dict:
-    safetensors = import_safetensors(path)
+def _read_safetensors(file: BinaryIO, name: str) -> dict:
+    safetensors = import_safetensors(name)
     try:
-        return safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
-    except safetensors.SafetensorError as error:
-        raise _damaged(path) from error
+        return safetensors.torch.load(file.read())
+    except Exception as error:
+        raise _damaged(file, name, error) from error
 
 
-def import_safetensors(path: Path) -> ModuleType:
+def import_safetensors(name: str | Path) -> ModuleType:
     """Import the library for a file that needs it.
 
     Raises:
@@ -79,18 +82,45 @@ def import_safetensors(path: Path) -> ModuleType:
     try:
         import safetensors.torch
     except ImportError as error:
-        raise InputError(f'{path} needs safetensors: pip install safetensors') from error
+        raise InputError(f'{name} needs safetensors: pip install safetensors') from error
     return safetensors
 
 
-def _damaged(path: Path) -> InputError:
+def _damaged(file: BinaryIO, name: str, error: Exception) -> InputError:
+    known = isinstance(error, BadDataError | EOFError)
+    reason = f': {_shown(error)}' if known else ''
     return InputError(
-        f'checkpoint {path} ({path.stat().st_size} bytes) is damaged or not a PyTorch checkpoint; '
-        'copy or download it again, or use an earlier one'
+        f'checkpoint {name} ({file.seek(0, 2)} bytes) is damaged or not a PyTorch checkpoint'
+        f'{reason}; copy or download it again, or use an earlier one'
     )
 
 
+def _shown(error: Exception) -> str:
+    """Give a message, parts of which a file may have written, in one line and without escapes."""
+    text = str(error)[:200]
+    return text if text.isprintable() else ascii(text)
+
+
 def find_state_dict(checkpoint: dict) -> dict[str, torch.Tensor]:
-    """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys."""
+    """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys.
+
+    Args:
+        checkpoint: The checkpoint: a state dict, or a dict that holds one.
+
+    Returns:
+        Its tensors; what else stands among them is no weight.
+
+    Raises:
+        InputError: If there is something else where a state dict should be.
+    """
     state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    return {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    if not isinstance(state_dict, dict):
+        raise InputError(
+            f'the state_dict of a checkpoint is a {type(state_dict).__name__}; expected a dict of '
+            'tensors'
+        )
+    return {
+        key.removeprefix('module.'): value
+        for key, value in state_dict.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor)
+    }

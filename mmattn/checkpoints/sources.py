@@ -1,22 +1,62 @@
-"""Where weights come from: a file, or an address that is looked up on the disk first."""
+"""Where weights come from: a file, or an address that is looked up on the disk first.
 
+Who imports mmattn into a script of another package reads as that package does. A process that has
+called :func:`refuse_code_in_checkpoints`, as :class:`mmattn.engine.Runner` and the tools do, reads
+all checkpoints as data, wherever they come from.
+"""
+
+import hashlib
+import io
 import os
+import tempfile
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import unquote, urlparse
 
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import get_file_backend
 from mmengine.logging import print_log
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmattn.checkpoints.account import note_read
-from mmattn.checkpoints.files import read_checkpoint
+from mmattn.checkpoints.files import read_checkpoint, read_stream
 from mmattn.errors import InputError
 
 Loader = Callable[..., dict]
+
+# What has been said of this process: 'data', 'code', or nothing.
+_reads = ''
+
+
+def trust_checkpoints(trusted: bool = True) -> None:
+    """Say whether this process may run code that is in checkpoints, as mmengine does.
+
+    Args:
+        trusted: Whether it may. If not, all checkpoints are read as data, whoever reads them and
+            from wherever: a checkpoint is a pickle, and a pickle can run anything.
+    """
+    global _reads
+    _reads = 'code' if trusted else 'data'
+    # For those that call torch.load themselves.
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '0' if trusted else '1'
+
+
+def refuse_code_in_checkpoints() -> None:
+    """Let mmengine read the checkpoints of this process as data, unless it trusts them already."""
+    global _reads
+    _reads = _reads or 'data'
+
+
+def _reads_data() -> bool:
+    # Before anything is said, PyTorch's own switch counts, which mmengine does not always follow.
+    switch = os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
+    return _reads == 'data' or (not _reads and switch in ('1', 'y', 'yes', 'true'))
 
 
 def find_url(address: str) -> str:
@@ -56,6 +96,51 @@ def find_in_folder(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def fetch(url: str) -> Path:
+    """Give the file of an address: from PyTorch's cache, or downloaded into it.
+
+    A file whose name ends in its check sum is shared with all who use that cache, if the sum fits.
+    Another file is kept by its whole address, since two hosts may have files of one name.
+    """
+    name = unquote(Path(urlparse(url).path).name)
+    cache = Path(torch.hub.get_dir(), 'checkpoints')
+    check_sum = torch.hub.HASH_REGEX.search(name)
+    if check_sum and len(check_sum[1]) >= 8 and (cache / name).is_file():
+        content = hashlib.sha256()
+        with (cache / name).open('rb') as file:
+            while block := file.read(2**20):
+                content.update(block)
+        if content.hexdigest().startswith(check_sum[1]):
+            return cache / name
+    path = cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print_log(f'{url} is downloaded to {path}', logger='current')
+        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
+    return path
+
+
+def _read_address(url: str) -> dict:
+    if '://' not in url:  # mmengine's own list may name a file of its folder
+        return read_checkpoint(Path(mmengine_checkpoint._get_mmengine_home(), url))
+    if is_main_process():
+        fetch(url)
+    barrier()
+    return read_checkpoint(fetch(url))
+
+
+def _read_stored(address: str) -> dict:
+    """Read from a storage that has a client of its own."""
+    if address.startswith('pavi://'):
+        model = import_module('pavi').modelcloud.get(address.removeprefix('pavi://'))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'model.pth')
+            model.download(str(path))
+            return read_checkpoint(path)
+    backend = get_file_backend(address, backend_args=dict(backend='petrel'))
+    return read_stream(io.BytesIO(backend.get(address)), address)
+
+
 def _looking_here_first(load: Loader) -> Loader:
     """Let the loader of a scheme look into the folder, and explain a dead address."""
 
@@ -64,35 +149,36 @@ def _looking_here_first(load: Loader) -> Loader:
         url = find_url(filename)
         name = unquote(Path(urlparse(url).path).name)
         path = find_in_folder(name)
-        if path is not None:
-            print_log(f'{filename} is read from {path}', logger='current')
-            checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location)
-            if filename.startswith('mmcls://'):
-                checkpoint = mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
-        else:
-            try:
+        try:
+            if path is not None:
+                print_log(f'{filename} is read from {path}', logger='current')
+                checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location)
+            elif _reads_data():
+                checkpoint = _read_address(url)
+            else:
                 checkpoint = load(filename, map_location=map_location)
-            except (URLError, ConnectionError, TimeoutError) as error:
-                folder = os.environ.get('MMATTN_PRETRAINED_DIR')
-                raise InputError(
-                    f'{url} cannot be reached ({getattr(error, "reason", error)}): download it '
-                    f'elsewhere and put it into '
-                    f'{folder or "a folder named by MMATTN_PRETRAINED_DIR"} as {name}'
-                ) from error
+        except (URLError, ConnectionError, TimeoutError) as error:
+            folder = os.environ.get('MMATTN_PRETRAINED_DIR')
+            raise InputError(
+                f'{url} cannot be reached ({getattr(error, "reason", error)}): download it '
+                f'elsewhere and put it into '
+                f'{folder or "a folder named by MMATTN_PRETRAINED_DIR"} as {name}'
+            ) from error
+        if filename.startswith('mmcls://') and (path is not None or _reads_data()):
+            checkpoint = mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
         note_read(filename, checkpoint)
         return checkpoint
 
     return load_from
 
 
-def _reading_as_told(load: Loader) -> Loader:
-    """Let the loader of files read safetensors, and read as data where that is asked for."""
+def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
+    """Let a loader read as data where that is asked for, and safetensors in any case."""
 
     @wraps(load)
-    def load_from_local(filename: str, map_location=None) -> dict:
-        as_data = os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD') == '1'
-        if as_data or filename.endswith('.safetensors'):
-            checkpoint = read_checkpoint(filename, map_location)
+    def load_from(filename: str, map_location=None) -> dict:
+        if _reads_data() or filename.endswith('.safetensors'):
+            checkpoint = read(filename)
         else:
             checkpoint = load(filename, map_location)
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get('model'), dict):
@@ -101,16 +187,17 @@ def _reading_as_told(load: Loader) -> Loader:
         note_read(filename, checkpoint)
         return checkpoint
 
-    return load_from_local
+    return load_from
 
 
 def register_sources() -> None:
     """Register the loaders above in the place of mmengine's, which they call."""
     for scheme, load in list(CheckpointLoader._schemes.items()):
         if scheme.partition(':')[0] in _ADDRESSES:
-            CheckpointLoader.register_scheme(scheme, _looking_here_first(load), force=True)
-    local = CheckpointLoader._schemes['']
-    CheckpointLoader.register_scheme('', _reading_as_told(local), force=True)
+            loader = _looking_here_first(load)
+        else:
+            loader = _reading_as_told(load, read_checkpoint if scheme == '' else _read_stored)
+        CheckpointLoader.register_scheme(scheme, loader, force=True)
 
 
 _ADDRESSES = ('http', 'https', 'torchvision', 'modelzoo', 'open-mmlab', 'openmmlab', 'mmcls')

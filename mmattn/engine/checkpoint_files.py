@@ -143,8 +143,9 @@ def find_damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return 'is damaged (a check sum does not fit)' if archive.testzip() else None
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        return f'is damaged ({error})'
+    # A flipped bit in a name, a size or a flag shows in many ways.
+    except Exception as error:
+        return f'is damaged ({type(error).__name__}: {error})'
 
 
 def _can_be_resumed(path: Path) -> bool:

@@ -13,7 +13,12 @@ from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
-from mmattn.checkpoints import accounted, find_state_dict, load_accounted
+from mmattn.checkpoints import (
+    accounted,
+    find_state_dict,
+    load_accounted,
+    refuse_code_in_checkpoints,
+)
 from mmattn.engine import distributed
 from mmattn.engine.checkpoint_files import explain_full_disk, find_last, write_whole
 from mmattn.engine.checkpoint_hook import SafeCheckpointHook
@@ -39,7 +44,18 @@ class Runner(MMEngineRunner):
     A resumed run goes on as if it had not been interrupted: with the next batch of the same order
     and the same random numbers. For that the loops and the checkpoint hook that a config names are
     replaced by :mod:`mmattn.engine.loops` and :class:`mmattn.engine.SafeCheckpointHook`.
+
+    Checkpoints are read as data from the first runner of a process on, unless the process has
+    called :func:`mmattn.checkpoints.trust_checkpoints` before.
+
+    Args:
+        args: Arguments of :class:`mmengine.runner.Runner`.
+        kwargs: Its options.
     """
+
+    def __init__(self, *args, **kwargs) -> None:
+        refuse_code_in_checkpoints()
+        super().__init__(*args, **kwargs)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """Build the logger, and begin the log with the ranks of a distributed run."""
@@ -166,6 +182,8 @@ class Runner(MMEngineRunner):
         )
         self._has_loaded = True
         self._loaded_meta = checkpoint.get('meta', {})
+        # mmengine would run a config that it finds there, although itself it writes none.
+        self._loaded_meta.pop('config', None)
         return checkpoint
 
     def save_checkpoint(self, out_dir: str, filename: str, *args, **kwargs) -> None:

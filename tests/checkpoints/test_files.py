@@ -1,14 +1,20 @@
 import argparse
 import os
-import subprocess
 import sys
+from contextlib import nullcontext, suppress
 
-import numpy as np
 import pytest
 import torch
+from mmengine.model import BaseModule
+from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
 
-from mmattn.checkpoints import find_state_dict, read_checkpoint
+from mmattn.checkpoints import (
+    find_state_dict,
+    read_checkpoint,
+    refuse_code_in_checkpoints,
+    sources,
+)
 from mmattn.errors import InputError
 
 
@@ -40,8 +46,8 @@ def test_refuses_code(tmp_path):
 
 
 def test_names_the_class_it_refuses(tmp_path):
-    torch.save({'state_dict': {}, 'args': argparse.Namespace(lr=1)}, tmp_path / 'a.pth')
-    with pytest.raises(InputError, match=r'would run argparse\.Namespace.*--trust-checkpoint'):
+    torch.save({'state_dict': {}, 'args': argparse.HelpFormatter}, tmp_path / 'a.pth')
+    with pytest.raises(InputError, match=r'would run argparse\.\w+; .*--trust-checkpoint'):
         read_checkpoint(tmp_path / 'a.pth')
 
 
@@ -63,34 +69,39 @@ def test_missing_or_no_dict(tmp_path):
         read_checkpoint(tmp_path / 'tensor.pth')
 
 
-SCRIPT = """
-import sys
-from mmattn.checkpoints import refuse_code_in_checkpoints
-from mmengine.runner import CheckpointLoader
-if sys.argv[2] == 'refuse':
-    refuse_code_in_checkpoints()
-CheckpointLoader.load_checkpoint(sys.argv[1])
-"""
-
-
-@pytest.mark.parametrize('mode', ['refuse', 'trust'])
-def test_the_whole_process_refuses(tmp_path, mode):
-    """In a process of its own, because it is for good; without it mmengine runs the code."""
+@pytest.mark.parametrize('reads', ['data', 'code', ''])
+def test_whoever_reads_in_this_process_reads_data(tmp_path, monkeypatch, reads):
+    """Without a word, or with the one that trusts, mmengine runs the code."""
+    monkeypatch.setattr(sources, '_reads', reads)
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     target = tmp_path / 'harm'
     torch.save({'state_dict': {}, 'extra': Attacker(target)}, tmp_path / 'a.pth')
-    command = [sys.executable, '-c', SCRIPT, str(tmp_path / 'a.pth'), mode]
-    status = subprocess.run(command, capture_output=True, text=True)
-    assert target.exists() == (mode == 'trust')
-    assert (status.returncode == 0) == (mode == 'trust'), status.stderr
-    assert ('InputError' in status.stderr) == (mode == 'refuse')
+    layer = BaseModule(dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth')))
+    with pytest.raises(InputError) if reads == 'data' else nullcontext():
+        layer.init_weights()
+    with pytest.raises(InputError) if reads == 'data' else suppress(FileExistsError):
+        load_checkpoint(layer, str(tmp_path / 'a.pth'))
+    assert target.exists() == (reads != 'data')
 
 
-def test_arrays_of_numbers_are_data(tmp_path):
-    arrays = [np.ones(2, kind) for kind in (np.uint8, np.float32, np.int64, bool, complex, 'U3')]
-    torch.save({'state_dict': {}, 'meta': arrays}, tmp_path / 'a.pth')
-    command = [sys.executable, '-c', SCRIPT, str(tmp_path / 'a.pth'), 'refuse']
-    status = subprocess.run(command, capture_output=True, text=True)
-    assert status.returncode == 0, status.stderr
+def test_the_first_word_counts(monkeypatch):
+    for first in ('code', 'data'):
+        monkeypatch.setattr(sources, '_reads', first)
+        refuse_code_in_checkpoints()
+        assert sources._reads == first
+    monkeypatch.setattr(sources, '_reads', '')
+    refuse_code_in_checkpoints()
+    assert sources._reads == 'data'
+
+
+def test_a_flipped_bit_in_a_weight_is_noticed(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {'a': torch.ones(1000)}}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.ones(50).numpy().tobytes()) + 3] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r'a\.pth .*is damaged or not'):
+        read_checkpoint(path)
 
 
 def test_state_dict_is_found_under_wrappers():
@@ -98,6 +109,9 @@ def test_state_dict_is_found_under_wrappers():
     assert find_state_dict({'state_dict': {'module.x': a}}) == {'x': a}
     assert find_state_dict({'model': {'x': a}, 'epoch': 3}) == {'x': a}
     assert find_state_dict({'x': a}) == {'x': a}
+    assert find_state_dict({'x': a, 'epoch': 3, 5: a}) == {'x': a}
+    with pytest.raises(InputError, match='state_dict of a checkpoint is a list; expected a dict'):
+        find_state_dict({'state_dict': [a]})
 
 
 def test_reads_safetensors(tmp_path):
