@@ -41,6 +41,7 @@ def main() -> None:
     from mmattn.checkpoints import trust_checkpoints
     from mmattn.datasets import check_data
     from mmattn.engine import distributed, load_config, options, prepare_work_dir, smoke
+    from mmattn.engine.work_dir import locked
 
     options.check_device(args.device)
     trust_checkpoints(args.trust_checkpoint)
@@ -49,7 +50,7 @@ def main() -> None:
     distributed.prepare(cfg)
     if args.smoke:
         prepare_work_dir(cfg, args.work_dir or f'work_dirs/{Path(args.config).stem}_smoke')
-        with tempfile.TemporaryDirectory() as data_root:
+        with locked(cfg.work_dir), tempfile.TemporaryDirectory() as data_root:
             smoke.shrink(cfg, data_root)
             train(cfg)
             smoke.go_on(cfg)
@@ -61,14 +62,15 @@ def main() -> None:
     if args.auto_scale_lr:
         options.use_auto_scale_lr(cfg)
     prepare_work_dir(cfg, args.work_dir)
-    if options.has_restarted(cfg.work_dir):
-        options.resume(cfg, 'auto')
-    elif args.resume:
-        options.resume(cfg, args.resume)
-    for name in ('train_dataloader', 'val_dataloader'):
-        if cfg.get(name):
-            check_data(cfg[name].dataset, f'{name}.dataset')
-    train(cfg)
+    with locked(cfg.work_dir):
+        if options.has_restarted(cfg.work_dir):
+            options.resume(cfg, 'auto')
+        elif args.resume:
+            options.resume(cfg, args.resume)
+        for name in ('train_dataloader', 'val_dataloader'):
+            if cfg.get(name):
+                check_data(cfg[name].dataset, f'{name}.dataset')
+        train(cfg)
 
 
 def find_random_backbone(cfg: Config) -> str | None:

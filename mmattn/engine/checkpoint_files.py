@@ -1,9 +1,13 @@
 """Checkpoint files: written whole or not at all, and the last whole one found again."""
 
+import contextlib
 import errno
 import logging
 import os
+import re
+import resource
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,24 +19,49 @@ from mmengine.runner import CheckpointLoader
 
 from mmattn.errors import InputError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any], state: Any = None) -> None:
     """Write a file that has its name only when it is complete and on the disk.
+
+    It is begun under a name that nobody can foresee, and takes its own in one step: a link of that
+    name is replaced, not followed.
 
     Args:
         path: The file; if there is one already, it stays until the new one is complete.
         write: Writes a file of the name that it is given.
+        state: What will be in it, for a message about the disk.
+
+    Raises:
+        InputError: If it cannot be written. What was there before is still there.
     """
-    partial = path.with_name(f'{path.name}.partial')
+    try:
+        descriptor, name = tempfile.mkstemp('.partial', f'{path.name}.', path.parent)
+        os.close(descriptor)
+    except OSError as error:
+        raise _explain(error, path, state) from error
+    partial = Path(name)
     try:
         write(partial)
+        # mkstemp lets nobody else read what others of the group may.
+        partial.chmod(0o666 & ~_umask())
         _flush(partial)
         partial.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        raise _explain(error, path, state) from error
     finally:
-        partial.unlink(missing_ok=True)
+        # Where the folder is gone, this is not the error to tell of.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    # It can only be read by setting it.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _flush(path: Path) -> None:
@@ -44,9 +73,11 @@ def _flush(path: Path) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a killed process was writing."""
+    """Remove what a killed process was writing, by the names of :func:`write_whole`."""
     for path in folder.glob('*.partial'):
-        path.unlink(missing_ok=True)
+        if re.fullmatch(r'.+\.\w{8}\.partial', path.name) and not path.is_symlink():
+            with contextlib.suppress(OSError):  # a folder, or somebody else's
+                path.unlink()
 
 
 def note_last(work_dir: Path, checkpoint: str) -> None:
@@ -54,25 +85,19 @@ def note_last(work_dir: Path, checkpoint: str) -> None:
     write_whole(work_dir / 'last_checkpoint', lambda path: path.write_text(checkpoint))
 
 
-def explain_full_disk(error: OSError, path: Path, state: Any = None) -> InputError | None:
-    """Say what of the disk is in the way.
-
-    Args:
-        error: What came of writing.
-        path: File that was to be written.
-        state: What was to be in it.
-
-    Returns:
-        The error for the user, or None if the disk is not full.
-    """
-    if error.errno not in _FULL:
-        return None
-    needed = f'it needs about {_in_mb(_bytes_of(state))}, ' if state is not None else ''
-    free = _in_mb(shutil.disk_usage(path.parent).free)
-    return InputError(
-        f'{path} cannot be written ({os.strerror(error.errno)}): {needed}{free} are free; the '
-        'checkpoints before it are whole: make room and go on with --resume'
-    )
+def _explain(error: OSError, path: Path, state: Any) -> InputError:
+    """Say what is in the way of writing a file."""
+    what = f'{path} cannot be written ({os.strerror(error.errno or errno.EIO)})'
+    needed = f'it needs about {_in_mb(_bytes_of(state))}' if state is not None else ''
+    if error.errno in _FULL:
+        free = _in_mb(shutil.disk_usage(path.parent).free)
+        what += f': {needed}{", " if needed else ""}{free} are free; make room'
+    elif error.errno == errno.EFBIG:
+        limit = _in_mb(resource.getrlimit(resource.RLIMIT_FSIZE)[0])
+        what += f': {needed}{", " if needed else ""}a file may have {limit} here; raise ulimit -f'
+    else:
+        what += f'; look at {path.parent} and the rights there'
+    return InputError(f'{what}, and go on with --resume: the checkpoints before it are whole')
 
 
 def _in_mb(count: int) -> str:

@@ -1,18 +1,23 @@
 """When checkpoints are written and removed: an old one goes when the new one is safe."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmattn.engine.checkpoint_files import note_last, remove_partial
+
+# What mmengine's message hub keeps of files, and of the score that one of them has.
+_CLAIMS = ('best_ckpt', 'best_score', 'keep_ckpt_ids', 'last_ckpt')
 
 
 @HOOKS.register_module()
@@ -28,10 +33,82 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Remove what a killed run was writing."""
+        """Take over what a resumed run knows of its files, and remove what it left unfinished.
+
+        A checkpoint names files: the best one, the ones that are kept. Only those are believed that
+        lie in the folder of this run, and only if the run goes on from a checkpoint of its own;
+        what goes on elsewhere starts with no best score.
+        """
+        info = runner.message_hub.runtime_info
+        claims = {key: info.pop(key) for key in [*info] if key.startswith(_CLAIMS)}
         super().before_train(runner)
-        if is_main_process() and '://' not in str(self.out_dir):
+        kept = [self._believe(runner, claims) if is_main_process() else {}]
+        # Not every machine need see the folder of the first one.
+        broadcast_object_list(kept)
+        info.update(kept[0])
+        best = {key: info.get(f'best_ckpt_{key}') for key in self._indicators()}
+        if len(best) > 1:
+            self.best_ckpt_path_dict = best
+        else:
+            self.best_ckpt_path = info.get('best_ckpt')
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(info.get('keep_ckpt_ids', []), self.max_keep_ckpts)
+
+    def _believe(self, runner: Runner, claims: dict[str, Any]) -> dict[str, Any]:
+        """Give the claims of a checkpoint about its files that are true, and clean up by them."""
+        if '://' not in str(self.out_dir):
             remove_partial(Path(self.out_dir))
+        source = str(runner._load_from or '')
+        own = source.rpartition('/')[0] if '://' in source else str(Path(source).resolve().parent)
+        folders = [
+            str(f) if '://' in str(f) else str(Path(f).resolve())
+            for f in (self.out_dir, runner.work_dir)
+        ]
+        if not runner._resume or own not in folders:
+            return {}
+        believed = {}
+        ids = claims.get('keep_ckpt_ids')
+        if isinstance(ids, list) and all(type(i) is int and i >= 0 for i in ids):
+            if self.max_keep_ckpts > 0:
+                for old in ids[: -self.max_keep_ckpts]:
+                    self._remove_own(self.filename_tmpl.format(old))
+                believed['keep_ckpt_ids'] = ids[-self.max_keep_ckpts :]
+        for suffix in ('', *(f'_{key}' for key in self._indicators())):
+            path, score = claims.get(f'best_ckpt{suffix}'), claims.get(f'best_score{suffix}')
+            # The folder may have been moved since.
+            name = Path(path).name if isinstance(path, str) else ''
+            is_ours = name.startswith('best_') and self.file_backend.exists(self._path(name))
+            if is_ours and isinstance(score, Real):
+                believed[f'best_ckpt{suffix}'] = self._path(name)
+                believed[f'best_score{suffix}'] = score
+        self._remove_stale_best(runner, Path(source).name, believed)
+        return believed
+
+    def _indicators(self) -> list[str]:
+        return self.key_indicators if self.save_best is not None else []
+
+    def _path(self, name: str) -> str:
+        return self.file_backend.join_path(self.out_dir, name)
+
+    def _remove_own(self, name: str) -> None:
+        _remove(self.file_backend, self._path(name))
+
+    def _remove_stale_best(self, runner: Runner, source: str, believed: dict[str, Any]) -> None:
+        """Remove the best weights of a validation that was killed before it was noted down.
+
+        Whoever goes on from an earlier checkpoint than the last one keeps what came after it.
+        """
+        record = Path(runner.work_dir, 'last_checkpoint')
+        is_last = record.is_file() and Path(record.read_text().strip()).name == source
+        if not is_last or '://' in str(self.out_dir):
+            return
+        step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'(\d+)')
+        keys = [re.escape(k.replace('/', '_')) if k != 'auto' else '.+' for k in self._indicators()]
+        for path in Path(self.out_dir).glob('best_*'):
+            found = re.fullmatch(f'best_(?:{"|".join(keys)})_{step}', path.name) if keys else None
+            done = runner.epoch if self.by_epoch else runner.iter
+            if found and int(found[1]) <= done and str(path) not in believed.values():
+                self._remove_own(path.name)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         old = []
@@ -98,7 +175,9 @@ class _LateRemoval:
 
 
 def _remove(backend: BaseStorageBackend, path: str) -> None:
-    if backend.isfile(path):
+    if '://' not in path and Path(path).is_symlink():
+        Path(path).unlink()
+    elif backend.isfile(path):
         backend.remove(path)
     elif backend.isdir(path):  # Sharded checkpoints are folders.
         backend.rmtree(path)

@@ -80,11 +80,14 @@ def write_weights(state_dict: dict[str, Tensor], path: Path) -> None:
     """
     # A view would be written with all that it is a view of, and safetensors refuses it.
     state_dict = {key: value.clone().contiguous() for key, value in state_dict.items()}
-    try:
-        if path.suffix == '.safetensors':
-            save_file = import_safetensors(path).torch.save_file
-            write_whole(path, lambda partial: save_file(state_dict, partial))
-        else:
-            write_whole(path, lambda partial: torch.save({'state_dict': state_dict}, partial))
-    except OSError as error:
-        raise InputError(f'{path} cannot be written ({error.strerror}); nothing is') from error
+    if path.suffix == '.safetensors':
+        save_file = import_safetensors(path).torch.save_file
+        write_whole(path, lambda partial: save_file(state_dict, partial), state_dict)
+    else:
+        write_whole(path, lambda partial: _save(state_dict, partial), state_dict)
+
+
+def _save(state_dict: dict[str, Tensor], path: Path) -> None:
+    # PyTorch reports what it cannot write only where Python writes it.
+    with path.open('wb') as file:
+        torch.save({'state_dict': state_dict}, file)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -20,7 +20,7 @@ from mmattn.checkpoints import (
     refuse_code_in_checkpoints,
 )
 from mmattn.engine import distributed
-from mmattn.engine.checkpoint_files import explain_full_disk, find_last, write_whole
+from mmattn.engine.checkpoint_files import find_last, write_whole
 from mmattn.engine.checkpoint_hook import SafeCheckpointHook
 from mmattn.engine.loops import resumable
 from mmattn.engine.random_state import get_random_state
@@ -190,7 +190,7 @@ class Runner(MMEngineRunner):
         """Save a checkpoint; on a local disk it gets its name when it is complete.
 
         Raises:
-            InputError: If the disk is full. What was there before is still there.
+            InputError: If it cannot be written. What was there before is still there.
         """
         if not is_main_process():
             return
@@ -198,15 +198,21 @@ class Runner(MMEngineRunner):
         if '://' in str(out_dir):
             save(filename, *args, **kwargs)
             return
-        path = Path(out_dir, filename)
-        try:
-            write_whole(path, lambda name: save(name.name, *args, **kwargs))
-        except OSError as error:
-            # Not the state dict: that of a sharded model needs all ranks.
-            state = [*self.model.parameters(), *self.model.buffers()]
-            wrappers = getattr(self.optim_wrapper, 'optim_wrappers', {'': self.optim_wrapper})
-            state += [dict(wrapper.optimizer.state) for wrapper in wrappers.values()]
-            explanation = explain_full_disk(error, path, state)
-            if explanation is None:
-                raise
-            raise explanation from error
+        # Not the state dict: that of a sharded model needs all ranks.
+        state = [*self.model.parameters(), *self.model.buffers()]
+        wrappers = getattr(self.optim_wrapper, 'optim_wrappers', {'': self.optim_wrapper})
+        state += [dict(wrapper.optimizer.state) for wrapper in wrappers.values()]
+        write_whole(Path(out_dir, filename), lambda path: save(path.name, *args, **kwargs), state)
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config into the work dir; a link that lies there is replaced, not followed."""
+        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+        path = Path(self.work_dir, name)
+        # A config may lie in its own work dir.
+        if self.cfg.filename is None or not _is_same(path, Path(self.cfg.filename)):
+            write_whole(path, lambda partial: partial.write_text(self.cfg.dump(), 'utf-8'))
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return not path.is_symlink() and path.exists() and other.exists() and path.samefile(other)

@@ -1,14 +1,16 @@
 """Checkpoints: whole, found again, and never fewer than before."""
 
+import errno
 import os
 import resource
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from mmattn.engine import Runner
+from mmattn.engine import Runner, checkpoint_files
 from mmattn.engine.checkpoint_files import find_last, write_whole
 from mmattn.engine.options import resume
 from mmattn.errors import InputError
@@ -72,11 +74,13 @@ def test_a_removal_that_was_killed_is_made_up_for(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr('mmattn.engine.checkpoint_hook._remove', lambda backend, path: None)
         train(cfg)
-    (tmp_path / 'iter_9.pth.partial').touch()
+    (tmp_path / 'iter_9.pth.a1b2c3d4.partial').touch()
     assert {'iter_5.pth', 'iter_10.pth'} <= set(names(tmp_path))
     cfg.resume, cfg.train_cfg.max_iters = True, 11
     train(cfg)
-    assert 'iter_5.pth' not in names(tmp_path) and 'iter_9.pth.partial' not in names(tmp_path)
+    assert 'iter_5.pth' not in names(tmp_path) and 'iter_9.pth.a1b2c3d4.partial' not in names(
+        tmp_path
+    )
 
 
 @pytest.fixture(scope='module')
@@ -163,20 +167,172 @@ def test_last_checkpoint_is_replaced_in_one_step(tmp_path):
     assert path.read_text() == 'new' and names(tmp_path) == ['last_checkpoint']
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_one_before(tmp_path):
+def test_a_full_disk_is_one_line_and_keeps_the_one_before(tmp_path, monkeypatch):
     cfg = toy_config(tmp_path, iterations=5, interval=5)
     runner = train(cfg)
     before = names(tmp_path)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The system refuses to let a file grow beyond this, as a full disk would.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    try:
-        with pytest.raises(InputError) as raised:
-            runner.save_checkpoint(str(tmp_path), 'iter_6.pth')
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def put(self, content, path):
+        Path(path).write_bytes(b'part of it')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('mmengine.fileio.backends.LocalBackend.put', put)
+    with pytest.raises(InputError) as raised:
+        runner.save_checkpoint(str(tmp_path), 'iter_6.pth')
     message = str(raised.value)
-    assert 'iter_6.pth cannot be written' in message and 'MB are free' in message
+    assert 'iter_6.pth cannot be written' in message and 'MB are free; make room' in message
     assert 'it needs about' in message and '\n' not in message
     assert names(tmp_path) == before
     assert find_last(tmp_path) == str(tmp_path / 'iter_5.pth')
+
+
+def test_a_limit_of_the_shell_is_not_called_a_full_disk(tmp_path):
+    runner = train(toy_config(tmp_path, iterations=5, interval=5))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(InputError, match=r'a file may have 0\.0 MB here; raise ulimit -f, and'):
+            runner.save_checkpoint(str(tmp_path), 'iter_6.pth')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == ['iter_5.pth', 'last_checkpoint']
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path):
+    runner = train(toy_config(tmp_path / 'run', iterations=5, interval=5))
+    shutil.rmtree(tmp_path / 'run')
+    with pytest.raises(InputError, match=r'iter_6\.pth cannot be written \(No such file'):
+        runner.save_checkpoint(str(tmp_path / 'run'), 'iter_6.pth')
+
+    def write(partial):
+        shutil.rmtree(tmp_path / 'other')
+        raise OSError(errno.EIO, 'the first error')
+
+    (tmp_path / 'other').mkdir()
+    with pytest.raises(InputError, match=r'a cannot be written \(Input/output error\)'):
+        write_whole(tmp_path / 'other/a', write)
+
+
+def test_links_are_replaced_and_not_followed(tmp_path):
+    outside = tmp_path / 'outside'
+    outside.write_text('mine')
+    run = tmp_path / 'run'
+    run.mkdir()
+    cfg = toy_config(run, iterations=10, interval=5)
+    cfg.filename = None
+    links = ('iter_5.pth', 'iter_5.pth.partial', 'last_checkpoint', 'a.pth.a1b2c3d4.partial')
+    for name in links:
+        (run / name).symlink_to(outside)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+    train(cfg)
+    assert outside.read_text() == 'mine'
+    assert not (run / 'last_checkpoint').is_symlink()
+    assert not (run / 'iter_5.pth').exists() and (run / 'iter_10.pth').is_file()
+
+
+def test_a_config_that_is_linked_into_the_work_dir_stays_as_it_is(tmp_path):
+    (tmp_path / 'toy.py').write_text('# mine\n')
+    run = tmp_path / 'run'
+    run.mkdir()
+    (run / 'toy.py').symlink_to(tmp_path / 'toy.py')
+    cfg = toy_config(run, iterations=5, interval=5)
+    object.__setattr__(cfg, '_filename', str(tmp_path / 'toy.py'))
+    Runner.from_cfg(cfg)
+    assert (tmp_path / 'toy.py').read_text() == '# mine\n'
+    assert 'ToyModel' in (run / 'toy.py').read_text()
+    # And one that lies there.
+    object.__setattr__(cfg, '_filename', str(run / 'toy.py'))
+    (run / 'toy.py').write_text('# mine\n')
+    Runner.from_cfg(cfg)
+    assert (run / 'toy.py').read_text() == '# mine\n'
+
+
+def test_the_name_of_a_partial_file_is_new_each_time(tmp_path):
+    seen = set()
+    for _ in range(5):
+        write_whole(tmp_path / 'a', lambda path: (seen.add(path.name), path.touch()))
+    assert len(seen) == 5
+    assert (tmp_path / 'a').stat().st_mode & 0o777 == 0o666 & ~checkpoint_files._umask()
+
+
+# ---- What a checkpoint says of files ----
+
+
+def best_config(folder, iterations, **options):
+    cfg = with_validation(toy_config(folder, iterations=iterations, interval=2), 2)
+    cfg.default_hooks.checkpoint.update(
+        save_best='mean', rule='greater', max_keep_ckpts=2, **options
+    )
+    return cfg
+
+
+def go_on(folder, checkpoint, iterations, **options):
+    cfg = best_config(folder, iterations, **options)
+    cfg.resume, cfg.load_from = True, str(checkpoint)
+    return train(cfg)
+
+
+def claim(path, **claims):
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['message_hub']['runtime_info'].update(claims)
+    torch.save(checkpoint, path.with_name('claims.pth'))
+    return path.with_name('claims.pth')
+
+
+def best_of(folder):
+    return sorted(path.name for path in folder.glob('best_*'))
+
+
+def test_another_run_keeps_its_files(tmp_path):
+    train(best_config(tmp_path / 'a', 6))
+    before = names(tmp_path / 'a')
+    runner = go_on(tmp_path / 'b', tmp_path / 'a/iter_6.pth', 16)
+    assert names(tmp_path / 'a') == before
+    # It has a best one of its own, whatever the score of the other run was.
+    assert len(best_of(tmp_path / 'b')) == 1
+    assert runner.message_hub.get_info('best_ckpt').startswith(str(tmp_path / 'b'))
+    assert runner.message_hub.get_info('keep_ckpt_ids')[-2:] == [14, 16]
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_a_checkpoint_that_names_other_files(tmp_path, own):
+    victim = tmp_path / 'victim'
+    victim.mkdir()
+    (victim / 'best_thesis.pth').write_text('x')
+    train(best_config(tmp_path / 'a', 6))
+    evil = claim(
+        tmp_path / 'a/iter_6.pth',
+        best_ckpt=str(victim / 'best_thesis.pth'),
+        best_score=-1e9,
+        last_ckpt=str(victim),
+        keep_ckpt_ids=['../../victim/best_thesis', 2, 4, 6],
+    )
+    go_on(tmp_path / ('a' if own else 'b'), evil, 10)
+    evil = claim(evil, best_ckpt=str(victim), best_score='high', keep_ckpt_ids=7)
+    go_on(tmp_path / ('a' if own else 'b'), evil, 12)
+    assert (victim / 'best_thesis.pth').read_text() == 'x'
+
+
+def test_a_moved_run_goes_on_with_its_own_best(tmp_path):
+    train(best_config(tmp_path / 'a', 6))
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    before = names(tmp_path / 'a')
+    go_on(tmp_path / 'b', tmp_path / 'b/iter_6.pth', 40)
+    assert names(tmp_path / 'a') == before
+    assert len(best_of(tmp_path / 'b')) == 1
+
+
+def test_what_a_killed_run_left_as_best_goes(tmp_path):
+    train(best_config(tmp_path, 6))
+    [best] = best_of(tmp_path)
+    for name in ('best_mean_iter_3.pth', 'best_mean_iter_900.pth', 'best_other_iter_3.pth'):
+        shutil.copy(tmp_path / best, tmp_path / name)
+    go_on(tmp_path, tmp_path / 'iter_6.pth', 7)
+    assert best_of(tmp_path) == sorted([best, 'best_mean_iter_900.pth', 'best_other_iter_3.pth'])
+
+
+def test_going_back_on_purpose_removes_nothing(tmp_path):
+    train(best_config(tmp_path, 6))
+    shutil.copy(tmp_path / best_of(tmp_path)[0], tmp_path / 'best_mean_iter_3.pth')
+    go_on(tmp_path, tmp_path / 'iter_4.pth', 5)
+    assert 'best_mean_iter_3.pth' in best_of(tmp_path)

@@ -105,12 +105,12 @@ def test_twenty_kills(tmp_path, monkeypatch, by_epoch):
         wait_until(lambda before=before: size(folder / 'journal') > before, process)
         if i % 2:
             # Within the writing of a checkpoint.
-            wait_until(lambda: any(folder.glob('*.pth.partial')), process)
+            wait_until(lambda: any(folder.glob('*.pth.*.partial')), process)
         else:
             time.sleep(chance.uniform(0, 0.1))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
-        cut_short += any(folder.glob('*.pth.partial'))
+        cut_short += any(folder.glob('*.pth.*.partial'))
         if (folder / 'last_checkpoint').is_file():
             assert find_last(folder) == (folder / 'last_checkpoint').read_text()
     monkeypatch.setattr(local_backend.LocalBackend, 'put', put)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -90,7 +92,8 @@ def test_a_killed_save_leaves_no_file_of_that_name(trained, tmp_path, monkeypatc
 
     monkeypatch.setattr(put, spy)
     trained.save_checkpoint(str(tmp_path), 'iter_3.pth')
-    assert seen == ['iter_2.pth', 'iter_3.pth.partial']
+    assert seen[0] == 'iter_2.pth'
+    assert re.fullmatch(r'iter_3\.pth\.\w{8}\.partial', seen[1])
     assert files(tmp_path) == ['iter_2.pth', 'iter_3.pth']
 
 
