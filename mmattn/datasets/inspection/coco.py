@@ -61,7 +61,7 @@ _CHECKS = {
     'bbox': lambda value: type(value) is list,
     'segments_info': lambda value: type(value) is list,
 }
-# What need not be there.
+# What annotations and segments need not have.
 _OPTIONAL_CHECKS = {
     'area': lambda value: _is_number(value) and value >= 0,
     'iscrowd': lambda value: type(value) in (int, bool) and value in (0, 1),
@@ -235,7 +235,7 @@ def _complete(
         wrong += [
             key
             for key, is_right in _OPTIONAL_CHECKS.items()
-            if key in values and not is_right(values[key])
+            if 'bbox' in keys and key in values and not is_right(values[key])
         ]
         name = values['id'] if _is_id(values.get('id')) else f'number {number}'
         place = f'{path}: {kind} {name}'
