@@ -130,8 +130,8 @@ class LoadSegMap(BaseTransform):
             raise _unreadable('segmentation map', path, error) from error
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise InputError(
-                f'segmentation map {visible(path)} has shape {labels.shape} and type {labels.dtype}; '
-                'expected one 8-bit label per pixel'
+                f'segmentation map {visible(path)} has shape {labels.shape} and type '
+                f'{labels.dtype}; expected one 8-bit label per pixel'
             )
         if labels.shape != tuple(results['ori_shape']):
             shown = visible(results['img_path'])
@@ -144,8 +144,8 @@ class LoadSegMap(BaseTransform):
         if largest > self.max_label:
             also = '' if self.ignore_index is None else f' and {self.ignore_index}'
             raise InputError(
-                f'segmentation map {visible(path)} has the label {largest}; expected 0 to {self.max_label}'
-                f'{also} (is it from another release or another data set?)'
+                f'segmentation map {visible(path)} has the label {largest}; expected 0 to '
+                f'{self.max_label}{also} (is it from another release or another data set?)'
             )
         results['gt_seg_map'] = self._lookup(results)[labels]
         results['seg_fields'].append('gt_seg_map')
