@@ -1,8 +1,10 @@
 """Look at a user's copy of a data set before a run starts."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mmattn.datasets.names import inside, visible
 from mmattn.errors import InputError
 
 # Kind of generated data, and what a copy of the real data holds, by dataset class.
@@ -155,7 +157,7 @@ def _check_pairs(
             remedy = 'make it with tools/dataset_converters/cityscapes.py of mmsegmentation'
         raise InputError(
             f'{len(missing)} of {len(stems)} images in {images} have no segmentation map: '
-            f'{maps / missing[0]} does not exist; {remedy}'
+            f'{visible(maps / missing[0])} does not exist; {remedy}'
         )
 
 
@@ -175,9 +177,10 @@ def _check_imagenet(images: Path, ann_file: Path | None, where: str, hint: str) 
     if ann_file:
         # A million files are too many for a short look, but a wrong layout shows in the first one.
         first = _listed(ann_file, where)[0].rsplit(maxsplit=1)[0]
-        if not (images / first).exists():
+        if not os.path.exists(images / first):
             raise InputError(
-                f'{where}: {ann_file} lists {first}, but {images / first} does not exist; {hint}'
+                f'{where}: {ann_file} lists {visible(first)}, but {visible(images / first)} does '
+                f'not exist; {hint}'
             )
         return
     classes = sum(path.is_dir() for path in images.iterdir())
@@ -189,9 +192,21 @@ def _check_imagenet(images: Path, ann_file: Path | None, where: str, hint: str) 
 
 
 def _listed(ann_file: Path, where: str) -> list[str]:
-    lines = [line.strip() for line in ann_file.read_text().splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in ann_file.read_text().splitlines() if line.strip()]
+    except ValueError as error:
+        raise InputError(
+            f'{where}.ann_file {ann_file} is no text ({error}); expected a list of images'
+        ) from error
     if not lines:
         raise InputError(f'{where}.ann_file {ann_file} lists no image')
+    for line in lines:
+        # A quick look first, since lists may have a million lines.
+        if (line[0] == '/' or '..' in line) and not inside(ann_file, line):
+            raise InputError(
+                f'{where}.ann_file {ann_file} lists {visible(line)}, which leads out of the data '
+                'set; expected names inside it'
+            )
     return lines
 
 
@@ -203,5 +218,5 @@ def _check_listed(folder: Path, names: list[str], found: Iterable[str], where: s
     if missing := sorted(set(names) - set(found)):
         raise InputError(
             f'{len(missing)} of {len(names)} files that {where}.ann_file asks for are missing: '
-            f'{folder / missing[0]} does not exist; complete the data set'
+            f'{visible(folder / missing[0])} does not exist; complete the data set'
         )

@@ -1,7 +1,8 @@
 """Loading transforms that name the file that is wrong."""
 
+import io
+import os
 import sys
-from pathlib import Path
 
 import mmcv
 import numpy as np
@@ -9,8 +10,11 @@ import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
+from PIL import UnidentifiedImageError
 from torch.utils.data import get_worker_info
 
+from mmattn.datasets.headers import open_image
+from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 
 _MAX_WORKERS = 1024
@@ -21,7 +25,8 @@ class LoadImage(LoadImageFromFile):
     """Load an image from ``results['img_path']``, and refuse a truncated one.
 
     OpenCV fills what is missing of a truncated JPEG with gray and says nothing; Pillow, the
-    default here, notices.
+    default here, notices. An image of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels is refused
+    by its header, before its pixels take memory, whatever decodes it.
 
     Args:
         imdecode_backend: Decoder, see :func:`mmcv.imfrombytes`.
@@ -30,7 +35,8 @@ class LoadImage(LoadImageFromFile):
         kwargs: Other options of :class:`mmcv.transforms.LoadImageFromFile`.
 
     Raises:
-        InputError: If the file is missing or is not a whole image, and ``max_skips`` is used up.
+        InputError: If the file is missing, is not a whole image or is too large, and
+            ``max_skips`` is used up.
         ValueError: If ``max_skips`` is negative.
     """
 
@@ -53,10 +59,14 @@ class LoadImage(LoadImageFromFile):
         Returns:
             The results, or None for a data set to take another image.
         """
+        path = results['img_path']
         try:
-            return super().transform(results)
-        except (OSError, SyntaxError, ValueError, AttributeError) as error:
-            explanation = _unreadable('image', results['img_path'], error)
+            image = self._read(path)
+        # A decoder that is given any bytes may raise anything.
+        except Exception as error:
+            if self.ignore_empty:
+                return None
+            explanation = _unreadable('image', path, error)
             if self.skips >= self.max_skips:
                 raise explanation from error
             worker = get_worker_info()
@@ -66,6 +76,25 @@ class LoadImage(LoadImageFromFile):
                 file=sys.stderr,
             )
             return None
+        results['img'] = image.astype(np.float32) if self.to_float32 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _read(self, path: str) -> np.ndarray:
+        if self.file_client_args is None:
+            content = fileio.get(path, backend_args=self.backend_args)
+        else:
+            content = fileio.FileClient.infer_client(self.file_client_args, path).get(path)
+        try:
+            open_image(io.BytesIO(content)).close()
+        except UnidentifiedImageError:
+            # Other decoders know other formats.
+            if self.imdecode_backend == 'pillow':
+                raise
+        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise ValueError(f'{self.imdecode_backend} cannot decode it')
+        return image
 
 
 @TRANSFORMS.register_module()
@@ -93,26 +122,30 @@ class LoadSegMap(BaseTransform):
         """Add ``gt_seg_map`` of shape (H, W), uint8, with 255 for what is ignored."""
         path = results['seg_map_path']
         try:
-            labels = mmcv.imfrombytes(fileio.get(path), flag='unchanged', backend='pillow')
-        except (OSError, SyntaxError, ValueError, AttributeError) as error:
+            content = fileio.get(path)
+            open_image(io.BytesIO(content)).close()
+            labels = mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
+        # A decoder that is given any bytes may raise anything.
+        except Exception as error:
             raise _unreadable('segmentation map', path, error) from error
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise InputError(
-                f'segmentation map {path} has shape {labels.shape} and type {labels.dtype}; '
-                'expected one 8-bit label per pixel'
+                f'segmentation map {visible(path)} has shape {labels.shape} and type '
+                f'{labels.dtype}; expected one 8-bit label per pixel'
             )
         if labels.shape != tuple(results['ori_shape']):
+            shown = visible(results['img_path'])
             (h, w), (image_h, image_w) = labels.shape, results['ori_shape']
             raise InputError(
-                f'segmentation map {path} is {w}x{h} pixels, its image {results["img_path"]} is '
+                f'segmentation map {visible(path)} is {w}x{h} pixels, its image {shown} is '
                 f'{image_w}x{image_h}; expected the same size'
             )
         largest = int(labels.max(initial=0, where=labels != self.ignore_index))
         if largest > self.max_label:
             also = '' if self.ignore_index is None else f' and {self.ignore_index}'
             raise InputError(
-                f'segmentation map {path} has the label {largest}; expected 0 to {self.max_label}'
-                f'{also} (is it from another release or another data set?)'
+                f'segmentation map {visible(path)} has the label {largest}; expected 0 to '
+                f'{self.max_label}{also} (is it from another release or another data set?)'
             )
         results['gt_seg_map'] = self._lookup(results)[labels]
         results['seg_fields'].append('gt_seg_map')
@@ -138,6 +171,8 @@ class LoadSegMap(BaseTransform):
 
 
 def _unreadable(kind: str, path: str, error: Exception) -> InputError:
-    if not Path(path).is_file() and '://' not in str(path):
-        return InputError(f'{kind} {path} does not exist; complete the data set')
-    return InputError(f'{kind} {path} cannot be read ({error}); copy or download it again')
+    shown = visible(path)
+    if not os.path.isfile(path) and '://' not in str(path):
+        return InputError(f'{kind} {shown} does not exist; complete the data set')
+    reason = visible(error) or type(error).__name__
+    return InputError(f'{kind} {shown} cannot be read ({reason}); copy or download it again')

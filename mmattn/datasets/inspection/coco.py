@@ -1,6 +1,7 @@
 """COCO: boxes, polygons and masks, and panoptic segmentations."""
 
 import json
+import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,20 +10,63 @@ from pathlib import Path
 
 import numpy as np
 
-from mmattn.datasets.inspection.faults import Fault, Plan, check_box, check_sizes, read
+from mmattn.datasets.inspection.faults import (
+    Fault,
+    Plan,
+    check_box,
+    check_sizes,
+    name_outside,
+    read,
+)
+from mmattn.datasets.inspection.run_lengths import run_lengths
+from mmattn.datasets.names import inside
 from mmattn.errors import InputError
 
 _TASKS = ('instances', 'person_keypoints', 'panoptic')
-_TYPES = {
-    'id': (int, str),
-    'image_id': (int, str),
-    'category_id': (int, str),
-    'name': str,
-    'file_name': str,
-    'width': int,
-    'height': int,
-    'bbox': list,
-    'segments_info': list,
+# Far more than any file needs, and few enough to walk through and to hand to other processes.
+_DEEPEST = 8
+# Beyond every coordinate and area in pixels.
+_LARGEST = 1e9
+
+
+def _is_number(value: object) -> bool:
+    """Tell whether it is a number in earnest, and not NaN, infinite, or a truth value."""
+    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
+
+
+def _are_numbers(values: object) -> bool:
+    return type(values) is list and all(map(_is_number, values))
+
+
+def _is_side(value: object) -> bool:
+    return type(value) is int and 0 < value < _LARGEST
+
+
+def _is_id(value: object) -> bool:
+    return type(value) in (int, str)
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+_CHECKS = {
+    'id': _is_id,
+    'image_id': _is_id,
+    'category_id': _is_id,
+    'name': _is_text,
+    'file_name': _is_text,
+    'width': _is_side,
+    'height': _is_side,
+    'bbox': lambda value: type(value) is list,
+    'segments_info': lambda value: type(value) is list,
+}
+# What annotations and segments need not have.
+_OPTIONAL_CHECKS = {
+    'area': lambda value: _is_number(value) and value >= 0,
+    'iscrowd': lambda value: type(value) in (int, bool) and value in (0, 1),
+    'keypoints': lambda value: _are_numbers(value) and len(value) % 3 == 0,
+    'num_keypoints': lambda value: type(value) is int and 0 <= value < _LARGEST,
 }
 
 
@@ -75,6 +119,9 @@ def _load(path: Path, faults: list[Fault]) -> dict | None:
     except (OSError, ValueError) as error:
         faults.append(Fault('unreadable annotation file', f'{path}: {error}'))
         return None
+    except RecursionError:
+        faults.append(Fault('unreadable annotation file', f'{path}: nested too deep'))
+        return None
     lists = ('images', 'annotations', 'categories')
     if not isinstance(content, dict) or not all(
         isinstance(content.get(key), list) for key in lists
@@ -101,7 +148,11 @@ def _describe(
     by_id = {}
     for image in images:
         by_id[image['id']] = Description(path, (image['width'], image['height']))
-        described.setdefault(folder / image['file_name'], []).append(by_id[image['id']])
+        name = image['file_name']
+        if file := inside(folder, name):
+            described.setdefault(file, []).append(by_id[image['id']])
+        else:
+            faults.append(name_outside(f'{path}: image {image["id"]}', name))
     known = {category['id'] for category in categories}
 
     _add_duplicates(f'{path}: image', (image['id'] for image in images), faults)
@@ -145,7 +196,7 @@ def _sort_segmentations(
     annotations = _complete(path, 'annotation', entries, keys, faults)
     ids = [annotation['image_id'] for annotation in annotations]
     _add_duplicates(f'{path}: segmentation of image', ids, faults)
-    for image_id in sorted(by_id.keys() - set(ids)):
+    for image_id in sorted(by_id.keys() - set(ids), key=str):
         faults.append(Fault('missing annotation', f'{path}: segmentation of image {image_id}'))
     for annotation in annotations:
         place = f'{path}: annotation of {annotation["file_name"]}'
@@ -160,8 +211,11 @@ def _sort_segmentations(
             faults.append(Fault('unknown image', f'{place}: image {annotation["image_id"]}'))
         else:
             about.annotations += segments
-            if folder.is_dir():
-                about.segmentation = folder / annotation['file_name']
+            about.segmentation = inside(folder, annotation['file_name'])
+            if about.segmentation is None:
+                faults.append(name_outside(place, annotation['file_name']))
+            elif not folder.is_dir():
+                about.segmentation = None
 
 
 def _check_category(place: str, annotation: dict, known: set[int]) -> list[Fault]:
@@ -177,14 +231,29 @@ def _complete(
     whole = []
     for number, entry in enumerate(entries):
         values = entry if isinstance(entry, dict) else {}
-        wrong = [key for key in keys if not isinstance(values.get(key), _TYPES[key])]
+        wrong = [key for key in keys if not _CHECKS[key](values.get(key))]
+        wrong += [
+            key
+            for key, is_right in _OPTIONAL_CHECKS.items()
+            if 'bbox' in keys and key in values and not is_right(values[key])
+        ]
+        name = values['id'] if _is_id(values.get('id')) else f'number {number}'
+        place = f'{path}: {kind} {name}'
         if wrong:
-            name = values.get('id', f'number {number}')
-            place = f'{path}: {kind} {name}: {wrong[0]} is {values.get(wrong[0])!r:.40}'
-            faults.append(Fault('incomplete entry', place))
+            # A value may be as long and as deep as it likes.
+            shown = reprlib.repr(values.get(wrong[0]))
+            faults.append(Fault('incomplete entry', f'{place}: {wrong[0]} is {shown}'))
+        elif _is_deeper(entry, _DEEPEST):
+            faults.append(Fault('incomplete entry', f'{place}: nested too deep'))
         else:
             whole.append(entry)
     return whole
+
+
+def _is_deeper(value: list | dict, levels: int) -> bool:
+    values = value.values() if isinstance(value, dict) else value
+    inner = [x for x in values if isinstance(x, (list, dict))]
+    return bool(inner) and (not levels or any(_is_deeper(x, levels - 1) for x in inner))
 
 
 def _add_duplicates(what: str, ids: Iterable, faults: list[Fault]) -> None:
@@ -203,7 +272,7 @@ def check_coco(path: Path, descriptions: list[Description]) -> list[Fault]:
             place = f'{about.source}: annotation {annotation["id"]} of {path.name}'
             box = annotation['bbox']
             if not _is_box(box):
-                faults.append(Fault('incomplete entry', f'{place}: bbox {box}'))
+                faults.append(Fault('incomplete entry', f'{place}: bbox {reprlib.repr(box)}'))
                 continue
             left, top, width, height = box
             faults += check_box(place, (left, top, left + width, top + height), about.size)
@@ -215,7 +284,7 @@ def check_coco(path: Path, descriptions: list[Description]) -> list[Fault]:
 
 
 def _is_box(box: object) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(isinstance(x, (int, float)) for x in box)
+    return _are_numbers(box) and len(box) == 4
 
 
 def _check_mask(place: str, segmentation: object, size: tuple[int, int]) -> list[Fault]:
@@ -226,27 +295,24 @@ def _check_mask(place: str, segmentation: object, size: tuple[int, int]) -> list
             return [Fault('empty mask', place)]
         return []
     if not isinstance(segmentation, dict):
-        return [Fault('broken mask', f'{place}: {segmentation!r:.40}')]
-
-    from pycocotools import mask
+        return [Fault('broken mask', f'{place}: {reprlib.repr(segmentation)}')]
 
     width, height = size
     if segmentation.get('size') != [height, width]:
-        shown = f'{segmentation.get("size")}, expected {[height, width]}'
+        shown = f'{reprlib.repr(segmentation.get("size"))}, expected {[height, width]}'
         return [Fault('broken mask', f'{place}: size {shown}')]
-    counts = segmentation.get('counts')
-    if isinstance(counts, list):
-        if sum(counts) != height * width:
-            pixels = f'{sum(counts)} pixels, expected {height * width}'
-            return [Fault('broken mask', f'{place}: {pixels}')]
-        empty = not any(counts[1::2])
-    else:
-        empty = not mask.area(segmentation)
-    return [Fault('empty mask', place)] if empty else []
+    try:
+        lengths = run_lengths(segmentation.get('counts'))
+    except ValueError as error:
+        return [Fault('broken mask', f'{place}: {error}')]
+    if sum(lengths) != height * width:
+        pixels = f'{sum(lengths)} pixels, expected {height * width}'
+        return [Fault('broken mask', f'{place}: {pixels}')]
+    return [] if any(lengths[1::2]) else [Fault('empty mask', place)]
 
 
 def _is_polygon(polygon: object) -> bool:
-    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+    return _are_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
 def _polygon_area(polygon: list[float]) -> float:
@@ -263,9 +329,10 @@ def _check_segments(about: Description) -> list[Fault]:
     if image.mode != 'RGB':
         return [Fault('label map of another format', f'{path}: mode {image.mode}, expected RGB')]
     faults += check_sizes(path, image.size, about.size, f'in {about.source}')
-    shown = set(np.unique(np.asarray(image).astype(np.int64) @ (1, 256, 256**2)).tolist()) - {0}
+    red, green, blue = np.asarray(image).transpose(2, 0, 1).astype(np.uint32)
+    shown = set(np.unique(red + (green << 8) + (blue << 16)).tolist()) - {0}
     described = {segment['id'] for segment in about.annotations}
-    for key in sorted(described - shown):
+    for key in sorted(described - shown, key=str):
         faults.append(Fault('empty mask', f'{path}: segment {key} is not shown'))
     for key in sorted(shown - described):
         faults.append(Fault('unknown segment', f'{path}: segment {key} is not described'))

@@ -1,5 +1,6 @@
 """What may be wrong with an image or a label map."""
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from mmattn.datasets.headers import open_image
 
 
 class Fault(NamedTuple):
@@ -43,14 +46,16 @@ def read(path: Path, kind: str) -> tuple[Image.Image | None, list[Fault]]:
         path: File to read.
         kind: What it is, such as 'image' or 'label map'.
     """
-    if not path.is_file():
-        return None, [Fault(f'missing {kind}', str(path))]
     try:
-        with Image.open(path) as image:
+        if not path.is_file():
+            return None, [Fault(f'missing {kind}', str(path))]
+        with open_image(path) as image:
             image.load()
             return image, []
-    except (OSError, SyntaxError, ValueError) as error:
-        return None, [Fault(f'unreadable {kind}', f'{path}: {" ".join(str(error).split())}')]
+    # A decoder that is given any bytes may raise anything.
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        return None, [Fault(f'unreadable {kind}', f'{path}: {reason}')]
 
 
 def check_sizes(
@@ -81,12 +86,19 @@ def check_map(path: Path, image: Image.Image | None, allowed: Collection[int]) -
     return faults
 
 
+def name_outside(place: str, name: str) -> Fault:
+    """Tell of a name that leads out of its folder, and is not opened therefore."""
+    return Fault('name outside its folder', f'{place}: {name}')
+
+
 def check_box(
     place: str, box: tuple[float, float, float, float], size: tuple[int, int]
 ) -> list[Fault]:
     """Check a box (left, top, right, bottom); it may be rounded by less than a pixel."""
     left, top, right, bottom = box
     shown = ', '.join(f'{side:g}' for side in box)
+    if not all(map(math.isfinite, box)):
+        return [Fault('box of no numbers', f'{place}: {shown}')]
     if right <= left or bottom <= top:
         return [Fault('box without area', f'{place}: {shown}')]
     if left <= -1 or top <= -1 or right >= size[0] + 1 or bottom >= size[1] + 1:

@@ -1,5 +1,6 @@
 """Data sets of images with one label map each: ADE20K and Cityscapes."""
 
+import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ def plan_ade20k(root: Path) -> Plan:
         plan.tasks.append(partial(check_pair, image, label_map, _ADE20K_LABELS))
     for path in sorted(maps.rglob('*.png')):
         image = images / path.relative_to(maps).with_suffix('.jpg')
-        if not image.exists():
+        if not os.path.exists(image):
             plan.faults.append(Fault('missing image', f'{image}, of {path}'))
     return plan
 
@@ -51,7 +52,8 @@ def plan_cityscapes(root: Path) -> Plan:
         for image in sorted((images / split).rglob('*_leftImg8bit.png')):
             stem = image.relative_to(images).as_posix().removesuffix('_leftImg8bit.png')
             train_ids = maps / f'{stem}_gtFine_labelTrainIds.png'
-            if not train_ids.exists() and (maps / f'{stem}_gtFine_labelIds.png').exists():
+            label_ids = maps / f'{stem}_gtFine_labelIds.png'
+            if not os.path.exists(train_ids) and os.path.exists(label_ids):
                 place = f'{train_ids}: make it with dataset_converters/cityscapes.py of mmseg'
                 plan.faults.append(Fault('labelIds without labelTrainIds', place))
                 plan.tasks.append(partial(check_image, image))
@@ -60,7 +62,7 @@ def plan_cityscapes(root: Path) -> Plan:
         for label_map in sorted((maps / split).rglob('*_gtFine_labelTrainIds.png')):
             stem = label_map.relative_to(maps).as_posix().removesuffix('_gtFine_labelTrainIds.png')
             image = images / f'{stem}_leftImg8bit.png'
-            if not image.exists():
+            if not os.path.exists(image):
                 plan.faults.append(Fault('missing image', f'{image}, of {label_map}'))
     return plan
 

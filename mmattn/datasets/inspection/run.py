@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.utils import ProgressBar
+from PIL import Image
 
 from mmattn.datasets.inspection.coco import plan_coco
 from mmattn.datasets.inspection.faults import Fault
 from mmattn.datasets.inspection.label_maps import plan_ade20k, plan_cityscapes
 from mmattn.datasets.inspection.voc import plan_voc
+from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 
 KINDS = {
@@ -46,10 +49,10 @@ class Report:
         kinds: dict[str, list[str]] = {}
         for kind, place in self.faults:
             kinds.setdefault(kind, []).append(place)
-        lines = [f'note: {note}' for note in self.notes]
+        lines = [f'note: {visible(note)}' for note in self.notes]
         for kind, places in sorted(kinds.items()):
             lines.append(f'{kind}: {len(places)}')
-            lines += [f'  {place}' for place in places[:_SHOWN]]
+            lines += [f'  {visible(place)}' for place in places[:_SHOWN]]
             if len(places) > _SHOWN:
                 lines.append(f'  and {len(places) - _SHOWN} more')
         lines.append(f'checked {self.images} images: {len(self.faults)} faults')
@@ -71,19 +74,17 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
     root = Path(root).expanduser()
     if workers is not None and workers < 1:
         raise InputError(f'workers must be at least 1, got {workers}')
-    if not root.is_dir():
-        raise InputError(f'{root} is not a folder; give the folder of a data set')
+    if not os.path.isdir(root):
+        raise InputError(f'{visible(root)} is not a folder; give the folder of a data set')
     plan = KINDS[kind](root)
     if not plan.tasks and not plan.faults:
-        left_out = f' ({plan.notes[0]})' if plan.notes else ''
+        left_out = f' ({visible(plan.notes[0])})' if plan.notes else ''
         raise InputError(f'{root} holds no image of {kind}{left_out}; give the folder of a copy')
 
     faults = plan.faults
     if plan.tasks:
         bar = ProgressBar(len(plan.tasks), file=sys.stderr)
-        # Ctrl-C reaches all processes of a terminal, and one message is enough.
-        ignore = (signal.SIGINT, signal.SIG_IGN)
-        with ProcessPoolExecutor(workers or os.cpu_count(), None, signal.signal, ignore) as pool:
+        with ProcessPoolExecutor(workers or os.cpu_count(), initializer=_start_process) as pool:
             try:
                 for found in pool.map(_carry_out, plan.tasks, chunksize=_CHUNK):
                     faults += found
@@ -97,6 +98,13 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
                 raise
         print(file=sys.stderr)
     return Report(len(plan.tasks), faults, plan.notes)
+
+
+def _start_process() -> None:
+    # Ctrl-C reaches all processes of a terminal, and one message is enough.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An image that is too large is a fault, which needs no warning besides.
+    warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 
 
 def _carry_out(task: Callable[[], list[Fault]]) -> list[Fault]:

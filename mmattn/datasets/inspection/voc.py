@@ -1,5 +1,6 @@
 """Pascal VOC."""
 
+import os
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,8 +11,10 @@ from mmattn.datasets.inspection.faults import (
     check_box,
     check_map,
     check_sizes,
+    name_outside,
     read,
 )
+from mmattn.datasets.names import inside
 from mmattn.errors import InputError
 
 CLASSES = {
@@ -19,6 +22,8 @@ CLASSES = {
     *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa'),
     *('train', 'tvmonitor'),
 }
+# What describes one image has a few kilobytes.
+_LARGEST_XML = 2**24
 _LABELS = (*range(21), 255)
 # Lists of the segmentation task, with the folder of their label maps. Most copies have no
 # SegmentationClassAug and no lists that ask for it.
@@ -43,11 +48,12 @@ def plan_voc(root: Path) -> Plan:
         annotated = {
             stem
             for split in ('train', 'val', 'trainval', 'test')
-            for stem in _listed(year / 'ImageSets' / 'Main' / f'{split}.txt')
+            for stem in _listed(year / 'ImageSets' / 'Main' / f'{split}.txt', plan.faults)
         }
         maps: dict[str, set[Path]] = {}
         for split, folder in _SEGMENTATION.items():
-            for stem in _listed(year / 'ImageSets' / 'Segmentation' / f'{split}.txt'):
+            names = year / 'ImageSets' / 'Segmentation' / f'{split}.txt'
+            for stem in _listed(names, plan.faults):
                 maps.setdefault(stem, set()).add(year / folder / f'{stem}.png')
         for stem in sorted(annotated | maps.keys()):
             annotation = year / 'Annotations' / f'{stem}.xml' if stem in annotated else None
@@ -56,7 +62,7 @@ def plan_voc(root: Path) -> Plan:
         for name in ('Annotations', 'SegmentationClass', 'SegmentationClassAug'):
             for path in sorted((year / name).glob('*.*')):
                 image = year / 'JPEGImages' / f'{path.stem}.jpg'
-                if path.stem not in annotated | maps.keys() and not image.exists():
+                if path.stem not in annotated | maps.keys() and not os.path.exists(image):
                     plan.faults.append(Fault('missing image', f'{image}, of {path}'))
     return plan
 
@@ -65,8 +71,24 @@ def _is_year(folder: Path) -> bool:
     return (folder / 'JPEGImages').is_dir() and (folder / 'ImageSets').is_dir()
 
 
-def _listed(path: Path) -> list[str]:
-    return path.read_text().split() if path.is_file() else []
+def _listed(path: Path, faults: list[Fault]) -> list[str]:
+    """Read the names of a list, without those that lead out of the folders they are for."""
+    if not path.is_file():
+        return []
+    try:
+        stems = path.read_text().split()
+    except (OSError, ValueError) as error:
+        faults.append(Fault('unreadable list', f'{path}: {error}'))
+        return []
+    faults += [name_outside(str(path), stem) for stem in stems if not inside(path, stem)]
+    return [stem for stem in stems if inside(path, stem)]
+
+
+class _Tree(ElementTree.TreeBuilder):
+    """Builds a tree of a file that declares nothing, such as entities that grow without bounds."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError('it has a DOCTYPE, which no annotation of Pascal VOC has')
 
 
 def check_voc(path: Path, annotation: Path | None, maps: list[Path]) -> list[Fault]:
@@ -77,10 +99,12 @@ def check_voc(path: Path, annotation: Path | None, maps: list[Path]) -> list[Fau
         faults += check_map(label_map, image, _LABELS)
     if annotation is None:
         return faults
-    if not annotation.is_file():
+    if not os.path.isfile(annotation):
         return [*faults, Fault('missing annotation', str(annotation))]
     try:
-        root = ElementTree.parse(annotation).getroot()
+        if annotation.stat().st_size > _LARGEST_XML:
+            raise ValueError(f'it is larger than {_LARGEST_XML} bytes')
+        root = ElementTree.parse(annotation, ElementTree.XMLParser(target=_Tree())).getroot()
         if root.find('size') is not None:
             described = tuple(int(root.findtext(f'size/{side}')) for side in ('width', 'height'))
             if size is not None:
@@ -97,6 +121,7 @@ def check_voc(path: Path, annotation: Path | None, maps: list[Path]) -> list[Fau
             if size is not None:
                 # Pixels count from 1, and the last one is inside.
                 faults += check_box(place, (left - 1, top - 1, right, bottom), size)
-    except (OSError, ElementTree.ParseError, TypeError, ValueError) as error:
+    # A LookupError tells of an unknown encoding.
+    except (OSError, ElementTree.ParseError, LookupError, TypeError, ValueError) as error:
         faults.append(Fault('unreadable annotation', f'{annotation}: {error}'))
     return faults
