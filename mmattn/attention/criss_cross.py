@@ -1,12 +1,15 @@
 """Criss-cross attention."""
 
+from typing import Annotated
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Positive, within
 from mmattn.attention.layers import squeezed_channels
-from mmattn.ops.precision import saturate, without_autocast
+from mmattn.ops.precision import gated, saturate, without_autocast
 
 
 @MODELS.register_module()
@@ -53,14 +56,12 @@ class CrissCross(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 8,
-        recurrence: int = 1,
+        reduction: Positive = 8,
+        recurrence: Annotated[int, within(1, 100)] = 1,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if recurrence < 1:
-            raise ValueError(f'expected recurrence of at least 1, got {recurrence}')
         middle = squeezed_channels(in_channels, reduction)
         self.recurrence = recurrence
         self.query_conv = nn.Conv2d(in_channels, middle, 1)
@@ -73,7 +74,7 @@ class CrissCross(Attention):
         """Add to each position of ``x`` what its row and its column hold."""
         for _ in range(self.recurrence):
             gathered = saturate(self._gather(x).to(x.dtype))
-            x = saturate(x + saturate(self.gamma.to(x.dtype) * gathered))
+            x = saturate(x + saturate(gated(gathered, self.gamma)))
         return x
 
     def _gather(self, x: Tensor) -> Tensor:

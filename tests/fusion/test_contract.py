@@ -77,7 +77,7 @@ def test_mistyped_option(name):
 
 @each
 def test_values_it_cannot_serve(name):
-    with pytest.raises(ValueError, match='in_channels of at least 1, got 0'):
+    with pytest.raises(ValueError, match='in_channels has to be a whole number .*, got 0'):
         build(name, in_channels=0)
     with pytest.raises(ValueError, match="'paper' or 'identity', got 'idenity'"):
         build(name, start='idenity')
@@ -90,13 +90,10 @@ def test_values_it_cannot_serve(name):
         ((2, 16, 6, 5), (2, 16, 5, 6)),
         ((2, 16, 6, 5), (1, 16, 6, 5)),
         ((2, 16, 6, 5), (2, 16, 1, 1)),
-        ((2, 16, 6, 5), (2, 8, 6, 5)),
-        ((2, 8, 6, 5), (2, 8, 6, 5)),
-        ((16, 6, 5), (16, 6, 5)),
     ],
     ids=str,
 )
-def test_wrong_shapes(name, x, y):
+def test_different_shapes(name, x, y):
     with pytest.raises(ValueError) as error:
         build(name)(torch.randn(x), torch.randn(y))
     assert f'x {x} and y {y}' in str(error.value)
