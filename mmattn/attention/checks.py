@@ -6,6 +6,7 @@ options have to be together, a divisor of the channels, say, their constructor c
 
 import functools
 import inspect
+import math
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ Positive = Annotated[int, within(1, 65536)]
 Side = Annotated[int, within(1, 255)]
 MapSide = Annotated[int, within(1, 4096)]
 Odd = Annotated[Side, Must(' and odd', lambda value: value % 2 == 1)]
-Finite = Annotated[float, Must(' that is finite', lambda value: abs(value) < float('inf'))]
+Finite = Annotated[float, Must(' that is finite', math.isfinite)]
 Factor = Annotated[float, Must(' above 0 and at most 100', lambda value: 0 < value <= 100)]
 Share = Annotated[float, within(0, 1)]
 # At 1, what is kept would be divided by zero.
@@ -211,7 +212,8 @@ def works_on_maps(
 ) -> Callable[[dict], bool]:
     """Tell whether a config is that of a layer that keeps the shape of a map.
 
-    Layers of PyTorch and mmcv are tried on a map without data; others are only looked up.
+    Layers of PyTorch, mmcv and this package are tried on a map without data; others are only
+    looked up.
 
     Args:
         build: Builds the layer from its config and the number of channels.
@@ -220,7 +222,7 @@ def works_on_maps(
 
     def meets(cfg: dict) -> bool:
         kind = _registered(cfg)
-        if kind.__module__.startswith(('torch.nn.', 'mmcv.cnn.')):
+        if kind.__module__.startswith(('torch.nn.', 'mmcv.cnn.', 'mmattn.')):
             width = cfg.get('num_groups', 4)
             with torch.device('meta'):
                 x = torch.empty(2, width, 3, 3)
@@ -237,6 +239,8 @@ def build_norm(cfg: dict, channels: int) -> nn.Module:
 
 def _takes_channels(cfg: dict) -> bool:
     kind = _registered(cfg)
+    if kind.__module__.startswith('torch.'):  # Activations take anything and say so later.
+        raise LookupError(f'{kind.__name__} is a layer of PyTorch')
     options = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}
     inspect.signature(kind).bind(**{**options, 'in_channels': 1})
     return True
@@ -260,7 +264,7 @@ ConvCfg = Annotated[
     dict,
     Must(
         " of a convolution, such as dict(type='Conv2d')",
-        works_on_maps(lambda cfg, width: build_conv_layer(cfg, width, width, 1)),
+        works_on_maps(lambda cfg, width: build_conv_layer(cfg, width, width, 1, stride=1)),
     ),
 ]
 ModuleCfg = Annotated[dict, Must(" of a module, such as dict(type='CoordAtt')", _takes_channels)]

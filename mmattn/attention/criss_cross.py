@@ -79,8 +79,8 @@ class CrissCross(Attention):
 
     def _gather(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
-        value = saturate(self.value_conv(x))
-        dtype = torch.promote_types(value.dtype, torch.float32)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        value = saturate(self.value_conv(x)).to(dtype)
         query = saturate(self.query_conv(x)).to(dtype)
         key = saturate(self.key_conv(x)).to(dtype)
         with without_autocast(x):
@@ -89,10 +89,11 @@ class CrissCross(Attention):
             # The crossing is counted once, in the row.
             crossing = torch.eye(h, dtype=torch.bool, device=x.device)[:, None]
             in_column = in_column.masked_fill(crossing, float('-inf'))
-            weights = torch.cat([in_column, in_row], dim=3).softmax(3).to(value.dtype)
-        in_column, in_row = weights.split([h, w], dim=3)
-        out = torch.einsum('nhwi,nciw->nchw', in_column, value)
-        return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
+            weights = torch.cat([in_column, in_row], dim=3).softmax(3)
+            in_column, in_row = weights.split([h, w], dim=3)
+            # In float32 for the gradients of the weights, which sum over the channels.
+            out = torch.einsum('nhwi,nciw->nchw', in_column, value)
+            return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the factor starts at zero."""

@@ -97,12 +97,15 @@ class SSDLiteNeck(BaseModule):
         super().__init__(init_cfg)
         if len(ratios) != len(extra_channels):
             raise ValueError(
-                f'expected {len(extra_channels)} ratios, one per extra level, got {tuple(ratios)}'
+                f'expected {len(extra_channels)} ratios, one per entry of extra_channels, '
+                f'got {tuple(ratios)}'
             )
         self.in_channels = tuple(in_channels)
         self.out_channels = (*in_channels, *extra_channels)
         self.extras = nn.ModuleList(
-            BLOCKS[block](below, round(ratio * below), channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            BLOCKS[block](
+                below, max(round(ratio * below), 1), channels, norm_cfg=norm_cfg, act_cfg=act_cfg
+            )
             for below, ratio, channels in zip(
                 self.out_channels[len(in_channels) - 1 :], ratios, extra_channels, strict=False
             )
