@@ -172,9 +172,10 @@ def draw(source: random.Random) -> tuple[str, dict]:
     for option in source.sample(list(parameters), k=min(source.randint(1, 3), len(parameters))):
         parameter, pool = parameters[option], CFGS if source.random() < 0.2 else VALUES
         if source.random() < 0.5:
-            words = get_args(parameter.annotation)
+            # An explicit request for a kernel that there is not is no wrong value.
+            words = {*get_args(parameter.annotation)} - {'fused'}
             given = SMALL[name].get(option, parameter.default)
-            pool = [v for v in (*VALUES, *CFGS, *words) if type(v) is type(given)]
+            pool = [v for v in (*VALUES, *CFGS, *sorted(words, key=str)) if type(v) is type(given)]
         options[option] = source.choice(pool)
     return name, options
 
@@ -197,10 +198,11 @@ def apply(name: str, options: dict) -> None:
         assert len(module(torch.rand(1, module.in_channels, 33, 29))) == len(module.out_indices)
 
 
-def names(options: dict) -> Iterator[str]:
-    """List the options and the keys within those that are dicts."""
-    for option, value in options.items():
-        yield option
+def names(name: str, options: dict) -> Iterator[str]:
+    """List the options that were given, and the keys within those and within the defaults."""
+    yield from options
+    parameters = inspect.signature(MODELS.get(name)).parameters.values()
+    for value in (*options.values(), *(parameter.default for parameter in parameters)):
         if isinstance(value, dict):
             yield from (key for key in value if key != 'type')
 
@@ -214,7 +216,11 @@ def fuzz(seed: int, count: int) -> None:
             with time_limit(20), torch.device('meta'), torch.no_grad():
                 apply(name, options)
         except (ValueError, TypeError) as error:
-            assert any(option in str(error) for option in names(options)), (name, options, error)
+            assert any(option in str(error) for option in names(name, options)), (
+                name,
+                options,
+                error,
+            )
         except Exception as error:
             raise AssertionError(f'{name} {options}: {error!r}') from error
 

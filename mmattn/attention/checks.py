@@ -20,6 +20,10 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 
+class OptionError(ValueError):
+    """A value that a module cannot serve: the message names the module and the option."""
+
+
 @dataclass(frozen=True)
 class Must:
     """What the annotation of an option asks for beyond its type.
@@ -61,7 +65,8 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
             anything, and a default needs no check.
 
     Returns:
-        The constructor that raises a ValueError, which names class and option, for a wrong value.
+        The constructor that raises an :class:`OptionError` for a wrong value, and for what the
+        constructor itself refuses with a ValueError.
     """
     signature = inspect.signature(init)
 
@@ -75,7 +80,12 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
             parameter = signature.parameters[option]
             if value is not parameter.default:
                 check_option(type(self).__name__, option, value, parameter.annotation)
-        init(self, *args, **kwargs)
+        try:
+            init(self, *args, **kwargs)
+        except OptionError:  # Of a module within, or already named.
+            raise
+        except ValueError as error:
+            raise OptionError(f'{type(self).__name__}: {error}') from error
 
     return check_and_run
 
@@ -90,11 +100,11 @@ def check_option(module: str, option: str, value: object, kind: object) -> None:
         kind: Annotation of the option, see :func:`checked`.
 
     Raises:
-        ValueError: If the value is of another kind.
+        OptionError: If the value is of another kind.
     """
     reason = _misfit(kind, value)
     if reason is not None:
-        raise ValueError(
+        raise OptionError(
             f'{module}: {option} has to be {_describe(kind)}, got {_SHORT.repr(value)}'
             + (f' ({reason})' if reason else '')
         )
