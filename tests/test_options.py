@@ -91,9 +91,10 @@ WRONG = [
 WRONG_LAYERS = {
     'norm_cfg': [
         *('BN', 5, {}, dict(type=None), dict(type='Nope'), dict(type='GN'), dict(type='BN1d')),
+        *(dict(type='os.path.join'), dict(type='mmattn.SE')),
         *(dict(type='GN', num_groups=0), dict(type='LN'), dict(type='BN', foo=1)),
     ],
-    'act_cfg': ['ReLU', 5, {}, dict(type='Nope'), dict(type='ReLU', foo=1), dict(type='BN')],
+    'act_cfg': ['ReLU', 5, {}, dict(type='Nope'), dict(type='ReLU', foo=1), dict(type='SyncBN')],
     'conv_cfg': ['Conv2d', 5, {}, dict(type='Nope'), dict(type='Conv1d'), dict(type='BN')],
     'attention': ['SE', 5, {}, dict(type='Nope'), dict(type='ReLU'), dict(type='BN')],
     'fusion': ['AFF', 5, {}, dict(type='Nope'), dict(type='SE', in_chanels=3)],
@@ -213,7 +214,7 @@ def fuzz(seed: int, count: int) -> None:
         name, options = draw(source)
         try:
             # Without data, so that no size asks for memory.
-            with time_limit(20), torch.device('meta'), torch.no_grad():
+            with time_limit(60), torch.device('meta'), torch.no_grad():
                 apply(name, options)
         except (ValueError, TypeError) as error:
             assert any(option in str(error) for option in names(name, options)), (
@@ -251,6 +252,14 @@ def test_wrong_size_of_an_arch():
     for key, value in (('embed_dims', [8, 0]), ('depths', [1, NAN]), ('mlp_ratios', 4)):
         with pytest.raises(ValueError, match=rf"^VAN: arch\['{key}'\] has to be a list of .*got "):
             build('VAN', arch={**arch, key: value})
+
+
+@pytest.mark.parametrize('name', ['MSCAM', 'SplitAttention', 'AFF'])
+def test_norm_of_one_pixel(name):
+    module = build(name, norm_cfg=dict(type='IN')).eval()
+    x = torch.rand(2, 32, 9, 7, device='meta')
+    with pytest.raises(ValueError, match='norm_cfg .* one pixel, .* got InstanceNorm2d'):
+        module(x, x) if name == 'AFF' else module(x)
 
 
 def test_message_says_why():

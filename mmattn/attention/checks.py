@@ -222,8 +222,8 @@ def works_on_maps(
 ) -> Callable[[dict], bool]:
     """Tell whether a config is that of a layer that keeps the shape of a map.
 
-    Layers of PyTorch, mmcv and this package are tried on a map without data; others are only
-    looked up.
+    Layers of PyTorch, OpenMMLab's bases and this package are tried on a map without data; others
+    are only looked up.
 
     Args:
         build: Builds the layer from its config and the number of channels.
@@ -232,7 +232,9 @@ def works_on_maps(
 
     def meets(cfg: dict) -> bool:
         kind = _registered(cfg)
-        if kind.__module__.startswith(('torch.nn.', 'mmcv.cnn.', 'mmattn.')):
+        if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+            raise LookupError(f'{kind.__name__} is no layer')
+        if kind.__module__.startswith(('torch.nn.', 'mmcv.cnn.', 'mmengine.', 'mmattn.')):
             width = cfg.get('num_groups', 4)
             with torch.device('meta'):
                 x = torch.empty(2, width, 3, 3)

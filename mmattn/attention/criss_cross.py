@@ -37,8 +37,8 @@ class CrissCross(Attention):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` or ``recurrence`` is not positive, or ``reduction`` not
-            within 1 and ``in_channels``.
+        ValueError: If ``in_channels`` is not positive, ``recurrence`` not within 1 and 100, or
+            ``reduction`` not within 1 and ``in_channels``.
 
     Shape:
         - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.

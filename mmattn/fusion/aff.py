@@ -209,8 +209,8 @@ class iAFF(Fusion):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` or ``iterations`` is not positive, or ``reduction`` not
-            within 1 and ``in_channels``.
+        ValueError: If ``in_channels`` is not positive, ``iterations`` not within 1 and 100, or
+            ``reduction`` not within 1 and ``in_channels``.
 
     Shape:
         - Inputs: two of (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
