@@ -275,6 +275,7 @@ def test_numbers_of_numpy_and_layers_of_others():
     module = build('AFF', reduction=np.int64(4), scale=np.float32(2), norm_cfg=dict(type=Shift))
     assert any(isinstance(layer, Shift) for layer in module.modules())
     assert build('GatherExcite', extent=np.int64(8)).extent == 8
+    assert build('VAN', layer_scale_init_value=1).block1[0].layer_scale_1.is_floating_point()
     assert build('AttentionAugmentedConv', feat_size=np.int64(9)).feat_size == (9, 9)
 
 

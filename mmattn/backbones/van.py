@@ -138,8 +138,9 @@ class Block(BaseModule):
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
         self.norm2 = build_norm_layer(norm_cfg, in_channels)[1]
         self.mlp = Mlp(in_channels, int(in_channels * mlp_ratio), drop_rate)
-        self.layer_scale_1 = nn.Parameter(torch.full((in_channels,), layer_scale_init_value))
-        self.layer_scale_2 = nn.Parameter(torch.full((in_channels,), layer_scale_init_value))
+        scale = float(layer_scale_init_value)
+        self.layer_scale_1 = nn.Parameter(torch.full((in_channels,), scale))
+        self.layer_scale_2 = nn.Parameter(torch.full((in_channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, C, H, W)."""
