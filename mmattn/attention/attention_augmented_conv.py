@@ -1,11 +1,15 @@
 """Attention augmented convolution."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
+from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Factor, MapSide, Must, Odd, Positive
 from mmattn.ops.precision import saturate, without_autocast
 
 
@@ -64,12 +68,12 @@ class AttentionAugmentedConv(Attention):
         self,
         in_channels: int,
         *,
-        kernel_size: int = 3,
-        num_heads: int = 8,
-        key_ratio: float = 0.2,
-        value_ratio: float = 0.1,
-        min_key_channels: int = 20,
-        feat_size: int | tuple[int, int] | None = None,
+        kernel_size: Odd = 3,
+        num_heads: Positive = 8,
+        key_ratio: Factor = 0.2,
+        value_ratio: Annotated[float, Must(' between 0 and 1', lambda v: 0 < v < 1)] = 0.1,
+        min_key_channels: Positive = 20,
+        feat_size: MapSide | tuple[MapSide, MapSide] | None = None,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -79,23 +83,11 @@ class AttentionAugmentedConv(Attention):
                 f'expected in_channels of at least 2, one to convolve and one to attend, '
                 f'got {in_channels}'
             )
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f'expected kernel_size odd and at least 1, got {kernel_size}; '
-                f'{max(kernel_size + 1, 1)} works'
-            )
         if not 1 <= num_heads < in_channels:
             raise ValueError(
                 f'expected num_heads of 1 to {in_channels - 1} (in_channels - 1), got {num_heads}; '
                 f'{min(max(num_heads, 1), in_channels - 1)} works'
             )
-        if key_ratio <= 0 or min_key_channels < 1:
-            raise ValueError(
-                f'expected key_ratio above 0 and min_key_channels of at least 1, '
-                f'got {key_ratio} and {min_key_channels}'
-            )
-        if not 0 < value_ratio < 1:
-            raise ValueError(f'expected value_ratio between 0 and 1, got {value_ratio}')
         self.num_heads = num_heads
         key = max(round(key_ratio * in_channels / num_heads), min_key_channels)
         # At least one channel is left to the convolution.
@@ -107,7 +99,7 @@ class AttentionAugmentedConv(Attention):
         self.conv_out = nn.Conv2d(in_channels, in_channels - attended, kernel_size, padding=padding)
         self.qkv_conv = nn.Conv2d(in_channels, sum(self.widths), 1)
         self.attn_out = nn.Conv2d(attended, attended, 1)
-        self.feat_size = None if feat_size is None else _pair(feat_size)
+        self.feat_size = None if feat_size is None else to_2tuple(feat_size)
         if self.feat_size is not None:
             h, w = self.feat_size
             self.key_rel_h = nn.Parameter(torch.randn(2 * h - 1, key) * key**-0.5)
@@ -128,9 +120,9 @@ class AttentionAugmentedConv(Attention):
             if self.feat_size is not None:
                 q, k = self._add_positions(q, k, h, w)
             out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # (N, heads, H * W, D)
-        out = out.transpose(2, 3).flatten(1, 2).unflatten(2, (h, w))
         # Channels last: cat keeps this format if the convolution has it, else takes the other.
-        out = out.to(qkv.dtype, memory_format=torch.channels_last)
+        out = out.transpose(1, 2).flatten(2).contiguous()  # (N, H * W, heads * D)
+        out = out.transpose(1, 2).unflatten(2, (h, w)).to(qkv.dtype)
         out = saturate(self.attn_out(out))
         return torch.cat([saturate(self.conv_out(x)), out], dim=1)
 
@@ -164,12 +156,3 @@ def _distances(table: Tensor, length: int) -> Tensor:
     """Take the rows of a table (2 * L - 1, D) by the distance from i to j: (length, length, D)."""
     place = torch.arange(length, device=table.device)
     return table[place - place[:, None] + table.shape[0] // 2]
-
-
-def _pair(feat_size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (feat_size, feat_size) if isinstance(feat_size, int) else tuple(feat_size)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(
-            f'expected feat_size to be a height and a width of at least 1, got {feat_size}'
-        )
-    return pair

@@ -8,8 +8,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Positive, Side
 from mmattn.attention.layers import SafeSequential, squeezed_channels
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate
 
 
 class ChannelGate(nn.Module):
@@ -116,15 +117,13 @@ class BAM(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 16,
-        dilation: int = 4,
-        norm_cfg: dict = dict(type='BN'),
+        reduction: Positive = 16,
+        dilation: Side = 4,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if dilation < 1:
-            raise ValueError(f'expected dilation of at least 1, got {dilation}; 1 works')
         bottleneck = squeezed_channels(in_channels, reduction)
         self.channel_att = ChannelGate(in_channels, bottleneck, norm_cfg)
         self.spatial_att = SpatialGate(in_channels, bottleneck, dilation, norm_cfg)
@@ -132,4 +131,4 @@ class BAM(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Strengthen ``x`` by one to two times."""
         gate = (self.channel_att(x) * self.spatial_att(x)).sigmoid()  # (N, C, H, W)
-        return saturate(x * (1 + gate).to(x.dtype))
+        return saturate(gated(x, 1 + gate))

@@ -7,7 +7,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmattn.ops.precision import saturate
+from mmattn.attention.checks import Positive, check_map, checked
+from mmattn.ops.precision import gated, saturate
 
 Start = Literal['paper', 'identity']
 
@@ -23,15 +24,20 @@ class Blended(BaseModule):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` is not positive or ``start`` is neither word.
+        ValueError: If an option, of a subclass too, is not what its annotation says, see
+            :func:`mmattn.attention.checks.checked`.
     """
 
-    def __init__(self, in_channels: int, start: Start, init_cfg: dict | list[dict] | None) -> None:
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if '__init__' in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)
+
+    @checked
+    def __init__(
+        self, in_channels: Positive, start: Start, init_cfg: dict | list[dict] | None
+    ) -> None:
         super().__init__(init_cfg)
-        if in_channels < 1:
-            raise ValueError(f'expected in_channels of at least 1, got {in_channels}')
-        if start not in ('paper', 'identity'):
-            raise ValueError(f"expected start 'paper' or 'identity', got {start!r}")
         self.in_channels = in_channels
         # No parameter under 'paper': published weights load strictly.
         blend = nn.Parameter(torch.zeros(1)) if start == 'identity' else None
@@ -51,7 +57,7 @@ class Blended(BaseModule):
             return out
         # A difference can overflow float16 where neither map does, and infinity times zero is NaN.
         difference = saturate(out.to(plain.dtype) - plain)
-        return saturate(plain + self.blend.to(plain.dtype) * difference)
+        return saturate(plain + gated(difference, self.blend))
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; an identity start stays one whatever the host did."""
@@ -73,13 +79,10 @@ class Attention(Blended):
         """Attend to ``x`` of shape (N, C, H, W).
 
         Raises:
-            ValueError: If ``x`` does not have this shape.
+            ValueError: If ``x`` does not have this shape, has no row or no column, or does not
+                consist of floating-point numbers.
         """
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f'{type(self).__name__} expected x of shape (N, {self.in_channels}, H, W), '
-                f'got {tuple(x.shape)}'
-            )
+        check_map(self, x, self.in_channels)
         return self.blend_in(self.attend(x), x)
 
     @abstractmethod

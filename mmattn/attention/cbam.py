@@ -9,8 +9,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Odd, Positive
 from mmattn.attention.layers import SafeSequential, squeezed_channels
-from mmattn.ops.precision import in_float32
+from mmattn.ops.precision import gated, in_float32
 
 
 class ChannelGate(nn.Module):
@@ -37,8 +38,8 @@ class ChannelGate(nn.Module):
         mean = x.mean((2, 3), dtype=dtype)  # (N, C)
         # Of equal maxima only the first gets a gradient, as in max pooling; amax shares it out.
         peak = x.flatten(2).max(2).values.to(dtype)  # (N, C)
-        gate = in_float32(self.mlp, torch.stack([mean, peak])).sum(0).sigmoid().to(x.dtype)
-        return x * gate[..., None, None]
+        gate = in_float32(self.mlp, torch.stack([mean, peak])).sum(0).sigmoid()
+        return gated(x, gate[..., None, None])
 
 
 class SpatialGate(nn.Module):
@@ -62,7 +63,7 @@ class SpatialGate(nn.Module):
         peak = x.max(1, keepdim=True).values.to(dtype)  # (N, 1, H, W)
         mean = x.mean(1, keepdim=True, dtype=dtype)  # (N, 1, H, W)
         gate = in_float32(self.spatial, torch.cat([peak, mean], dim=1)).sigmoid()
-        return x * gate.to(x.dtype)
+        return gated(x, gate)
 
 
 @MODELS.register_module()
@@ -109,18 +110,13 @@ class CBAM(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 16,
-        kernel_size: int = 7,
-        norm_cfg: dict = dict(type='BN', momentum=0.01),
+        reduction: Positive = 16,
+        kernel_size: Odd = 7,
+        norm_cfg: NormCfg = dict(type='BN', momentum=0.01),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f'expected kernel_size odd and at least 1, got {kernel_size}; '
-                f'{max(kernel_size + 1, 1)} works'
-            )
         self.ChannelGate = ChannelGate(in_channels, reduction)
         self.SpatialGate = SpatialGate(kernel_size, norm_cfg)
         self._close_norm()

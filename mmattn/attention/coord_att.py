@@ -8,10 +8,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import ActCfg, NormCfg, Positive
 from mmattn.ops import coord_gate, coord_pool
 from mmattn.ops.dispatch import Impl
 from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32
+from mmattn.ops.precision import gated, in_float32
 
 
 @MODELS.register_module()
@@ -59,19 +60,15 @@ class CoordAtt(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 32,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='HSwish'),
+        reduction: Positive = 32,
+        norm_cfg: NormCfg = dict(type='BN'),
+        act_cfg: ActCfg = dict(type='HSwish'),
         direction: Literal['both', 'h', 'w'] = 'both',
         impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if reduction < 1:
-            raise ValueError(f'expected reduction of at least 1, got {reduction}')
-        if direction not in ('both', 'h', 'w'):
-            raise ValueError(f"expected direction 'both', 'h' or 'w', got {direction!r}")
         self.direction = direction
         self.impl = impl
         bottleneck = max(8, in_channels // reduction)
@@ -102,7 +99,7 @@ class CoordAtt(Attention):
         dtype = torch.promote_types(x.dtype, torch.float32)
         profile = x.mean(pooled, keepdim=True, dtype=dtype)  # (N, C, H, 1) or (N, C, 1, W)
         profile = self.act(norm_pooled(self.bn1, in_float32(self.conv1, profile)))
-        return x * in_float32(conv, profile).sigmoid().to(x.dtype)
+        return gated(x, in_float32(conv, profile).sigmoid())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         for released, ours in (('conv2.', 'conv_h.'), ('conv3.', 'conv_w.')):

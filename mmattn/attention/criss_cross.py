@@ -1,12 +1,15 @@
 """Criss-cross attention."""
 
+from typing import Annotated
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Positive, within
 from mmattn.attention.layers import squeezed_channels
-from mmattn.ops.precision import saturate, without_autocast
+from mmattn.ops.precision import gated, saturate, without_autocast
 
 
 @MODELS.register_module()
@@ -34,8 +37,8 @@ class CrissCross(Attention):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` or ``recurrence`` is not positive, or ``reduction`` not
-            within 1 and ``in_channels``.
+        ValueError: If ``in_channels`` is not positive, ``recurrence`` not within 1 and 100, or
+            ``reduction`` not within 1 and ``in_channels``.
 
     Shape:
         - Input: (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
@@ -53,14 +56,12 @@ class CrissCross(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 8,
-        recurrence: int = 1,
+        reduction: Positive = 8,
+        recurrence: Annotated[int, within(1, 100)] = 1,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if recurrence < 1:
-            raise ValueError(f'expected recurrence of at least 1, got {recurrence}')
         middle = squeezed_channels(in_channels, reduction)
         self.recurrence = recurrence
         self.query_conv = nn.Conv2d(in_channels, middle, 1)
@@ -73,13 +74,13 @@ class CrissCross(Attention):
         """Add to each position of ``x`` what its row and its column hold."""
         for _ in range(self.recurrence):
             gathered = saturate(self._gather(x).to(x.dtype))
-            x = saturate(x + saturate(self.gamma.to(x.dtype) * gathered))
+            x = saturate(x + saturate(gated(gathered, self.gamma)))
         return x
 
     def _gather(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
-        value = saturate(self.value_conv(x))
-        dtype = torch.promote_types(value.dtype, torch.float32)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        value = saturate(self.value_conv(x)).to(dtype)
         query = saturate(self.query_conv(x)).to(dtype)
         key = saturate(self.key_conv(x)).to(dtype)
         with without_autocast(x):
@@ -88,10 +89,11 @@ class CrissCross(Attention):
             # The crossing is counted once, in the row.
             crossing = torch.eye(h, dtype=torch.bool, device=x.device)[:, None]
             in_column = in_column.masked_fill(crossing, float('-inf'))
-            weights = torch.cat([in_column, in_row], dim=3).softmax(3).to(value.dtype)
-        in_column, in_row = weights.split([h, w], dim=3)
-        out = torch.einsum('nhwi,nciw->nchw', in_column, value)
-        return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
+            weights = torch.cat([in_column, in_row], dim=3).softmax(3)
+            in_column, in_row = weights.split([h, w], dim=3)
+            # In float32 for the gradients of the weights, which sum over the channels.
+            out = torch.einsum('nhwi,nciw->nchw', in_column, value)
+            return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the factor starts at zero."""

@@ -5,6 +5,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Positive
 from mmattn.ops.precision import saturate, without_autocast
 
 
@@ -51,16 +52,14 @@ class DoubleAttention(Attention):
         self,
         in_channels: int,
         *,
-        c_m: int | None = None,
-        c_n: int | None = None,
+        c_m: Positive | None = None,
+        c_n: Positive | None = None,
         residual: bool = True,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
         c_m, c_n = (max(in_channels // 4, 1) if c is None else c for c in (c_m, c_n))
-        if c_m < 1 or c_n < 1:
-            raise ValueError(f'expected c_m and c_n of at least 1, got {c_m} and {c_n}')
         self.residual = residual
         self.convA = nn.Conv2d(in_channels, c_m, 1)
         self.convB = nn.Conv2d(in_channels, c_n, 1)

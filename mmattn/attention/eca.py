@@ -7,7 +7,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
-from mmattn.ops.precision import in_float32
+from mmattn.attention.checks import Odd
+from mmattn.ops.precision import gated, in_float32
 
 
 @MODELS.register_module()
@@ -51,7 +52,7 @@ class ECA(Attention):
         self,
         in_channels: int,
         *,
-        kernel_size: int | None = None,
+        kernel_size: Odd | None = None,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -59,16 +60,11 @@ class ECA(Attention):
         if kernel_size is None:
             # Of two odd numbers equally near, the release takes the larger one.
             kernel_size = int(math.log2(in_channels) / 2 + 0.5) // 2 * 2 + 1
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f'expected kernel_size odd and at least 1, got {kernel_size}; '
-                f'{max(kernel_size + 1, 1)} works'
-            )
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
         dtype = torch.promote_types(x.dtype, torch.float32)
         means = x.mean((2, 3), dtype=dtype)  # (N, C)
-        gate = in_float32(self.conv, means[:, None])[:, 0].sigmoid().to(x.dtype)
-        return x * gate[..., None, None]
+        gate = in_float32(self.conv, means[:, None])[:, 0].sigmoid()
+        return gated(x, gate[..., None, None])

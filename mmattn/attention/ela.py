@@ -4,6 +4,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Odd, Positive
 from mmattn.ops import coord_gate, coord_pool
 from mmattn.ops.norm_pooled import norm_pooled
 from mmattn.ops.precision import in_float32
@@ -62,21 +63,16 @@ class ELA(Attention):
         self,
         in_channels: int,
         *,
-        kernel_size: int = 7,
-        groups: int | None = None,
-        num_groups: int = 16,
+        kernel_size: Odd = 7,
+        groups: Positive | None = None,
+        num_groups: Positive = 16,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f'expected kernel_size odd and at least 1, got {kernel_size}; '
-                f'{max(kernel_size // 2 * 2 + 1, 1)} works'
-            )
         groups = in_channels if groups is None else groups
         for name, number in (('groups', groups), ('num_groups', num_groups)):
-            if number < 1 or in_channels % number:
+            if in_channels % number:
                 divisors = [d for d in range(1, in_channels + 1) if in_channels % d == 0]
                 raise ValueError(
                     f'expected {name} that divides in_channels {in_channels}, got {number}; '

@@ -5,9 +5,10 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Positive
 from mmattn.ops import coord_gate, coord_pool
 from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate
 
 
 @MODELS.register_module()
@@ -52,13 +53,11 @@ class EMA(Attention):
         self,
         in_channels: int,
         *,
-        factor: int = 32,
+        factor: Positive = 32,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if factor < 1:
-            raise ValueError(f'expected factor of at least 1, got {factor}; 1 works')
         if in_channels % factor:
             nearest = max(factor, (in_channels + factor // 2) // factor * factor)
             raise ValueError(
@@ -80,13 +79,14 @@ class EMA(Attention):
         rows, columns = coord_pool(group)
         profile = torch.cat([rows, columns.transpose(2, 3)], 2)  # (N * G, C / G, H + W, 1)
         rows, columns = in_float32(self.conv1x1, profile).split([h, w], 2)
-        gated = coord_gate(group, rows, columns.transpose(2, 3))
+        inner = coord_gate(group, rows, columns.transpose(2, 3))
 
-        one = saturate(norm_pooled(self.gn, gated))
+        one = saturate(norm_pooled(self.gn, inner))
         other = saturate(self.conv3x3(group)).to(x.dtype)
         logits = saturate(_combine(one, other) + _combine(other, one))  # (N * G, 1, H, W)
+        logits = logits.to(torch.promote_types(x.dtype, torch.float32))
         gate = logits.sigmoid().unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
-        return (groups * gate).flatten(1, 2)
+        return gated(groups, gate).flatten(1, 2)
 
 
 def _combine(weighing: Tensor, weighed: Tensor) -> Tensor:

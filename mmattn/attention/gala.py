@@ -8,8 +8,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Odd, Positive
 from mmattn.attention.layers import SafeSequential, squeezed_channels
-from mmattn.ops.precision import in_float32
+from mmattn.ops.precision import gated, in_float32
 
 
 @MODELS.register_module()
@@ -56,18 +57,13 @@ class GALA(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 4,
-        kernel_size: int = 5,
-        norm_cfg: dict | None = None,
+        reduction: Positive = 4,
+        kernel_size: Odd = 5,
+        norm_cfg: NormCfg | None = None,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f'expected kernel_size odd and at least 1, got {kernel_size}; '
-                f'{max(kernel_size + 1, 1)} works'
-            )
         bottleneck = squeezed_channels(in_channels, reduction)
         self.fc = nn.Sequential(
             nn.Linear(in_channels, bottleneck),
@@ -96,4 +92,4 @@ class GALA(Attention):
         # alpha * (what + where) + beta * what * where, with one product of the size of the map.
         offset, slope = alpha * what, alpha + beta * what  # (N, C)
         gate = (offset[..., None, None] + slope[..., None, None] * where).sigmoid()
-        return x * gate.to(x.dtype)
+        return gated(x, gate)

@@ -1,6 +1,7 @@
 """Gather and excite."""
 
 from collections import OrderedDict
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,9 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import ActCfg, MapSide, NormCfg, Positive
 from mmattn.attention.layers import SafeSequential, squeezed_channels
-from mmattn.ops.precision import in_float32
-
-EXTENTS = (0, 2, 4, 8)
+from mmattn.ops.precision import gated, in_float32
 
 
 def window_means(x: Tensor, extent: int) -> Tensor:
@@ -92,22 +92,17 @@ class GatherExcite(Attention):
         self,
         in_channels: int,
         *,
-        extent: int = 0,
+        extent: Literal[0, 2, 4, 8] = 0,
         extra_params: bool = False,
         mlp: bool = False,
-        reduction: int = 16,
-        feat_size: int | tuple[int, int] | None = None,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU'),
+        reduction: Positive = 16,
+        feat_size: MapSide | tuple[MapSide, MapSide] | None = None,
+        norm_cfg: NormCfg = dict(type='BN'),
+        act_cfg: ActCfg = dict(type='ReLU'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if extent not in EXTENTS:
-            nearest = min(EXTENTS, key=lambda known: abs(known - extent))
-            raise ValueError(
-                f'expected extent 0 (the whole map), 2, 4 or 8, got {extent}; {nearest} works'
-            )
         self.extent = extent
         self.feat_size = None
         self.gather = None
@@ -163,7 +158,7 @@ class GatherExcite(Attention):
         gathered = gathered.to(dtype)
         if self.mlp is not None:
             gathered = in_float32(self.mlp, gathered)
-        gate = gathered.sigmoid().to(x.dtype)
+        gate = gathered.sigmoid()
         if self.extent != 0:
             gate = F.interpolate(gate, size=(h, w))
-        return x * gate
+        return gated(x, gate)

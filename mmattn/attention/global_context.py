@@ -1,7 +1,7 @@
 """Global context block."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from mmengine.model import constant_init, kaiming_init
@@ -9,8 +9,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NOT_EMPTY, Positive
 from mmattn.attention.layers import squeezed_channels
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate
 
 POOLINGS = ('att', 'avg')
 FUSIONS = ('channel_add', 'channel_mul')
@@ -61,21 +62,15 @@ class GlobalContext(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 16,
+        reduction: Positive = 16,
         pooling_type: Literal['att', 'avg'] = 'att',
-        fusion_types: Sequence[Literal['channel_add', 'channel_mul']] = ('channel_add',),
+        fusion_types: Annotated[Sequence[Literal['channel_add', 'channel_mul']], NOT_EMPTY] = (
+            'channel_add',
+        ),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if pooling_type not in POOLINGS:
-            raise ValueError(f'expected pooling_type to be one of {POOLINGS}, got {pooling_type!r}')
-        if (
-            isinstance(fusion_types, str)
-            or not fusion_types
-            or any(fusion not in FUSIONS for fusion in fusion_types)
-        ):
-            raise ValueError(f'expected fusion_types of {FUSIONS}, got {fusion_types!r}')
         middle = squeezed_channels(in_channels, reduction)
         self.conv_mask = nn.Conv2d(in_channels, 1, 1) if pooling_type == 'att' else None
         for fusion in FUSIONS:
@@ -97,7 +92,7 @@ class GlobalContext(Attention):
         context = self._pool(x)  # (N, C, 1, 1)
         out = x
         if self.channel_mul_conv is not None:
-            out = out * in_float32(self.channel_mul_conv, context).sigmoid().to(x.dtype)
+            out = gated(out, in_float32(self.channel_mul_conv, context).sigmoid())
         if self.channel_add_conv is not None:
             out = saturate(out + saturate(in_float32(self.channel_add_conv, context).to(x.dtype)))
         return out

@@ -1,12 +1,15 @@
 """Global second-order pooling."""
 
+from typing import Annotated
+
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Side, within
 from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate
 
 
 class Covariance(nn.Module):
@@ -62,17 +65,13 @@ class GSoP(Attention):
         self,
         in_channels: int,
         *,
-        att_dim: int = 128,
-        stride: int = 1,
-        norm_cfg: dict = dict(type='BN'),
+        att_dim: Annotated[int, within(2, 4096)] = 128,
+        stride: Side = 1,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if att_dim < 2:
-            raise ValueError(f'expected att_dim of at least 2, got {att_dim}; 2 works')
-        if stride < 1:
-            raise ValueError(f'expected stride of at least 1, got {stride}; 1 works')
         self.conv_for_DR = nn.Conv2d(in_channels, att_dim, 1, stride)
         self.bn_for_DR = build_norm_layer(norm_cfg, att_dim)[1]
         self.covariance = Covariance()
@@ -87,4 +86,4 @@ class GSoP(Attention):
         gate = in_float32(self.covariance, reduced)[..., None]  # (N, att_dim, att_dim, 1)
         for layer in (self.row_bn, self.row_conv_group, self.fc_adapt_channels):
             gate = in_float32(layer, gate)
-        return x * gate.sigmoid().to(x.dtype)  # gate of (N, C, 1, 1)
+        return gated(x, gate.sigmoid())  # gate of (N, C, 1, 1)

@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import ActCfg
 from mmattn.ops import lka_gate
 from mmattn.ops.dispatch import Impl
 from mmattn.ops.precision import saturate
@@ -64,29 +65,21 @@ class LKA(Attention):
         self,
         in_channels: int,
         *,
-        kernel_size: int = 21,
+        kernel_size: Literal[7, 14, 21, 28] = 21,
         with_local: bool = True,
         with_dilated: bool = True,
         with_pointwise: bool = True,
         combine: Literal['multiply', 'add', 'none'] = 'multiply',
-        act_cfg: dict | None = None,
+        act_cfg: ActCfg | None = None,
         impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if kernel_size not in DILATIONS:
-            nearest = min(DILATIONS, key=lambda size: abs(size - kernel_size))
-            raise ValueError(
-                f'expected kernel_size to be one of {list(DILATIONS)}, got {kernel_size}; '
-                f'the nearest is {nearest}'
-            )
         if not (with_local or with_dilated or with_pointwise):
             raise ValueError(
                 'expected with_local, with_dilated or with_pointwise to be True, got none of them'
             )
-        if combine not in ('multiply', 'add', 'none'):
-            raise ValueError(f"expected combine 'multiply', 'add' or 'none', got {combine!r}")
         self.impl = impl
         self.combine = combine
         dilation = DILATIONS[kernel_size]

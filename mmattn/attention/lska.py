@@ -1,5 +1,7 @@
 """Large separable kernel attention."""
 
+from typing import Literal
+
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -57,18 +59,12 @@ class LSKA(Attention):
         self,
         in_channels: int,
         *,
-        kernel_size: int = 23,
+        kernel_size: Literal[7, 11, 23, 35, 41, 53] = 23,
         impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if kernel_size not in STRIPS:
-            nearest = min(STRIPS, key=lambda size: abs(size - kernel_size))
-            raise ValueError(
-                f'expected kernel_size to be one of {list(STRIPS)}, got {kernel_size}; '
-                f'the nearest is {nearest}'
-            )
         self.impl = impl
         near, far, dilation = STRIPS[kernel_size]
 

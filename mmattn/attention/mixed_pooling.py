@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Side
 from mmattn.ops.norm import norm_any_batch
 from mmattn.ops.norm_pooled import norm_pooled
 from mmattn.ops.precision import in_float32, saturate, without_autocast
@@ -55,8 +56,8 @@ class MixedPooling(Attention):
         self,
         in_channels: int,
         *,
-        pool_size: tuple[int, int] = (20, 12),
-        norm_cfg: dict = dict(type='BN'),
+        pool_size: tuple[Side, Side] = (20, 12),
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -65,10 +66,6 @@ class MixedPooling(Attention):
             raise ValueError(
                 f'expected in_channels divisible by 4, got {in_channels}; '
                 f'{max(4, (in_channels + 2) // 4 * 4)} works'
-            )
-        if len(pool_size) != 2 or min(pool_size) < 1:
-            raise ValueError(
-                f'expected pool_size of two positive numbers, such as (20, 12), got {pool_size}'
             )
         self.pool_size = tuple(pool_size)
         c, m = in_channels, in_channels // 4

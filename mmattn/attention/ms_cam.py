@@ -6,8 +6,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Positive
 from mmattn.attention.layers import SafeSequential, squeezed_channels
-from mmattn.ops.precision import in_float32
+from mmattn.ops.precision import gated, in_float32
 
 
 class Bottleneck(SafeSequential):
@@ -77,8 +78,8 @@ class MSCAM(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 4,
-        norm_cfg: dict = dict(type='BN'),
+        reduction: Positive = 4,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -91,4 +92,4 @@ class MSCAM(Attention):
         dtype = torch.promote_types(x.dtype, torch.float32)
         pooled = x.mean((2, 3), keepdim=True, dtype=dtype)  # (N, C, 1, 1)
         logits = self.local_att(x).to(dtype) + in_float32(self.global_att, pooled)
-        return x * logits.sigmoid().to(x.dtype)
+        return gated(x, logits.sigmoid())

@@ -1,9 +1,13 @@
 """Multi-scale convolutional attention."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NOT_EMPTY, Odd
 from mmattn.ops import lka_gate
 from mmattn.ops.dispatch import Impl
 from mmattn.ops.precision import saturate
@@ -47,19 +51,12 @@ class MSCA(Attention):
         self,
         in_channels: int,
         *,
-        kernel_sizes: tuple[int, ...] | list[int] = (7, 11, 21),
+        kernel_sizes: Annotated[Sequence[Odd], NOT_EMPTY] = (7, 11, 21),
         impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        for length in kernel_sizes:
-            if length < 1 or length % 2 == 0:
-                nearest = tuple(max(size, 0) // 2 * 2 + 1 for size in kernel_sizes)
-                raise ValueError(
-                    f'expected kernel_sizes to be odd and positive, got {tuple(kernel_sizes)}; '
-                    f'{nearest} works'
-                )
         self.impl = impl
         self.conv0 = nn.Conv2d(in_channels, in_channels, 5, padding=2, groups=in_channels)
         self.branches = len(kernel_sizes)

@@ -11,10 +11,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Positive
 from mmattn.attention.layers import SafeSequential, squeezed_channels
 from mmattn.ops.precision import saturate, without_autocast
-
-MODES = ('gaussian', 'embedded_gaussian', 'dot_product', 'concatenation')
 
 
 @MODELS.register_module()
@@ -66,19 +65,17 @@ class NonLocal(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 2,
+        reduction: Positive = 2,
         mode: Literal[
             'gaussian', 'embedded_gaussian', 'dot_product', 'concatenation'
         ] = 'embedded_gaussian',
         use_scale: bool = True,
         sub_sample: bool = False,
-        norm_cfg: dict | None = None,
+        norm_cfg: NormCfg | None = None,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if mode not in MODES:
-            raise ValueError(f'expected mode to be one of {MODES}, got {mode!r}')
         middle = squeezed_channels(in_channels, reduction)
         self.mode = mode
         self.use_scale = use_scale

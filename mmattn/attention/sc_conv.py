@@ -7,8 +7,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Positive
 from mmattn.attention.layers import SafeSequential
-from mmattn.ops.precision import in_float32, saturate, without_autocast
+from mmattn.ops.precision import gated, in_float32, saturate, without_autocast
 
 
 @MODELS.register_module()
@@ -55,14 +56,12 @@ class SCConv(Attention):
         self,
         in_channels: int,
         *,
-        pooling_r: int = 4,
-        norm_cfg: dict = dict(type='BN'),
+        pooling_r: Positive = 4,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if pooling_r < 1:
-            raise ValueError(f'expected pooling_r of at least 1, got {pooling_r}; 1 works')
         self.pooling_r = pooling_r
 
         def conv() -> list[nn.Module]:
@@ -82,8 +81,8 @@ class SCConv(Attention):
         h, w = x.shape[2:]
         coarse = in_float32(self.k2, self.pool(x))
         coarse = F.interpolate(coarse, size=(h, w))  # (N, C, H, W)
-        gate = (x.to(dtype) + coarse).sigmoid().to(x.dtype)
-        return self.k4(saturate(self.k3(x) * gate))
+        gate = (x.to(dtype) + coarse).sigmoid()
+        return self.k4(saturate(gated(self.k3(x), gate)))
 
     def pool(self, x: Tensor) -> Tensor:
         """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.

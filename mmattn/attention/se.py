@@ -6,8 +6,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import ActCfg, Positive
 from mmattn.attention.layers import squeezed_channels
-from mmattn.ops.precision import in_float32
+from mmattn.ops.precision import gated, in_float32
 
 
 @MODELS.register_module()
@@ -53,9 +54,9 @@ class SE(Attention):
         self,
         in_channels: int,
         *,
-        reduction: int = 16,
+        reduction: Positive = 16,
         bias: bool = True,
-        act_cfg: dict = dict(type='ReLU'),
+        act_cfg: ActCfg = dict(type='ReLU'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -71,8 +72,8 @@ class SE(Attention):
         """Gate the channels of ``x``."""
         dtype = torch.promote_types(x.dtype, torch.float32)
         means = x.mean((2, 3), dtype=dtype)  # (N, C)
-        gate = in_float32(self.fc, means).sigmoid().to(x.dtype)
-        return x * gate[..., None, None]
+        gate = in_float32(self.fc, means).sigmoid()
+        return gated(x, gate[..., None, None])
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         for released, ours in (('fc1.', 'fc.0.'), ('fc2.', 'fc.2.')):

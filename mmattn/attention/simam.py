@@ -5,6 +5,8 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import Factor
+from mmattn.ops.precision import gated
 
 
 @MODELS.register_module()
@@ -46,14 +48,11 @@ class SimAM(Attention):
         self,
         in_channels: int,
         *,
-        e_lambda: float = 1e-4,
+        e_lambda: Factor = 1e-4,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if not e_lambda > 0:
-            # Zero is 0 / 0 on a constant channel.
-            raise ValueError(f'expected e_lambda above 0, such as 1e-4, got {e_lambda}')
         self.e_lambda = e_lambda
 
     def attend(self, x: Tensor) -> Tensor:
@@ -64,4 +63,4 @@ class SimAM(Attention):
         square = (wide - wide.mean((2, 3), keepdim=True)).square()
         variance = square.sum((2, 3), keepdim=True) / max(h * w - 1, 1)  # (N, C, 1, 1)
         gate = (square / (4 * (variance + self.e_lambda)) + 0.5).sigmoid()
-        return x * gate.to(x.dtype)
+        return gated(x, gate)

@@ -1,14 +1,17 @@
 """Selective kernel convolution."""
 
+from typing import Annotated
+
 import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Positive, within
 from mmattn.attention.layers import SafeSequential
 from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate
 
 
 class KernelChoice(nn.Module):
@@ -78,23 +81,15 @@ class SKConv(Attention):
         self,
         in_channels: int,
         *,
-        branches: int = 2,
-        groups: int = 32,
-        reduction: int = 16,
-        min_channels: int = 32,
-        norm_cfg: dict = dict(type='BN'),
+        branches: Annotated[int, within(2, 32)] = 2,
+        groups: Positive = 32,
+        reduction: Positive = 16,
+        min_channels: Positive = 32,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        for name, value, least in (
-            ('branches', branches, 2),
-            ('groups', groups, 1),
-            ('reduction', reduction, 1),
-            ('min_channels', min_channels, 1),
-        ):
-            if value < least:
-                raise ValueError(f'expected {name} of at least {least}, got {value}; {least} works')
         groups = min(groups, in_channels)
         if in_channels % groups:
             divisors = [g for g in range(1, in_channels + 1) if in_channels % g == 0]
@@ -129,9 +124,9 @@ class SKConv(Attention):
         dtype = torch.promote_types(x.dtype, torch.float32)
         maps = [path(x) for path in self.paths]  # (N, C, H, W) each
         pooled = sum(y.mean((2, 3), keepdim=True, dtype=dtype) for y in maps)
-        weights = self.attn(pooled).to(x.dtype).unbind(1)  # (N, C, 1, 1) each
-        out = maps[0] * weights[0]
+        weights = self.attn(pooled).unbind(1)  # (N, C, 1, 1) each
+        out = gated(maps[0], weights[0])
         for y, weight in zip(maps[1:], weights[1:], strict=True):
-            out = out + y * weight
+            out = out + gated(y, weight)
         # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
         return saturate(out)

@@ -6,9 +6,10 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Positive
 from mmattn.ops.norm import norm_any_batch
 from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate
 
 
 @MODELS.register_module()
@@ -55,21 +56,14 @@ class SplitAttention(Attention):
         self,
         in_channels: int,
         *,
-        radix: int = 2,
-        groups: int = 1,
-        reduction_factor: int = 4,
-        norm_cfg: dict = dict(type='BN'),
+        radix: Positive = 2,
+        groups: Positive = 1,
+        reduction_factor: Positive = 4,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        for name, value in (
-            ('radix', radix),
-            ('groups', groups),
-            ('reduction_factor', reduction_factor),
-        ):
-            if value < 1:
-                raise ValueError(f'expected {name} of at least 1, got {value}; 1 works')
         if in_channels % radix:
             divisors = [r for r in range(1, in_channels + 1) if in_channels % r == 0]
             nearest = min(divisors, key=lambda divisor: abs(divisor - radix))
@@ -109,10 +103,10 @@ class SplitAttention(Attention):
         # The channels of fc2 are sorted by group, then by version.
         logits = in_float32(self.fc2, z).unflatten(1, (self.groups, self.radix, -1))
         weights = logits.softmax(2) if self.radix > 1 else logits.sigmoid()
-        weights = [w.flatten(1, 2) for w in weights.to(x.dtype).unbind(2)]  # (N, C, 1, 1) each
+        weights = [w.flatten(1, 2) for w in weights.unbind(2)]  # (N, C, 1, 1) each
         versions = versions.chunk(self.radix, 1)
-        out = versions[0] * weights[0]
+        out = gated(versions[0], weights[0])
         for version, weight in zip(versions[1:], weights[1:], strict=True):
-            out = out + version * weight
+            out = out + gated(version, weight)
         # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
         return saturate(out)

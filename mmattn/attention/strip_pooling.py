@@ -6,8 +6,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg
 from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32, layer_dtype, saturate
+from mmattn.ops.precision import gated, in_float32, layer_dtype, saturate
 
 
 @MODELS.register_module()
@@ -51,7 +52,7 @@ class StripPooling(Attention):
         self,
         in_channels: int,
         *,
-        norm_cfg: dict = dict(type='BN'),
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -74,4 +75,4 @@ class StripPooling(Attention):
         rows, columns = (saturate(strip.to(layer_dtype(x))) for strip in (rows, columns))
         strips = saturate((rows + columns).relu())  # (N, C, H, W)
         # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
-        return x * self.conv3(strips).sigmoid().to(x.dtype)
+        return gated(x, self.conv3(strips).sigmoid())

@@ -64,7 +64,12 @@ class TimmAttention(Attention):
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
         self.name = name
-        self.attn = timm_module(name)(in_channels, **(options or {}))
+        try:
+            self.attn = timm_module(name)(in_channels, **(options or {}))
+        except TypeError as error:
+            raise TypeError(
+                f'TimmAttention: options {options} do not fit {name}: {error}'
+            ) from error
         for norm in self.attn.modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):
                 norm.register_forward_pre_hook(rest)

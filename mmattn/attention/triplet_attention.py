@@ -6,8 +6,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention, Start
+from mmattn.attention.checks import NormCfg, Odd
 from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32
+from mmattn.ops.precision import gated, in_float32
 
 
 class PlaneGate(nn.Module):
@@ -75,17 +76,12 @@ class TripletAttention(Attention):
         self,
         in_channels: int,
         *,
-        kernel_size: int = 7,
-        norm_cfg: dict = dict(type='BN', momentum=0.01),
+        kernel_size: Odd = 7,
+        norm_cfg: NormCfg = dict(type='BN', momentum=0.01),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f'expected kernel_size odd and at least 1, got {kernel_size}; '
-                f'{max(kernel_size // 2 * 2 + 1, 1)} works'
-            )
         self.cw = PlaneGate(kernel_size, norm_cfg)
         self.hc = PlaneGate(kernel_size, norm_cfg)
         self.hw = PlaneGate(kernel_size, norm_cfg)
@@ -96,7 +92,5 @@ class TripletAttention(Attention):
         # Released weights of this plane have H first.
         gate_hc = self.hc(x.transpose(1, 2), 3).permute(0, 3, 2, 1)  # (N, C, H, 1)
         gate_hw = self.hw(x, 1)  # (N, 1, H, W)
-        gate_cw, gate_hc, gate_hw = (
-            (gate.sigmoid() / 3).to(x.dtype) for gate in (gate_cw, gate_hc, gate_hw)
-        )
-        return x * (gate_cw + gate_hc + gate_hw)
+        gate_cw, gate_hc, gate_hw = (gate.sigmoid() / 3 for gate in (gate_cw, gate_hc, gate_hw))
+        return gated(x, gate_cw + gate_hc + gate_hw)

@@ -1,12 +1,14 @@
 """A small Inception network that fuses its branches by attention."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import NOT_EMPTY, ModuleCfg, NormCfg, Positive, within
 from mmattn.backbones.base import Backbone
 
 
@@ -89,13 +91,13 @@ class AFFInception(Backbone):
 
     def __init__(
         self,
-        num_blocks: int = 1,
+        num_blocks: Annotated[int, within(1, 100)] = 1,
         *,
-        widths: Sequence[int] = (16, 32, 64),
-        fusion: dict = dict(type='AFF', reduction=4),
+        widths: Annotated[Sequence[Positive], NOT_EMPTY] = (16, 32, 64),
+        fusion: ModuleCfg = dict(type='AFF', reduction=4),
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
-        norm_cfg: dict = dict(type='BN'),
+        norm_cfg: NormCfg = dict(type='BN'),
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -112,8 +114,6 @@ class AFFInception(Backbone):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        if num_blocks < 1:
-            raise ValueError(f'expected num_blocks of at least 1, got {num_blocks}')
         in_channels = widths[0]
         self.stem = ConvModule(3, in_channels, 3, padding=1, norm_cfg=norm_cfg)
         for i, width in enumerate(widths[: self.out_indices[-1] + 1]):
@@ -131,8 +131,8 @@ class AFFInception(Backbone):
         names = ['stem', *(f'layer{i + 1}' for i in range(self.out_indices[-1] + 1))]
         return [[getattr(self, name)] for name in names]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the stages in ``out_indices``."""
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of the stages in ``out_indices``."""
         x = self.stem(x)
         maps = []
         for i, [stage] in enumerate(self.stages()[1:]):

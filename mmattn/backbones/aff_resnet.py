@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import ModuleCfg, NormCfg, Side, within
 from mmattn.backbones.base import Backbone
 from mmattn.fusion import AddFusion
 
 Style = Literal['pytorch', 'caffe']
+Width = Annotated[int, within(1, 1024)]
 
 
 class BasicBlock(BaseModule):
@@ -205,21 +207,21 @@ class AFFResNet(Backbone):
 
     def __init__(
         self,
-        depth: int = 50,
+        depth: Literal[18, 34, 50, 101] = 50,
         *,
-        groups: int = 1,
-        base_width: int = 64,
-        fusion: dict = dict(type='AFF', reduction=16, scale=2.0),
+        groups: Width = 1,
+        base_width: Width = 64,
+        fusion: ModuleCfg = dict(type='AFF', reduction=16, scale=2.0),
         fusion_stages: Sequence[int] = (2, 3),
-        stem_channels: int = 64,
+        stem_channels: Annotated[int, within(2, 65536)] = 64,
         deep_stem: bool = False,
         avg_down: bool = False,
-        strides: Sequence[int] = (1, 2, 2, 2),
-        dilations: Sequence[int] = (1, 1, 1, 1),
+        strides: Sequence[Side] = (1, 2, 2, 2),
+        dilations: Sequence[Side] = (1, 1, 1, 1),
         style: Style = 'pytorch',
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
-        norm_cfg: dict = dict(type='BN'),
+        norm_cfg: NormCfg = dict(type='BN'),
         norm_eval: bool = False,
         with_cp: bool = False,
         zero_init_residual: bool = False,
@@ -237,10 +239,6 @@ class AFFResNet(Backbone):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        if depth not in ARCHS:
-            raise ValueError(f'expected depth {", ".join(map(str, ARCHS))}, got {depth}')
-        if style not in get_args(Style):
-            raise ValueError(f"expected style 'pytorch' or 'caffe', got {style!r}")
         if len(strides) != 4 or len(dilations) != 4:
             raise ValueError(
                 'expected 4 strides and dilations, one per stage, '
@@ -297,8 +295,8 @@ class AFFResNet(Backbone):
         stem = [self.stem] if hasattr(self, 'stem') else [self.conv1, self.bn1]
         return [stem, *([getattr(self, f'layer{i + 1}')] for i in range(self.out_indices[-1] + 1))]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the stages in ``out_indices``."""
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of the stages in ``out_indices``."""
         stem, *stages = self.stages()
         for module in stem:
             x = module(x)

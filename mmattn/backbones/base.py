@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from mmattn.attention.checks import check_map, checked
 from mmattn.checkpoints import accounted, find_state_dict, note_aside, register_backbone
 
 
 class Backbone(BaseModule):
     """Base of the backbones: which stages come out, which are frozen, how weights come in.
 
-    A subclass builds the stages up to the last out index, sets ``out_channels`` and calls
-    :meth:`freeze`.
+    A subclass builds the stages up to the last out index, sets ``out_channels``, calls
+    :meth:`freeze` and computes its maps in :meth:`extract`.
 
     Args:
         out_indices: Indices of the stages whose maps are returned, in rising order.
@@ -31,8 +32,12 @@ class Backbone(BaseModule):
             of another architecture are refused, unless it has ``strict_pretrained=False``.
 
     Raises:
-        ValueError: If ``out_indices`` name a stage that does not exist.
+        ValueError: If ``out_indices`` name a stage that does not exist, or an option of a subclass
+            is not what its annotation says, see :func:`mmattn.attention.checks.checked`.
     """
+
+    in_channels = 3
+    """Channels of the image."""
 
     out_channels: tuple[int, ...]
     """Channels of the returned maps, one per out index."""
@@ -46,6 +51,8 @@ class Backbone(BaseModule):
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
+        if '__init__' in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)
         register_backbone(cls.__dict__.get('layouts', {}), cls.own_key)
 
     def __init__(
@@ -68,6 +75,20 @@ class Backbone(BaseModule):
         self.out_indices = out_indices
         self.norm_eval = norm_eval
         self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of the stages in ``out_indices``.
+
+        Raises:
+            ValueError: If ``x`` is not of shape (N, ``in_channels``, H, W), has no row or no
+                column, or does not consist of floating-point numbers.
+        """
+        check_map(self, x, self.in_channels)
+        return self.extract(x)
+
+    @abstractmethod
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of the stages in ``out_indices`` from (N, C, H, W)."""
 
     @abstractmethod
     def stages(self) -> list[list[nn.Module]]:

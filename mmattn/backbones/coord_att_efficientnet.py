@@ -8,6 +8,7 @@ from mmengine.model import ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import ActCfg, ConvCfg, DropRate, ModuleCfg, NormCfg
 from mmattn.backbones.base import Backbone
 
 
@@ -62,13 +63,13 @@ class CoordAttEfficientNet(Backbone):
         self,
         arch: str = 'b0',
         *,
-        attention: dict | None = dict(type='CoordAtt', reduction=32),
-        drop_path_rate: float = 0.0,
+        attention: ModuleCfg | None = dict(type='CoordAtt', reduction=32),
+        drop_path_rate: DropRate = 0.0,
         out_indices: Sequence[int] = (2, 3, 4, 5),
         frozen_stages: int = -1,
-        conv_cfg: dict | None = dict(type='Conv2dAdaptivePadding'),
-        norm_cfg: dict = dict(type='BN', eps=1e-3),
-        act_cfg: dict = dict(type='Swish'),
+        conv_cfg: ConvCfg | None = dict(type='Conv2dAdaptivePadding'),
+        norm_cfg: NormCfg = dict(type='BN', eps=1e-3),
+        act_cfg: ActCfg = dict(type='Swish'),
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -121,8 +122,8 @@ class CoordAttEfficientNet(Backbone):
         """List the stem, the stages and, where it is built, the last convolution."""
         return [[layer] for layer in self.layers]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of ``out_indices``."""
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of ``out_indices``."""
         maps = []
         for i, layer in enumerate(self.layers):
             for block in layer if isinstance(layer, nn.Sequential) else [layer]:

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import ActCfg, ConvCfg, Factor, ModuleCfg, NormCfg, Side
 from mmattn.backbones.base import Backbone
 from mmattn.backbones.rounding import make_divisible
 
@@ -132,16 +133,16 @@ class CoordAttMobileNetV2(Backbone):
 
     def __init__(
         self,
-        widen_factor: float = 1.0,
+        widen_factor: Factor = 1.0,
         *,
-        attention: dict | None = dict(type='CoordAtt', reduction=32),
-        strides: Sequence[int] = (1, 2, 2, 2, 1, 2, 1),
-        dilations: Sequence[int] = (1, 1, 1, 1, 1, 1, 1),
+        attention: ModuleCfg | None = dict(type='CoordAtt', reduction=32),
+        strides: Sequence[Side] = (1, 2, 2, 2, 1, 2, 1),
+        dilations: Sequence[Side] = (1, 1, 1, 1, 1, 1, 1),
         out_indices: Sequence[int] = (1, 2, 4, 6),
         frozen_stages: int = -1,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU6'),
+        conv_cfg: ConvCfg | None = None,
+        norm_cfg: NormCfg = dict(type='BN'),
+        act_cfg: ActCfg = dict(type='ReLU6'),
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -191,8 +192,8 @@ class CoordAttMobileNetV2(Backbone):
         names = ['conv1', *(f'layer{i + 1}' for i in range(len(STAGES))), 'conv2']
         return [[getattr(self, name)] for name in names[: self.out_indices[-1] + 2]]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the stages in ``out_indices``."""
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of the stages in ``out_indices``."""
         x = self.conv1(x)
         maps = []
         for i, [stage] in enumerate(self.stages()[1:]):

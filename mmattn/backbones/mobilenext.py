@@ -4,6 +4,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from mmcv.cnn import ConvModule
@@ -11,6 +12,7 @@ from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import ActCfg, ConvCfg, Factor, ModuleCfg, Must, NormCfg, Side
 from mmattn.backbones.base import Backbone
 from mmattn.backbones.rounding import make_divisible
 
@@ -167,18 +169,20 @@ class MobileNeXt(Backbone):
 
     def __init__(
         self,
-        widen_factor: float = 1.0,
+        widen_factor: Factor = 1.0,
         *,
-        identity_tensor_multiplier: float = 1.0,
-        attention: dict | None = None,
-        strides: Sequence[int] = (2, 1, 2, 2, 1, 2, 1, 1),
-        dilations: Sequence[int] = (1, 1, 1, 1, 1, 1, 1, 1),
+        identity_tensor_multiplier: Annotated[
+            float, Must(' above 0 and at most 1', lambda value: 0 < value <= 1)
+        ] = 1.0,
+        attention: ModuleCfg | None = None,
+        strides: Sequence[Side] = (2, 1, 2, 2, 1, 2, 1, 1),
+        dilations: Sequence[Side] = (1, 1, 1, 1, 1, 1, 1, 1),
         out_indices: Sequence[int] = (1, 2, 4, 7),
         expanded: Sequence[int] = (),
         frozen_stages: int = -1,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU6'),
+        conv_cfg: ConvCfg | None = None,
+        norm_cfg: NormCfg = dict(type='BN'),
+        act_cfg: ActCfg = dict(type='ReLU6'),
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -199,11 +203,6 @@ class MobileNeXt(Backbone):
             raise ValueError(
                 f'expected {len(STAGES)} strides and dilations, one per stage, '
                 f'got strides={tuple(strides)} and dilations={tuple(dilations)}'
-            )
-        if not 0 < identity_tensor_multiplier <= 1:
-            raise ValueError(
-                'expected identity_tensor_multiplier above 0 and at most 1, '
-                f'got {identity_tensor_multiplier}'
             )
         self.expanded = tuple(expanded)
         # Nothing would come after the map, and the rest of the stage would never train.
@@ -258,8 +257,8 @@ class MobileNeXt(Backbone):
         names = ['conv1', *(f'layer{i + 1}' for i in range(self.out_indices[-1] + 1))]
         return [[getattr(self, name)] for name in names]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the stages in ``out_indices``."""
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of the stages in ``out_indices``."""
         x = self.conv1(x)
         maps = []
         for i, [stage] in enumerate(self.stages()[1:]):

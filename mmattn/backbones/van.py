@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -11,6 +12,21 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import (
+    NOT_EMPTY,
+    DropRate,
+    Factor,
+    Finite,
+    ModuleCfg,
+    Must,
+    NormCfg,
+    Positive,
+    Share,
+    build_norm,
+    check_option,
+    within,
+    works_on_maps,
+)
 from mmattn.backbones.base import Backbone
 
 # Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
@@ -24,6 +40,21 @@ ARCHS = {
     'b6': dict(embed_dims=(96, 192, 384, 768), depths=(6, 6, 90, 6)),
 }
 MLP_RATIOS = (8, 8, 4, 4)
+
+
+def _norm_channels(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalize (N, C, H, W) by ``norm``, over the channels if it is a layer norm."""
+    if not isinstance(norm, nn.LayerNorm):
+        return norm(x)
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return x if channels_last else x.contiguous()
+
+
+StageNormCfg = Annotated[
+    dict,
+    Must(" of a norm layer, such as dict(type='LN')", works_on_maps(build_norm, _norm_channels)),
+]
 
 
 class PatchEmbed(nn.Module):
@@ -107,8 +138,9 @@ class Block(BaseModule):
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
         self.norm2 = build_norm_layer(norm_cfg, in_channels)[1]
         self.mlp = Mlp(in_channels, int(in_channels * mlp_ratio), drop_rate)
-        self.layer_scale_1 = nn.Parameter(torch.full((in_channels,), layer_scale_init_value))
-        self.layer_scale_2 = nn.Parameter(torch.full((in_channels,), layer_scale_init_value))
+        scale = float(layer_scale_init_value)
+        self.layer_scale_1 = nn.Parameter(torch.full((in_channels,), scale))
+        self.layer_scale_2 = nn.Parameter(torch.full((in_channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, C, H, W)."""
@@ -170,17 +202,17 @@ class VAN(Backbone):
         self,
         arch: str | dict = 'b2',
         *,
-        in_channels: int = 3,
-        attention: dict = dict(type='LKA'),
+        in_channels: Positive = 3,
+        attention: ModuleCfg = dict(type='LKA'),
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
-        norm_cfg: dict = dict(type='BN'),
-        stage_norm_cfg: dict = dict(type='LN', eps=1e-6),
+        norm_cfg: NormCfg = dict(type='BN'),
+        stage_norm_cfg: StageNormCfg = dict(type='LN', eps=1e-6),
         norm_eval: bool = False,
         with_cp: bool = False,
-        drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        layer_scale_init_value: float = 1e-2,
+        drop_rate: Share = 0.0,
+        drop_path_rate: DropRate = 0.0,
+        layer_scale_init_value: Finite = 1e-2,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         embed_dims, depths, mlp_ratios = _sizes(arch)
@@ -191,6 +223,7 @@ class VAN(Backbone):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
+        self.in_channels = in_channels
         self.out_channels = tuple(embed_dims[i] for i in self.out_indices)
         drop_path_rates = iter(
             torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist()
@@ -223,8 +256,8 @@ class VAN(Backbone):
             for i in range(self.out_indices[-1] + 1)
         ]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the stages in ``out_indices``."""
+    def extract(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the maps of the stages in ``out_indices``."""
         maps = []
         for i, (patch_embed, blocks, norm) in enumerate(self.stages()):
             x = self.run(patch_embed, x)
@@ -308,19 +341,13 @@ def _sizes(arch: str | dict) -> tuple[Sequence[int], Sequence[int], Sequence[flo
         raise ValueError(
             f'expected arch with the keys embed_dims, depths and mlp_ratios, got {sorted(arch)}'
         )
+    kinds = dict(embed_dims=Positive, depths=Annotated[int, within(1, 1000)], mlp_ratios=Factor)
+    for key, kind in kinds.items():
+        check_option('VAN', f'arch[{key!r}]', arch[key], Annotated[Sequence[kind], NOT_EMPTY])
     sizes = arch['embed_dims'], arch['depths'], arch['mlp_ratios']
-    if len({len(values) for values in sizes}) != 1 or not sizes[0]:
+    if len({len(values) for values in sizes}) != 1:
         raise ValueError(
             'expected arch with one value per stage in embed_dims, depths and mlp_ratios, '
             f'got {arch}'
         )
     return sizes
-
-
-def _norm_channels(norm: nn.Module, x: Tensor) -> Tensor:
-    """Normalize (N, C, H, W) by ``norm``, over the channels if it is a layer norm."""
-    if not isinstance(norm, nn.LayerNorm):
-        return norm(x)
-    channels_last = x.is_contiguous(memory_format=torch.channels_last)
-    x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return x if channels_last else x.contiguous()

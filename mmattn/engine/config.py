@@ -99,12 +99,13 @@ def explain_build_error(error: Exception) -> str | None:
                 mistyped[2], names
             )
     missing = re.match(r'.* missing \d+ required .*arguments?: (.*)', str(error))
-    if missing and building and frames[-1].f_code.co_name == 'build_from_cfg':
+    if missing and building and frames[-1].f_code.co_name in ('build_from_cfg', 'check_and_run'):
         name, given = building[-1]['obj_type'], ', '.join(building[-1]['args']) or 'nothing'
         return f'config: type={name!r} needs {missing[1]}, got {given}'
     ours = frames and frames[-1].f_globals.get('__name__', '').startswith('mmattn.')
     if building and ours and isinstance(error, ValueError | TypeError):
-        return f'config: {building[-1]["obj_cls"].__name__}: {_first_line(error)}'
+        name = building[-1]['obj_cls'].__name__
+        return f'config: {name}: {_first_line(error).removeprefix(f"{name}: ")}'
     return None
 
 

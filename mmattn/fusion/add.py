@@ -6,6 +6,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Start
+from mmattn.attention.checks import ActCfg, NormCfg
 from mmattn.fusion.base import Fusion, add
 from mmattn.ops.norm import norm_any_batch
 from mmattn.ops.precision import saturate
@@ -84,8 +85,8 @@ class ConcatFusion(Fusion):
         self,
         in_channels: int,
         *,
-        norm_cfg: dict | None = None,
-        act_cfg: dict | None = None,
+        norm_cfg: NormCfg | None = None,
+        act_cfg: ActCfg | None = None,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -10,10 +10,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Start
+from mmattn.attention.checks import NOT_EMPTY, Finite, NormCfg, Positive, within
 from mmattn.attention.layers import SafeSequential, squeezed_channels
 from mmattn.attention.ms_cam import Bottleneck
 from mmattn.fusion.base import Fusion, add
-from mmattn.ops.precision import in_float32, layer_dtype, saturate
+from mmattn.ops.precision import gated, in_float32, layer_dtype, saturate
 
 Scale = Literal['local', 'global']
 Strategy = Literal['aff', 'half_aff', 'concat_aff', 'ms_gau', 'ms_se', 'ms_sa']
@@ -60,15 +61,13 @@ def gate(
 
 def weigh(m: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Compute ``m * x + (1 - m) * y`` in the type of the two maps."""
-    m = m.to(torch.promote_types(x.dtype, y.dtype))
     # Not y + m * (x - y): the difference overflows float16 where neither map does.
-    return saturate(m * x + (1 - m) * y)
+    return saturate(gated(x, m) + gated(y, 1 - m))
 
 
 def modulate(m: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Compute ``m * x + y`` in the type of the two maps."""
-    m = m.to(torch.promote_types(x.dtype, y.dtype))
-    return saturate(m * x + y)
+    return saturate(gated(x, m) + y)
 
 
 @MODELS.register_module()
@@ -135,23 +134,15 @@ class AFF(Fusion):
         self,
         in_channels: int,
         *,
-        reduction: int = 4,
-        scale: float = 1.0,
-        scales: Sequence[Scale] = ('local', 'global'),
+        reduction: Positive = 4,
+        scale: Finite = 1.0,
+        scales: Annotated[Sequence[Scale], NOT_EMPTY] = ('local', 'global'),
         strategy: Strategy = 'aff',
-        norm_cfg: dict = dict(type='BN'),
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if isinstance(scales, str) or not scales or not set(scales) <= {'local', 'global'}:
-            raise ValueError(
-                f"expected scales of 'local' and 'global', such as ('local', 'global'), "
-                f'got {scales!r}'
-            )
-        if strategy not in get_args(Strategy):
-            words = ', '.join(map(repr, get_args(Strategy)))
-            raise ValueError(f'expected strategy of {words}, got {strategy!r}')
         self.scale = scale
         self.scales = Counter(scales)
         self.strategy = strategy
@@ -218,8 +209,8 @@ class iAFF(Fusion):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If ``in_channels`` or ``iterations`` is not positive, or ``reduction`` not
-            within 1 and ``in_channels``.
+        ValueError: If ``in_channels`` is not positive, ``iterations`` not within 1 and 100, or
+            ``reduction`` not within 1 and ``in_channels``.
 
     Shape:
         - Inputs: two of (N, C, H, W) with ``C == in_channels`` and any H, W >= 1.
@@ -235,16 +226,14 @@ class iAFF(Fusion):
         self,
         in_channels: int,
         *,
-        reduction: int = 4,
+        reduction: Positive = 4,
         share_global: bool = False,
-        iterations: int = 2,
-        norm_cfg: dict = dict(type='BN'),
+        iterations: Annotated[int, within(1, 100)] = 2,
+        norm_cfg: NormCfg = dict(type='BN'),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        if iterations < 1:
-            raise ValueError(f'expected iterations of at least 1, got {iterations}')
         self.share_global = share_global
         self.iterations = iterations
         for local, pooled in self._names():

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from torch import Tensor
 
 from mmattn.attention.base import Blended
+from mmattn.attention.checks import check_map
 from mmattn.ops.precision import saturate
 
 
@@ -19,12 +20,15 @@ class Fusion(Blended):
         """Fuse ``x`` and ``y``, both of shape (N, C, H, W).
 
         Raises:
-            ValueError: If the two are not of this one shape.
+            ValueError: If the two are not of this one shape, have no row or no column, or do not
+                consist of floating-point numbers.
         """
-        if x.dim() != 4 or x.shape[1] != self.in_channels or x.shape != y.shape:
+        check_map(self, x, self.in_channels, 'x')
+        check_map(self, y, self.in_channels, 'y')
+        if x.shape != y.shape:
             raise ValueError(
-                f'{type(self).__name__} expected x and y of one shape (N, {self.in_channels}, H, W)'
-                f', got x {tuple(x.shape)} and y {tuple(y.shape)}'
+                f'{type(self).__name__} expected x and y of one shape, '
+                f'got x {tuple(x.shape)} and y {tuple(y.shape)}'
             )
         out = self.fuse(x, y)
         return out if self.blend is None else self.blend_in(out, add(x, y))

@@ -1,10 +1,12 @@
 """The head of DeepLabV3 at the size of the mobile networks."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads import ASPPHead
 
+from mmattn.attention.checks import NOT_EMPTY, Positive, Side, checked
 from mmattn.conv_module import AnySizeConvModule
 
 
@@ -36,12 +38,13 @@ class DeepLabV3Head(ASPPHead):
         - Output: (N, num_classes, H, W).
     """
 
+    @checked
     def __init__(
         self,
-        in_channels: int,
-        channels: int = 256,
+        in_channels: Positive,
+        channels: Positive = 256,
         *,
-        dilations: Sequence[int] = (1, 6, 12, 18),
+        dilations: Annotated[Sequence[Side], NOT_EMPTY] = (1, 6, 12, 18),
         **kwargs,
     ) -> None:
         super().__init__(

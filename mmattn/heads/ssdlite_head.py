@@ -1,6 +1,7 @@
 """The head of SSDLite320 as published with MobileNeXt and coordinate attention."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from mmdet.models.dense_heads import SSDHead
 from mmdet.models.dense_heads.anchor_head import AnchorHead
@@ -8,6 +9,7 @@ from mmdet.registry import MODELS
 from mmengine.model import ModuleList, Sequential
 from torch import Tensor, nn
 
+from mmattn.attention.checks import NOT_EMPTY, ActCfg, NormCfg, Positive, checked
 from mmattn.conv_module import AnySizeConvModule
 
 
@@ -65,15 +67,16 @@ class SSDLiteHead(SSDHead):
           deltas, with A_i anchors per cell and K classes, one more without ``loss_cls``.
     """
 
+    @checked
     def __init__(
         self,
-        num_classes: int = 80,
-        in_channels: Sequence[int] = (96, 1280, 512, 256, 256, 64),
+        num_classes: Positive = 80,
+        in_channels: Annotated[Sequence[Positive], NOT_EMPTY] = (96, 1280, 512, 256, 256, 64),
         *,
         loss_cls: dict | None = None,
         loss_bbox: dict | None = None,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU6'),
+        norm_cfg: NormCfg = dict(type='BN'),
+        act_cfg: ActCfg = dict(type='ReLU6'),
         anchor_generator: dict = dict(
             type='SSDAnchorGenerator',
             scale_major=False,

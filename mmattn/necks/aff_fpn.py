@@ -1,16 +1,40 @@
 """Feature pyramid network whose top-down sum is a fusion module."""
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import (
+    NOT_EMPTY,
+    ActCfg,
+    ConvCfg,
+    ModuleCfg,
+    Must,
+    NormCfg,
+    Positive,
+    checked,
+    within,
+)
 from mmattn.checkpoints import rename_published
 
-EXTRA_CONVS = (False, True, 'on_input', 'on_lateral', 'on_output')
+
+def upsample(x: Tensor, size: tuple[int, int], cfg: dict) -> Tensor:
+    """Enlarge ``x``, to ``size`` where the arguments of the interpolation name no factor."""
+    return F.interpolate(x, **cfg) if 'scale_factor' in cfg else F.interpolate(x, size, **cfg)
+
+
+def _upsamples(cfg: dict) -> bool:
+    out = upsample(torch.empty(1, 1, 2, 2, device='meta'), (4, 4), cfg)
+    return out.shape == (1, 1, 4, 4)
+
+
+UpsampleCfg = Annotated[dict, Must(' of arguments of interpolate to twice the size', _upsamples)]
 
 
 @MODELS.register_module()
@@ -73,21 +97,22 @@ class AFFFPN(BaseModule):
         [(2, 16, 13, 10), (2, 16, 7, 5), (2, 16, 4, 3)]
     """
 
+    @checked
     def __init__(
         self,
-        in_channels: Sequence[int],
-        out_channels: int,
-        num_outs: int,
+        in_channels: Annotated[Sequence[Positive], NOT_EMPTY],
+        out_channels: Positive,
+        num_outs: Annotated[int, within(1, 64)],
         start_level: int = 0,
         end_level: int = -1,
-        add_extra_convs: bool | str = False,
+        add_extra_convs: Literal[False, True, 'on_input', 'on_lateral', 'on_output'] = False,
         relu_before_extra_convs: bool = False,
         no_norm_on_lateral: bool = False,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
-        act_cfg: dict | None = None,
-        upsample_cfg: dict = dict(mode='nearest'),
-        fusion: dict = dict(type='AFF', reduction=4),
+        conv_cfg: ConvCfg | None = None,
+        norm_cfg: NormCfg | None = None,
+        act_cfg: ActCfg | None = None,
+        upsample_cfg: UpsampleCfg = dict(mode='nearest'),
+        fusion: ModuleCfg = dict(type='AFF', reduction=4),
         init_cfg: dict | list[dict] | None = dict(
             type='Xavier', layer='Conv2d', distribution='uniform'
         ),
@@ -112,11 +137,6 @@ class AFFFPN(BaseModule):
             raise ValueError(
                 f'expected num_outs of {bound} {len(levels)}, the number of inputs from '
                 f'start_level {start_level} to end_level {end_level}, got {num_outs}'
-            )
-        if add_extra_convs not in EXTRA_CONVS:
-            raise ValueError(
-                f'expected add_extra_convs one of {", ".join(map(repr, EXTRA_CONVS))}, '
-                f'got {add_extra_convs!r}'
             )
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -169,7 +189,8 @@ class AFFFPN(BaseModule):
         used = inputs[self.start_level : self.end_level + 1]
         maps = [conv(x) for conv, x in zip(self.lateral_convs, used, strict=True)]
         for i in reversed(range(len(self.fusions))):
-            maps[i] = self.fusions[i](maps[i], self._upsample(maps[i + 1], maps[i]))
+            above = upsample(maps[i + 1], maps[i].shape[2:], self.upsample_cfg)
+            maps[i] = self.fusions[i](maps[i], above)
         # The convolutions of the extra levels come after those of the levels.
         outs = [conv(x) for conv, x in zip(self.fpn_convs, maps, strict=False)]
         if not self.add_extra_convs:
@@ -182,11 +203,6 @@ class AFFFPN(BaseModule):
             outs.append(conv(x))
             x = F.relu(outs[-1]) if self.relu_before_extra_convs else outs[-1]
         return tuple(outs)
-
-    def _upsample(self, x: Tensor, lateral: Tensor) -> Tensor:
-        if 'scale_factor' in self.upsample_cfg:
-            return F.interpolate(x, **self.upsample_cfg)
-        return F.interpolate(x, size=lateral.shape[2:], **self.upsample_cfg)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         rename_published(self, state_dict, prefix)

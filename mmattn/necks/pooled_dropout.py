@@ -4,6 +4,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import Share, checked
+
 
 @MODELS.register_module()
 class PooledDropout(BaseModule):
@@ -30,10 +32,9 @@ class PooledDropout(BaseModule):
         torch.Size([2, 16])
     """
 
-    def __init__(self, drop_rate: float, init_cfg: dict | list[dict] | None = None) -> None:
+    @checked
+    def __init__(self, drop_rate: Share, init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(init_cfg)
-        if not 0 <= drop_rate <= 1:
-            raise ValueError(f'expected drop_rate from 0 to 1, got {drop_rate}')
         self.dropout = nn.Dropout(drop_rate)
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -1,11 +1,13 @@
 """The extra levels of SSDLite."""
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.attention.checks import NOT_EMPTY, ActCfg, Factor, NormCfg, Positive, checked
 from mmattn.conv_module import AnySizeConvModule
 
 
@@ -80,28 +82,30 @@ class SSDLiteNeck(BaseModule):
         [(2, 12, 5, 5), (2, 8, 3, 3)]
     """
 
+    @checked
     def __init__(
         self,
-        in_channels: Sequence[int] = (96, 1280),
-        extra_channels: Sequence[int] = (512, 256, 256, 64),
+        in_channels: Annotated[Sequence[Positive], NOT_EMPTY] = (96, 1280),
+        extra_channels: Sequence[Positive] = (512, 256, 256, 64),
         *,
-        ratios: Sequence[float] = (0.2, 0.5, 0.5, 0.5),
-        block: str = 'inverted_residual',
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU6'),
+        ratios: Sequence[Factor] = (0.2, 0.5, 0.5, 0.5),
+        block: Literal['inverted_residual', 'sandglass'] = 'inverted_residual',
+        norm_cfg: NormCfg = dict(type='BN'),
+        act_cfg: ActCfg = dict(type='ReLU6'),
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
     ) -> None:
         super().__init__(init_cfg)
         if len(ratios) != len(extra_channels):
             raise ValueError(
-                f'expected {len(extra_channels)} ratios, one per extra level, got {tuple(ratios)}'
+                f'expected {len(extra_channels)} ratios, one per entry of extra_channels, '
+                f'got {tuple(ratios)}'
             )
-        if block not in BLOCKS:
-            raise ValueError(f'expected block {" or ".join(map(repr, BLOCKS))}, got {block!r}')
         self.in_channels = tuple(in_channels)
         self.out_channels = (*in_channels, *extra_channels)
         self.extras = nn.ModuleList(
-            BLOCKS[block](below, round(ratio * below), channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            BLOCKS[block](
+                below, max(round(ratio * below), 1), channels, norm_cfg=norm_cfg, act_cfg=act_cfg
+            )
             for below, ratio, channels in zip(
                 self.out_channels[len(in_channels) - 1 :], ratios, extra_channels, strict=False
             )

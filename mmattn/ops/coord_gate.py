@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mmattn.ops.dispatch import Impl, check_impl
+from mmattn.ops.precision import gated
 
 
 def coord_gate(x: Tensor, a_h: Tensor, a_w: Tensor, *, impl: Impl = 'auto') -> Tensor:
@@ -36,6 +37,4 @@ def coord_gate_reference(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
     """Specify :func:`coord_gate` in plain PyTorch, with the gates computed in float32 or wider."""
     # Only the gates, which are one row and one column, are widened; never the map.
     dtype = torch.promote_types(x.dtype, torch.float32)
-    gate_h = a_h.to(dtype).sigmoid().to(x.dtype)
-    gate_w = a_w.to(dtype).sigmoid().to(x.dtype)
-    return x * gate_h * gate_w
+    return gated(gated(x, a_h.to(dtype).sigmoid()), a_w.to(dtype).sigmoid())

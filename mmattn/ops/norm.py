@@ -18,8 +18,24 @@ def norm_any_batch(norm: nn.Module, x: Tensor) -> Tensor:
 
     Returns:
         Its output.
+
+    Raises:
+        ValueError: If an instance norm is to normalize a map of one pixel.
     """
+    check_pixels(norm, x)
     return _by_running_values(norm, x) if _trains_on_one_value(norm, x) else norm(x)
+
+
+def check_pixels(norm: nn.Module, x: Tensor) -> None:
+    """Check that a norm layer has anything to normalize.
+
+    Raises:
+        ValueError: If an instance norm is to normalize a map of one pixel.
+    """
+    if isinstance(norm, nn.modules.instancenorm._InstanceNorm) and x[:1, :1].numel() == 1:
+        raise ValueError(
+            f'expected norm_cfg of a layer that serves one pixel, such as BN or GN, got {norm}'
+        )
 
 
 def _trains_on_one_value(norm: nn.Module, x: Tensor) -> bool:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmattn.ops.norm import norm_any_batch
+from mmattn.ops.norm import check_pixels, norm_any_batch
 from mmattn.ops.precision import in_float32, without_autocast
 
 
@@ -22,6 +22,7 @@ def norm_pooled(norm: nn.Module, x: Tensor) -> Tensor:
     Returns:
         Its output in ``x.dtype``.
     """
+    check_pixels(norm, x)
     if type(norm) is nn.GroupNorm:
         affine = [p if p is None else p.to(x.dtype) for p in (norm.weight, norm.bias)]
         with without_autocast(x):

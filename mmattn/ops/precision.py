@@ -43,6 +43,42 @@ def layer_dtype(x: Tensor) -> torch.dtype:
     return x.dtype
 
 
+class _Gated(torch.autograd.Function):
+    """``x * gate`` in the type of ``x``, whose gradient for the gate is summed in float32."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gate: Tensor) -> Tensor:
+        return x * gate.to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Tensor):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, gate = ctx.saved_tensors
+        wide = grad.to(torch.float32) * x
+        return grad * gate.to(x.dtype), wide.sum_to_size(gate.shape).to(gate.dtype)
+
+
+def gated(x: Tensor, gate: Tensor) -> Tensor:
+    """Multiply a map by a gate, in the type of the map.
+
+    The gradient of a gate is a sum over products of values and gradients, and overflows float16
+    long before the values and the gradients do. Infinity times the zero slope of a sigmoid is NaN.
+
+    Args:
+        x: Feature map.
+        gate: Its factors, of a shape that broadcasts to that of ``x``, best in float32.
+
+    Returns:
+        The product in ``x.dtype``.
+    """
+    return _Gated.apply(x, gate) if x.dtype == torch.float16 else x * gate.to(x.dtype)
+
+
 def saturate(x: Tensor) -> Tensor:
     """Replace what overflowed float16 by its largest value; other types pass through untouched.
 

@@ -123,7 +123,6 @@ def test_key_names():
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(dilation=0), 'dilation of at least 1, got 0'),
         (dict(reduction=17), r'reduction of 1 to 16 \(in_channels\), got 17; 16 works'),
     ],
 )

@@ -117,13 +117,6 @@ def test_key_names():
     assert state_dict['SpatialGate.spatial.conv.weight'].shape == (1, 2, 7, 7)
 
 
-@pytest.mark.parametrize(('kernel_size', 'works'), [(4, 5), (0, 1), (-3, 1)])
-def test_wrong_kernel_size(kernel_size, works):
-    with pytest.raises(ValueError, match=f'odd and at least 1, got {kernel_size}; {works} works'):
-        CBAM(16, kernel_size=kernel_size)
-    CBAM(16, kernel_size=works)
-
-
 def test_too_few_channels():
     with pytest.raises(ValueError, match=r'reduction of 1 to 8 \(in_channels\), got 16; 8 works'):
         CBAM(8)

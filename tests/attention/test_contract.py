@@ -70,6 +70,61 @@ def test_wrong_channels(name):
 
 
 @each
+@pytest.mark.parametrize(
+    ('x', 'got'),
+    [
+        (torch.rand(2, CHANNELS, 0, 4), r'\(2, 32, 0, 4\)$'),
+        (torch.rand(2, CHANNELS, 4, 0), r'\(2, 32, 4, 0\)$'),
+        (torch.rand(CHANNELS, 4, 4), r'\(32, 4, 4\)$'),
+        (torch.ones(2, CHANNELS, 4, 4, dtype=torch.int64), r'\(2, 32, 4, 4\) of torch.int64$'),
+        (torch.ones(2, CHANNELS, 4, 4, dtype=torch.bool), r'\(2, 32, 4, 4\) of torch.bool$'),
+        ([[1.0]], 'got list$'),
+        (None, 'got NoneType$'),
+    ],
+    ids=['no row', 'no column', 'no batch', 'int64', 'bool', 'list', 'None'],
+)
+def test_what_is_no_map(name, x, got):
+    with pytest.raises(ValueError, match=f'{name} expected x of shape .*{got}'):
+        build(name)(x)
+
+
+@each
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+def test_empty_batch(name, training):
+    """A detector without proposals hands its mask head no map at all."""
+    module = build(name).train(training)
+    x = torch.rand(0, CHANNELS, 7, 7, requires_grad=True)
+    out = module(x)
+    assert out.shape == x.shape
+    out.sum().backward()
+    assert all(p.grad is not None and not p.grad.any() for p in module.parameters())
+    assert all(b.isfinite().all() for b in module.buffers())
+
+
+def loss(parameters, module, *maps):
+    return torch.func.functional_call(module, parameters, maps).square().sum()
+
+
+@each
+@pytest.mark.parametrize('start', ['paper', 'identity'])
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+def test_vmap_is_the_loop(name, start, training):
+    module = randomize(build(name, start=start)).double().train(training)
+    if training:
+        # PyTorch's way: no statistics to update, which a mapped batch norm cannot share.
+        torch.func.replace_all_batch_norm_modules_(module)
+    x = torch.randn(3, 2, CHANNELS, 6, 5, dtype=torch.float64)
+    expected = torch.stack([module(each) for each in x])
+    torch.testing.assert_close(torch.func.vmap(module)(x), expected)
+    parameters = dict(module.named_parameters())
+    grad = torch.func.grad(loss)
+    found = torch.func.vmap(grad, in_dims=(None, None, 0))(parameters, module, x)
+    for i, each in enumerate(x):
+        for key, value in grad(parameters, module, each).items():
+            torch.testing.assert_close(found[key][i], value)
+
+
+@each
 def test_leaves_config_dicts_alone(name):
     parameters = inspect.signature(getattr(attention, name)).parameters.values()
     cfgs = {p.name: p.default for p in parameters if isinstance(p.default, dict)}
@@ -154,6 +209,32 @@ def test_half_precision_is_finite_where_float32_is(name, dtype, how, size):
         with torch.autocast('cpu', dtype):
             out = module(x.to(dtype))
     assert out.isfinite().all()
+
+
+@each
+@pytest.mark.parametrize('start', ['paper', 'identity'])
+@pytest.mark.parametrize('how', ['cast', 'autocast'])
+@pytest.mark.parametrize('size', [6e4, 1e4, 1.0, 1e-4])
+def test_float16_gradients_are_finite_where_float32_has_them(name, start, how, size):
+    module = build(name, start=start).eval()
+    if start == 'identity':
+        torch.nn.init.constant_(module.blend, 0.5)
+    x = (torch.rand(2, CHANNELS, 9, 7) * 2 - 1) * size
+    x[0, 0] = size
+
+    def gradients(module, x, **autocast):
+        x = x.detach().requires_grad_()
+        with torch.autocast('cpu', torch.float16, **autocast):
+            out = module(x)
+        out.backward(torch.ones_like(out))
+        return {'x': x.grad, **{key: p.grad for key, p in module.named_parameters()}}
+
+    expected = gradients(copy.deepcopy(module), x, enabled=False)
+    module = module.half() if how == 'cast' else module
+    for key, grad in gradients(module, x.half(), enabled=how == 'autocast').items():
+        # What a half layer itself computes has to be in its range.
+        if expected[key].abs().max() < 1e4:
+            assert grad.isfinite().all(), key
 
 
 @each

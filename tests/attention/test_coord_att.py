@@ -130,8 +130,3 @@ def test_parameters_of_one_direction_in_mobilenet_v2(direction):
     model = CoordAttMobileNetV2(attention=attention, out_indices=(7,))
     count = sum(p.numel() for p in model.parameters()) + 1280 * 1000 + 1000
     assert round(count / 1e6, 3) == 3.891
-
-
-def test_unknown_direction():
-    with pytest.raises(ValueError, match="direction 'both', 'h' or 'w', got 'x'"):
-        CoordAtt(16, direction='x')

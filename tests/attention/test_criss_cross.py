@@ -82,7 +82,6 @@ def test_largest_half_precision_maps(dtype):
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(recurrence=0), 'recurrence of at least 1, got 0'),
         (dict(reduction=17), 'reduction of 1 to 16 .*got 17; 16 works'),
     ],
 )

@@ -65,12 +65,6 @@ def test_widths():
     assert parameters == (c + 1) * (m + 2 * n) + (m + 1) * c
 
 
-@pytest.mark.parametrize('widths', [(0, 4), (4, 0)])
-def test_values_it_cannot_serve(widths):
-    with pytest.raises(ValueError, match=f'at least 1, got {widths[0]} and {widths[1]}'):
-        DoubleAttention(16, c_m=widths[0], c_n=widths[1])
-
-
 def test_key_names():
     convs = ('convA', 'convB', 'convV', 'conv_reconstruct')
     names = [f'{conv}.{kind}' for conv in convs for kind in ('weight', 'bias')]

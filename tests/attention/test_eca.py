@@ -53,13 +53,6 @@ def test_computes_what_timm_does(in_channels):
     torch.testing.assert_close(module(x), other(x))
 
 
-@pytest.mark.parametrize(('kernel_size', 'works'), [(4, 5), (0, 1), (-4, 1), (-3, 1)])
-def test_wrong_kernel_size(kernel_size, works):
-    with pytest.raises(ValueError, match=f'odd and at least 1, got {kernel_size}; {works} works'):
-        ECA(8, kernel_size=kernel_size)
-    ECA(8, kernel_size=works)
-
-
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize('autocast', [False, True], ids=['cast', 'autocast'])
 def test_large_half_precision(dtype, autocast):

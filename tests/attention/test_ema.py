@@ -78,11 +78,6 @@ def test_channels_that_do_not_divide(in_channels, factor, works):
     EMA(works, factor=factor)
 
 
-def test_no_groups():
-    with pytest.raises(ValueError, match='factor of at least 1, got 0; 1 works'):
-        EMA(8, factor=0)
-
-
 def test_trains_on_a_single_pixel_of_a_single_group():
     module = randomize(EMA(3, factor=1)).train()
     x = torch.randn(1, 3, 1, 1)

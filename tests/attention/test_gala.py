@@ -88,7 +88,6 @@ def test_sum_and_product_start_with_random_weights():
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(kernel_size=4), 'odd and at least 1, got 4; 5 works'),
         (dict(reduction=17), r'reduction of 1 to 16 \(in_channels\), got 17; 16 works'),
     ],
 )

@@ -121,13 +121,6 @@ def test_single_value_in_training_uses_the_running_statistics():
     torch.testing.assert_close(module.train()(x), module.eval()(x))
 
 
-@pytest.mark.parametrize(('extent', 'works'), [(1, 0), (3, 2), (7, 8), (16, 8), (-1, 0)])
-def test_wrong_extent(extent, works):
-    with pytest.raises(ValueError, match=rf'2, 4 or 8, got {extent}; {works} works'):
-        GatherExcite(16, extent=extent)
-    GatherExcite(16, extent=works)
-
-
 def test_global_parameters_need_the_size():
     with pytest.raises(ValueError, match='expected feat_size.* got None'):
         GatherExcite(16, extra_params=True)

@@ -77,18 +77,6 @@ def test_key_names():
     assert state_dict['fc_adapt_channels.weight'].shape == (32, 512, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ('options', 'match'),
-    [
-        (dict(att_dim=1), 'att_dim of at least 2, got 1; 2 works'),
-        (dict(stride=0), 'stride of at least 1, got 0; 1 works'),
-    ],
-)
-def test_wrong_options(options, match):
-    with pytest.raises(ValueError, match=match):
-        GSoP(16, **options)
-
-
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize('autocast', [False, True], ids=['cast', 'autocast'])
 def test_large_half_precision(dtype, autocast):

@@ -83,14 +83,6 @@ def test_key_names():
     assert LSKA(4).conv_spatial_h.kernel_size == (1, 7)
 
 
-@pytest.mark.parametrize(('kernel_size', 'nearest'), [(21, 23), (0, 7), (99, 53)])
-def test_kernel_size_out_of_the_table(kernel_size, nearest):
-    with pytest.raises(
-        ValueError, match=f'one of .*53.*got {kernel_size}; the nearest is {nearest}'
-    ):
-        LSKA(4, kernel_size=kernel_size)
-
-
 def test_large_values_in_float16():
     module = randomize(LSKA(8)).eval().half()
     x = torch.full((1, 8, 5, 3), 6e4, dtype=torch.float16)

@@ -109,12 +109,6 @@ def test_channels_that_have_no_quarter(in_channels, works):
         MixedPooling(in_channels)
 
 
-@pytest.mark.parametrize('pool_size', [(20,), (20, 0), (20, 12, 6)])
-def test_wrong_grids(pool_size):
-    with pytest.raises(ValueError, match='pool_size of two positive numbers, .* got'):
-        MixedPooling(8, pool_size=pool_size)
-
-
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize('how', ['cast', 'autocast', 'autocast of float32'])
 def test_half_precision_of_large_values(how, dtype):

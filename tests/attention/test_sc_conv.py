@@ -122,11 +122,6 @@ def test_norm_cfg():
     assert [m.num_groups for m in module.modules() if isinstance(m, torch.nn.GroupNorm)] == [2] * 3
 
 
-def test_pooling_r_out_of_range():
-    with pytest.raises(ValueError, match='pooling_r of at least 1, got 0; 1 works'):
-        SCConv(4, pooling_r=0)
-
-
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize('autocast', [False, True], ids=['cast', 'autocast'])
 def test_large_values_in_half_precision(dtype, autocast):

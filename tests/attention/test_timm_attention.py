@@ -45,7 +45,6 @@ def test_known_names_are_names():
         ('cbma', "such as .*cbam.*; got 'cbma'"),
         ('coords', "such as .*coord.*; got 'coords'"),
         ('', "such as se, ese.*; got ''"),
-        (None, 'that timm knows, .*; got None'),
     ],
 )
 def test_unknown_name(name, match):

@@ -71,12 +71,6 @@ def test_momentum_of_the_release():
     assert TripletAttention(4).hw.conv.bn.momentum == 0.01
 
 
-@pytest.mark.parametrize(('kernel_size', 'works'), [(4, 5), (0, 1), (-3, 1)])
-def test_kernel_size_without_a_middle(kernel_size, works):
-    with pytest.raises(ValueError, match=f'odd .* got {kernel_size}; {works} works'):
-        TripletAttention(4, kernel_size=kernel_size)
-
-
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_of_large_values(dtype):
     module = randomize(TripletAttention(4)).eval()

@@ -36,6 +36,23 @@ class BackboneTester:
             # Each halving rounds up, so the whole does.
             assert x.shape == (1, channels, *(-(-side // stride) for side in size))
 
+    @pytest.mark.parametrize(
+        ('x', 'got'),
+        [
+            (torch.rand(1, 3, 0, 64), r'\(1, 3, 0, 64\)$'),
+            (torch.rand(1, 3, 64, 0), r'\(1, 3, 64, 0\)$'),
+            (torch.rand(1, 4, 64, 64), r'\(1, 4, 64, 64\)$'),
+            (torch.ones(1, 3, 64, 64, dtype=torch.uint8), r'\(1, 3, 64, 64\) of torch.uint8$'),
+            ([torch.rand(3, 64, 64)], 'got list$'),
+        ],
+        ids=['no row', 'no column', 'channels', 'uint8', 'list'],
+    )
+    def test_what_is_no_image(self, x, got):
+        model = self.build()
+        match = rf'{self.cls.__name__} expected x of shape \(N, 3, H, W\), .*{got}'
+        with pytest.raises(ValueError, match=match):
+            model(x)
+
     def test_out_indices_build_and_return_what_is_used(self):
         full = self.build().eval()
         first = self.build(out_indices=full.out_indices[:1]).eval()

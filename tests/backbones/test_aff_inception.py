@@ -82,8 +82,3 @@ def test_last_map_by_default():
     [x] = model(torch.rand(1, 3, 32, 32))
     assert x.shape == (1, 16, 16, 16)
     assert model.out_channels == (16,)
-
-
-def test_wrong_num_blocks():
-    with pytest.raises(ValueError, match='num_blocks of at least 1, got 0'):
-        AFFInception(0)

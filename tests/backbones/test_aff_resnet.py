@@ -248,7 +248,6 @@ def test_zero_init_residual():
 @pytest.mark.parametrize(
     ('options', 'match'),
     [
-        (dict(depth=51), 'expected depth 18, 34, 50, 101, got 51'),
         (dict(style='jax'), "'pytorch' or 'caffe', got 'jax'"),
         (dict(strides=(1, 2)), 'expected 4 strides and dilations'),
         (dict(dilations=(1, 2)), 'expected 4 strides and dilations'),

@@ -230,7 +230,6 @@ def test_leaves_config_dicts_alone():
         (dict(start_level=2, end_level=1), 'start_level from 0 to 1'),
         (dict(num_outs=3), 'num_outs of at least 4, the number of inputs from start_level 0 to'),
         (dict(end_level=1, num_outs=3), 'num_outs of exactly 2'),
-        (dict(add_extra_convs='on_inputs'), "'on_lateral', 'on_output', got 'on_inputs'"),
     ],
 )
 def test_wrong_options(options, message):

@@ -17,9 +17,3 @@ def test_drops_whole_channels_in_training_only():
     assert (vector == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
     torch.testing.assert_close(vector[vector > 0], torch.full_like(vector[vector > 0], 1 / 0.75))
     assert (neck.eval()(maps)[0] == 1).all()
-
-
-@pytest.mark.parametrize('drop_rate', [-0.1, 1.1])
-def test_refuses_a_rate_that_is_none(drop_rate):
-    with pytest.raises(ValueError, match=f'drop_rate from 0 to 1, got {drop_rate}'):
-        PooledDropout(drop_rate)

@@ -77,7 +77,9 @@ def test_start():
 
 
 def test_wrong_options():
-    with pytest.raises(ValueError, match=r'expected 4 ratios, one per extra level, got \(0.5,\)'):
+    with pytest.raises(
+        ValueError, match=r'expected 4 ratios, one per entry of extra_channels, got \(0.5,\)'
+    ):
         SSDLiteNeck(ratios=(0.5,))
     with pytest.raises(ValueError, match="'inverted_residual' or 'sandglass', got 'ghost'"):
         SSDLiteNeck(block='ghost')
