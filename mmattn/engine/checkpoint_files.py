@@ -121,13 +121,14 @@ def find_last(work_dir: Path, out_dir: Path | None = None) -> str:
         )
     folders = [folder for folder in (out_dir, work_dir) if folder is not None]
     name, reason = _read_record(record)
+    found = f'{record} {reason}'
     if reason is None:
         places = [folder / name for folder in folders]
         last = next((place for place in places if place.exists()), places[0])
         reason = find_damage(last)
         if reason is None:
             return str(last)
-        reason = f'names {last}, which {reason}'
+        found, reason = f'{last} {reason}', f'names {last}, which {reason}'
     progress = {}
     for path in (path for folder in folders for path in sorted(folder.glob('*.pth'))):
         iteration = _iteration_of(path)
@@ -135,7 +136,7 @@ def find_last(work_dir: Path, out_dir: Path | None = None) -> str:
             progress[path] = iteration
     if progress:
         path = max(progress, key=progress.get)
-        print_log(f'{record} {reason}; going on from {path}', 'current', logging.WARNING)
+        print_log(f'{found}; going on from {path}', 'current', logging.WARNING)
         return str(path)
     raise InputError(
         f'--resume finds nothing to go on from: {record} {reason}, and there is no other whole '

@@ -80,6 +80,9 @@ class Runner(MMEngineRunner):
         """Register mmengine's default hooks, and what exact resuming needs."""
         self._validation_hook = ValidationHook()
         self._resumption_check = ResumptionCheck()
+        if hooks and hooks.get('loss_guard', True) is None:
+            # mmengine lets only its own hooks be switched off like this.
+            hooks = {name: hook for name, hook in hooks.items() if name != 'loss_guard'}
         super().register_default_hooks(hooks)
         self.register_hook(self._validation_hook)
         self.register_hook(self._resumption_check)

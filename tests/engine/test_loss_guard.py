@@ -46,7 +46,9 @@ def test_skips_the_step(tmp_path, accumulate):
 
 def test_at_most_so_many(tmp_path):
     runner, _ = run(tmp_path, 'skip', bad=range(22), max_skips=3)
-    with pytest.raises(InputError, match='at iteration 4; .*; 3 steps have been left out already'):
+    with pytest.raises(
+        InputError, match='at iteration 4; .*; 3 steps before it have been left out already'
+    ):
         runner.train()
 
 
