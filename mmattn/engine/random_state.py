@@ -46,11 +46,11 @@ def check_random_state(state: Any) -> str | None:
     if not isinstance(state, dict):
         return f'it is a {type(state).__name__}'
     for name, take in _TAKERS.items():
+        if name not in state:
+            return f'that of {name} is missing'
         try:
             take(state[name])
-        except KeyError:
-            return f'that of {name} is missing'
-        except (TypeError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
+        except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             return f'that of {name} does not fit ({str(error).splitlines()[0]})'
     return None
 
@@ -74,14 +74,16 @@ def _take_numpy(state: Any) -> None:
 
 
 def _take_torch(state: Any) -> None:
+    if not isinstance(state, torch.Tensor):
+        raise TypeError(f'a {type(state).__name__}')
     torch.Generator().set_state(state.cpu())
 
 
 def _take_cuda(state: Any) -> None:
+    if not isinstance(state, torch.Tensor | None):
+        raise TypeError(f'a {type(state).__name__}')
     if state is not None and torch.cuda.is_available():
         torch.Generator('cuda').set_state(state.cpu())
-    elif not isinstance(state, torch.Tensor | None):
-        raise TypeError(f'a {type(state).__name__}')
 
 
 _TAKERS = dict(python=_take_python, numpy=_take_numpy, torch=_take_torch, cuda=_take_cuda)
