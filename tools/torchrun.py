@@ -1,10 +1,10 @@
 """Run torchrun, and end it with one line in place of its tracebacks."""
 
 import os
+import secrets
 import signal
 import socket
 import sys
-import time
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -18,7 +18,7 @@ def main() -> None:
     if not args.standalone and args.local_addr is None:
         args.local_addr = own_address(args.rdzv_endpoint)
     # After a restart, train.py goes on from a checkpoint of this start only.
-    os.environ['MMATTN_START_TIME'] = str(time.time())
+    os.environ['MMATTN_START_ID'] = secrets.token_hex(8)
     try:
         run(args)
     except RendezvousTimeoutError:

@@ -20,6 +20,12 @@ def parse_args() -> argparse.Namespace:
         metavar='PATH',
         help='go on from PATH, or from the last checkpoint in the work dir',
     )
+    parser.add_argument(
+        '--resume-partial',
+        action='store_true',
+        help='with --resume: go on even if parts of the checkpoint are missing or do not fit, such '
+        'as the optimizer; a warning names them',
+    )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
     parser.add_argument(
         '--auto-scale-lr',
@@ -62,8 +68,10 @@ def main() -> None:
     if args.auto_scale_lr:
         options.use_auto_scale_lr(cfg)
     prepare_work_dir(cfg, args.work_dir)
+    if args.resume_partial:
+        cfg.resume_partial = True
     with locked(cfg.work_dir):
-        if options.has_restarted(cfg.work_dir):
+        if options.has_restarted(cfg):
             options.resume(cfg, 'auto')
         elif args.resume:
             options.resume(cfg, args.resume)

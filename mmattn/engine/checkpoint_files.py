@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
@@ -112,15 +113,27 @@ def _bytes_of(state: Any) -> int:
     return sum(map(_bytes_of, state)) if isinstance(state, list | tuple) else 0
 
 
-def find_last(work_dir: Path) -> str:
+def out_dir_of(cfg: Config) -> Path | None:
+    """Give the folder that the checkpoints of a config go to if that is not its work dir."""
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    out_dir = hook.get('out_dir')
+    if not out_dir or '://' in out_dir:
+        return None
+    # As mmengine puts it together.
+    return Path(out_dir, Path(cfg.work_dir).name)
+
+
+def find_last(work_dir: Path, out_dir: Path | None = None) -> str:
     """Find the last whole checkpoint of a run.
 
     Args:
         work_dir: Folder of the run.
+        out_dir: Folder of its checkpoints if that is another one.
 
     Returns:
-        What ``last_checkpoint`` names; if that file is damaged, the newest whole checkpoint beside
-        it that a training can go on from, and there is a warning.
+        What ``last_checkpoint`` names, looked for in these two folders only, which may have been
+        moved since; if that file is damaged or gone, the one of the most iterations that a training
+        can go on from, and there is a warning.
 
     Raises:
         InputError: If there is none.
@@ -131,27 +144,46 @@ def find_last(work_dir: Path) -> str:
             f'--resume finds nothing to go on from: {record} does not exist; '
             'start without --resume, or name a checkpoint: --resume PATH'
         )
-    name = record.read_text().strip()
-    if '://' in name:
-        return name
-    recorded = Path(name)
-    # The work dir may have been moved since.
-    last = recorded if recorded.is_file() else work_dir / recorded.name
-    # Sharded checkpoints are folders; the record itself may have been cut short.
-    if name and last.is_dir():
-        return str(last)
-    reason = find_damage(last)
+    folders = [folder for folder in (out_dir, work_dir) if folder is not None]
+    name, reason = _read_record(record)
+    found = f'{record} {reason}'
     if reason is None:
-        return str(last)
-    others = {path for path in last.parent.glob('*.pth') if path != last}
-    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-        if find_damage(path) is None and _can_be_resumed(path):
-            print_log(f'{last} {reason}; going on from {path}', 'current', logging.WARNING)
-            return str(path)
+        places = [folder / name for folder in folders]
+        last = next((place for place in places if place.exists()), places[0])
+        reason = find_damage(last)
+        if reason is None:
+            return str(last)
+        found, reason = f'{last} {reason}', f'names {last}, which {reason}'
+    progress = {}
+    for path in (path for folder in folders for path in sorted(folder.glob('*.pth'))):
+        iteration = _iteration_of(path)
+        if iteration is not None:
+            progress[path] = iteration
+    if progress:
+        path = max(progress, key=progress.get)
+        print_log(f'{found}; going on from {path}', 'current', logging.WARNING)
+        return str(path)
     raise InputError(
-        f'--resume finds nothing to go on from: {record} names {last}, which {reason}, and there '
-        'is no other whole checkpoint beside it; name one: --resume PATH'
+        f'--resume finds nothing to go on from: {record} {reason}, and there is no other whole '
+        'checkpoint beside it; name one: --resume PATH'
     )
+
+
+def _read_record(record: Path) -> tuple[str, str | None]:
+    """Give the base name of the file that a record names, and what is wrong with the record."""
+    text = record.read_bytes().decode(errors='replace').strip()
+    if not text:
+        return '', 'is empty'
+    if '://' in text:
+        return '', f'names the address {_printable(text)}'
+    name = Path(text).name
+    if not text.isprintable() or '\ufffd' in text or name in ('', '..'):
+        return '', f'names no file ({_printable(text)})'
+    return name, None
+
+
+def _printable(text: str) -> str:
+    return ascii(text if len(text) <= 80 else f'{text[:80]}...')
 
 
 def find_damage(path: Path) -> str | None:
@@ -164,7 +196,7 @@ def find_damage(path: Path) -> str | None:
         What is wrong as the end of a sentence, or None if the file is whole.
     """
     if not path.is_file():
-        return 'does not exist'
+        return 'is a folder' if path.is_dir() else 'does not exist'
     try:
         with zipfile.ZipFile(path) as archive:
             return 'is damaged (a check sum does not fit)' if archive.testzip() else None
@@ -173,6 +205,19 @@ def find_damage(path: Path) -> str | None:
         return f'is damaged ({type(error).__name__}: {error})'
 
 
-def _can_be_resumed(path: Path) -> bool:
+def _iteration_of(path: Path) -> int | None:
+    """Give the iteration of a checkpoint, or None if no training can go on from it."""
+    if not path.is_file() or find_damage(path) is not None:
+        return None
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), 'cpu')
+    except Exception:
+        # A folder may hold anything.
+        return None
     # The best weights are kept without an optimizer.
-    return 'optimizer' in CheckpointLoader.load_checkpoint(str(path), 'cpu')
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('optimizer'), dict):
+        return None
+    meta = checkpoint.get('meta')
+    iteration = meta.get('iter') if isinstance(meta, dict) else None
+    # One that does not tell comes last.
+    return iteration if isinstance(iteration, int) else -1

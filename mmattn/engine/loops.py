@@ -76,10 +76,18 @@ def order_of(dataloader: DataLoader) -> BatchOrder:
     return dataloader.batch_sampler
 
 
+def _no_batch() -> InputError:
+    return InputError(
+        'config: train_dataloader has no batch: the data set is empty, or smaller than a batch '
+        'where drop_last leaves out what is left'
+    )
+
+
 class _Resumable:
     """What the two loops share: where the data is, as a checkpoint tells it.
 
-    ``batch`` counts the batches of this epoch that have been trained on.
+    ``batch`` counts the batches that this process has trained on: those of this epoch where
+    training goes by epochs, else all.
     """
 
     batch = 0
@@ -87,40 +95,58 @@ class _Resumable:
 
     def data_state(self) -> dict[str, Any]:
         """Tell where the data is."""
+        order = order_of(self.dataloader)
         return dict(
             batch=self.batch,
-            sampler_seed=getattr(order_of(self.dataloader).sampler, 'seed', None),
+            batch_size=getattr(order, 'batch_size', None),
+            sampler_seed=getattr(order.sampler, 'seed', None),
             worker_seed=self.runner.seed,
         )
 
     def resume(self, ranks: list[dict[str, Any]] | None, seed: int | None) -> None:
         """Go to where the data of a checkpoint is.
 
+        With other processes or another batch size than before, that is the same sample: at most
+        what would have been the rest of a batch is seen twice.
+
         Args:
             ranks: State of each process, by rank; None if the checkpoint was written by a program
                 that keeps none.
             seed: Seed of that run.
         """
-        sampler = order_of(self.dataloader).sampler
+        order, world_size = order_of(self.dataloader), get_world_size()
+        logger = MMLogger.get_current_instance()
         if ranks is None:
-            self.batch = self._guess_batch()
-            ranks = [dict(sampler_seed=seed, worker_seed=seed)]
-        else:
-            # With another number of processes this is as far as the old ones came.
-            self.batch = ranks[0]['batch'] * len(ranks) // get_world_size()
-        if len(ranks) != get_world_size() and len(ranks) > 1:
-            MMLogger.get_current_instance().warning(
-                f'The checkpoint is of {len(ranks)} processes and there are {get_world_size()}: '
-                'the order of the samples and the random numbers will be others.'
+            logger.warning(
+                'The checkpoint keeps neither the place in the data nor random numbers: the place '
+                'is that of its iteration, the random numbers are new ones'
             )
-        state = ranks[get_rank()] if len(ranks) == get_world_size() else ranks[0]
-        if state['sampler_seed'] is not None and hasattr(sampler, 'seed'):
-            sampler.seed = state['sampler_seed']
+            self.batch = self._guess_batch()
+            state = dict(sampler_seed=seed, worker_seed=seed)
+        else:
+            size = getattr(order, 'batch_size', None) or 1
+            before, now = len(ranks) * (ranks[0].get('batch_size') or size), world_size * size
+            self.batch = self._batch_of(ranks[0]) * before // now
+            state = ranks[get_rank()] if len(ranks) == world_size else ranks[0]
+            if len(ranks) == world_size:
+                self._random_state = state.get('random')
+            else:
+                logger.warning(
+                    f'The checkpoint is of {len(ranks)} processes and there are {world_size}: it '
+                    'goes on from the same place in the data, but with other batches and new '
+                    'random numbers'
+                )
+            if before * world_size != now * len(ranks):
+                logger.warning(
+                    f'The checkpoint is of batches of {before // len(ranks)} and here they have '
+                    f'{size}: it goes on from the same place in the data'
+                )
+        if state['sampler_seed'] is not None and hasattr(order.sampler, 'seed'):
+            order.sampler.seed = state['sampler_seed']
         init_fn = self.dataloader.worker_init_fn
-        if isinstance(init_fn, partial) and 'seed' in init_fn.keywords and state['worker_seed']:
+        is_seeded = isinstance(init_fn, partial) and 'seed' in init_fn.keywords
+        if is_seeded and state['worker_seed'] is not None:
             init_fn.keywords['seed'] = state['worker_seed']
-        if len(ranks) == get_world_size():
-            self._random_state = state.get('random')
 
     def is_to_validate(self) -> bool:
         """Tell whether a validation comes before the next step."""
@@ -132,8 +158,8 @@ class _Resumable:
             and (done % self.val_interval == 0 or done == last)
         )
 
-    def _guess_batch(self) -> int:
-        return 0
+    def _batch_of(self, state: dict[str, Any]) -> int:
+        return state['batch']
 
     def _restore_random_state(self) -> None:
         if self._random_state is not None:
@@ -153,10 +179,18 @@ class ResumableEpochLoop(_Resumable, EpochBasedTrainLoop):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._order = order_of(self.dataloader)
+        if not len(self.dataloader):
+            raise _no_batch()
 
     def _guess_batch(self) -> int:
         past = self._iter - self._epoch * len(self.dataloader)
-        return past if 0 < past <= len(self.dataloader) else 0
+        if 0 <= past <= len(self.dataloader):
+            return past
+        MMLogger.get_current_instance().warning(
+            f'Iteration {self._iter} is not in epoch {self._epoch + 1} of {len(self.dataloader)} '
+            'batches: the epoch begins anew'
+        )
+        return 0
 
     def _progress(self) -> tuple[int, int]:
         # Within an epoch there is none to validate.
@@ -194,8 +228,18 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._order = order_of(self.dataloader)
+        # An endless sampler would look for the first one for ever.
+        if not len(self.dataloader.dataset):
+            raise _no_batch()
         # Upstream mmengine has started its workers here.
         self.dataloader_iterator = None
+
+    def _guess_batch(self) -> int:
+        return self._iter
+
+    def _batch_of(self, state: dict[str, Any]) -> int:
+        # Earlier versions counted within epochs only.
+        return state['batch'] or self._guess_batch()
 
     def _progress(self) -> tuple[int, int]:
         return self._iter, self._max_iters
@@ -211,7 +255,9 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
         batches = self._batches()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
-            self.run_iter(next(batches))
+            data_batch = next(batches)
+            self.batch += 1
+            self.run_iter(data_batch)
             if self.is_to_validate():
                 self.runner.val_loop.run()
         self.runner.call_hook('after_train_epoch')
@@ -219,11 +265,11 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
         return self.runner.model
 
     def _batches(self) -> Iterator[Any]:
-        """Give batches without end, from the present iteration on."""
-        epoch, left = 0, self._iter
+        """Give batches without end, from the present one on."""
+        epoch, left = 0, self.batch
         while (skipped := self._order.skip(left)) < left:
             if not skipped:
-                raise InputError('config: train_dataloader has no batch; is the data set empty?')
+                raise _no_batch()
             left -= skipped
             epoch += 1
             self._set_epoch(epoch)
@@ -231,7 +277,13 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
             batches = iter(self.dataloader)
             # See ResumableEpochLoop: this holds for the first pass only.
             self._restore_random_state()
-            yield from batches
+            given = False
+            for data_batch in batches:
+                given = True
+                yield data_batch
+            if not given and not left:
+                raise _no_batch()
+            left = 0
             epoch += 1
             self._set_epoch(epoch)
 

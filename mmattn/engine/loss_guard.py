@@ -1,38 +1,40 @@
-"""A loss that is no number stops the training, or costs one step, and names its images."""
+"""A loss that is no number costs one step, or stops the training, and its images are named."""
 
+import math
 from typing import Any, Literal
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from mmattn.errors import InputError
 
 
 @HOOKS.register_module()
 class NonFiniteLossGuard(Hook):
-    """Stop at a loss that is NaN or infinite, or leave that step of the optimizer out.
+    """Leave out the step of a loss that is NaN or infinite, and stop when there is no end to them.
 
-    ``custom_hooks = [dict(type='NonFiniteLossGuard', action='skip')]`` in a config is all. The
-    message has the iteration and the images of the batch.
+    All configs of this package have it among their ``default_hooks``. The message has the iteration
+    and the images of the batch; the checkpoints that are there stay, and no one is written whose
+    weights are no numbers.
 
-    The loss is looked at on the device before the backward pass, and the answer is waited for when
-    the backward pass has been queued: that costs two small kernels an iteration, with several
-    processes the exchange of one number. mmengine waits for the loss of every iteration
-    anyway, to log it.
+    The loss is looked at on the device before the backward pass and the gradients after it, except
+    where mixed precision scales them: there infinite ones are ordinary, and its scaler leaves those
+    steps out itself. The answer is waited for once an iteration, with several processes by the
+    exchange of one number. mmengine waits for the loss of every iteration anyway, to log it.
 
-    A step is left out by all processes or none. Gradients accumulated for it go with it, the
-    loss scale of mixed precision stays. What the forward pass has already written is not
-    undone: running statistics of batch norm that took a NaN keep it, and then the next losses are
-    NaN as well.
+    A step is left out by all processes or none. Gradients accumulated for it go with it, and the
+    buffers, such as the running statistics of batch norm, get back what they had before it; the
+    loss scale of mixed precision stays.
 
     Args:
-        action: ``'stop'``, or ``'skip'`` to leave the step out.
-        max_skips: Steps that may be left out in one run; one more stops it.
+        action: ``'skip'`` to leave such a step out, ``'stop'`` to stop at the first one.
+        max_skips: Steps in a row that may be left out; one more stops the training.
 
     Raises:
         ValueError: If ``action`` is none of these or ``max_skips`` is no positive number.
@@ -41,15 +43,21 @@ class NonFiniteLossGuard(Hook):
     def __init__(self, action: Literal['stop', 'skip'] = 'stop', max_skips: int = 10) -> None:
         if action not in ('stop', 'skip'):
             raise ValueError(f"expected action 'stop' or 'skip', got {action!r}")
-        if max_skips < 1:
-            raise ValueError(f'expected max_skips of 1 or more, got {max_skips}')
+        if not isinstance(max_skips, int) or max_skips < 1:
+            raise ValueError(f'expected max_skips of 1 or more, got {max_skips!r}')
         self.action = action
         self.max_skips = max_skips
+        #: Steps in a row that have been left out.
         self.skips = 0
         self._batches = []
+        self._buffers = []
 
     def before_train(self, runner: Runner) -> None:
         """Put the guard in front of the steps of the optimizer."""
+        guards = [hook for hook in runner.hooks if isinstance(hook, NonFiniteLossGuard)]
+        if self is not guards[-1]:
+            # One of the config's own takes the place of the default one.
+            return
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
         for wrapper in wrappers:
@@ -58,7 +66,9 @@ class NonFiniteLossGuard(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Keep the batches of the next step for their names."""
+        """Keep the batches of the next step for their names, and the buffers from before it."""
+        if not self._batches:
+            self._buffers = [buffer.detach().clone() for buffer in runner.model.buffers()]
         self._batches.append(data_batch)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
@@ -66,8 +76,25 @@ class NonFiniteLossGuard(Hook):
         if runner.optim_wrapper.should_update():
             self._batches.clear()
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Let no checkpoint of weights that are no numbers take the place of a good one.
+
+        Raises:
+            InputError: If there are such weights; it names one.
+        """
+        for name, value in checkpoint['state_dict'].items():
+            is_weight = isinstance(value, Tensor) and value.is_floating_point()
+            if is_weight and not value.isfinite().all():
+                raise InputError(
+                    f'{name} is NaN or infinite at iteration {runner.iter + 1}; no checkpoint is '
+                    'written, and the ones before stay: go on with --resume and a lower learning '
+                    'rate'
+                )
+
     def _guard(self, runner: Runner, wrapper: OptimWrapper) -> None:
         backward, step = wrapper.backward, wrapper.step
+        # Of mixed precision, infinite gradients are ordinary.
+        scales = isinstance(wrapper, AmpOptimWrapper) and wrapper.loss_scaler.is_enabled()
         finite = []
 
         def watched_backward(loss: Tensor, **kwargs: Any) -> None:
@@ -76,30 +103,55 @@ class NonFiniteLossGuard(Hook):
 
         def guarded_step(**kwargs: Any) -> None:
             # Over all losses whose gradients this step would take, in every process.
-            here = torch.stack(finite).all().int()
+            loss = torch.stack(finite).all()
             finite.clear()
-            everywhere = here.clone()
+            here = torch.stack([loss, loss if scales else loss & _has_finite_gradients(wrapper)])
+            everywhere = here.int()
             all_reduce(everywhere, op='min')
-            if everywhere:
+            loss_is_finite, all_is_finite = everywhere.tolist()
+            if all_is_finite:
+                self.skips = 0
                 step(**kwargs)
             else:
-                self._object(runner, bool(here))
+                what = 'gradient' if loss_is_finite else 'loss'
+                # Gradients are those of all processes together.
+                self._object(runner, what, is_named=bool(loss_is_finite or not here[0]))
 
         wrapper.backward, wrapper.step = watched_backward, guarded_step
 
-    def _object(self, runner: Runner, is_finite_here: bool) -> None:
-        named = [] if is_finite_here else [name for b in self._batches for name in _names(b)]
+    def _object(self, runner: Runner, what: str, is_named: bool) -> None:
+        named = [name for batch in self._batches for name in _names(batch)] if is_named else []
         images = ', '.join(name for names in all_gather_object(named) for name in names)
-        report = f'the loss is NaN or infinite at iteration {runner.iter + 1}; images: {images}'
+        report = f'the {what} is NaN or infinite at iteration {runner.iter + 1}; images: {images}'
         if self.action == 'stop':
             raise InputError(
                 f'{report}; look at these, lower the learning rate, or leave such steps out with '
-                "custom_hooks=[dict(type='NonFiniteLossGuard', action='skip')]"
+                "dict(type='NonFiniteLossGuard', action='skip')"
+            )
+        if self.skips >= self.max_skips:
+            raise InputError(
+                f'{report}; {self.skips} steps before it have been left out already; look at '
+                'these, or go on from an earlier checkpoint with a lower learning rate'
             )
         self.skips += 1
-        if self.skips > self.max_skips:
-            raise InputError(f'{report}; {self.max_skips} steps have been left out already')
-        runner.logger.warning(f'{report}; step left out, {self.skips} of at most {self.max_skips}')
+        for buffer, before in zip(runner.model.buffers(), self._buffers, strict=True):
+            buffer.data.copy_(before)
+        runner.logger.warning(
+            f'{report}; step left out, {self.skips} of at most {self.max_skips} in a row'
+        )
+
+
+def _has_finite_gradients(wrapper: OptimWrapper) -> Tensor:
+    parameters = [p for group in wrapper.optimizer.param_groups for p in group['params']]
+    gradients = [p.grad for p in parameters if p.grad is not None and not p.grad.is_sparse]
+    # Of a sharded model each rank looks at its own part.
+    gradients = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+    gradients = [g for g in gradients if g.numel()]
+    if not gradients:
+        return torch.ones((), dtype=torch.bool)
+    # The largest value, since a sum of squares may overflow.
+    largest = torch._foreach_norm(gradients, ord=math.inf)
+    return torch.stack([norm.float() for norm in largest]).isfinite().all()
 
 
 def _names(data_batch: Any) -> list[str]:

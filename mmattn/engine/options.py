@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import CheckpointLoader
 
-from mmattn.engine.checkpoint_files import find_damage, find_last
+from mmattn.engine.checkpoint_files import find_damage, find_last, out_dir_of
+from mmattn.engine.resumption import start_id
 from mmattn.errors import InputError
 
 
@@ -62,7 +64,7 @@ def resume(cfg: Config, path: str) -> None:
         InputError: If there is no such checkpoint, or the one that was named is damaged.
     """
     if path == 'auto':
-        path = find_last(Path(cfg.work_dir))
+        path = find_last(Path(cfg.work_dir), out_dir_of(cfg))
     else:
         check_checkpoint(path)
         damage = find_damage(Path(path)) if Path(path).is_file() else None
@@ -71,16 +73,26 @@ def resume(cfg: Config, path: str) -> None:
     cfg.resume, cfg.load_from = True, path
 
 
-def has_restarted(work_dir: str) -> bool:
+def has_restarted(cfg: Config) -> bool:
     """Tell whether torchrun has started a training again that has written a checkpoint.
 
-    What an older training left in the work dir does not count.
+    A checkpoint has the name of the start that wrote it, so that what an older training left in the
+    work dir does not count, whatever the clocks say.
+
+    Args:
+        cfg: Config with a ``work_dir``.
     """
     if os.environ.get('TORCHELASTIC_RESTART_COUNT', '0') == '0':
         return False
-    record = Path(work_dir, 'last_checkpoint')
-    started = float(os.environ.get('MMATTN_START_TIME', 0))
-    return record.is_file() and record.stat().st_mtime > started
+    try:
+        last = find_last(Path(cfg.work_dir), out_dir_of(cfg))
+        meta = CheckpointLoader.load_checkpoint(last, 'cpu').get('meta')
+    except InputError:
+        # Nothing has been written yet.
+        return False
+    ranks = meta.get('training_state') if isinstance(meta, dict) else None
+    ranks = ranks if isinstance(ranks, list) else []
+    return any(isinstance(rank, dict) and rank.get('start') == start_id() for rank in ranks)
 
 
 def use_tta(cfg: Config) -> None:

@@ -1,6 +1,7 @@
 """The runner of the tools: whole checkpoints, exact resuming, and weights that fit or an error."""
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
@@ -20,10 +22,12 @@ from mmattn.checkpoints import (
     refuse_code_in_checkpoints,
 )
 from mmattn.engine import distributed
-from mmattn.engine.checkpoint_files import find_last, write_whole
+from mmattn.engine.checkpoint_files import find_last, out_dir_of, write_whole
 from mmattn.engine.checkpoint_hook import SafeCheckpointHook
 from mmattn.engine.loops import resumable
+from mmattn.engine.optimizer_state import count_states
 from mmattn.engine.random_state import get_random_state
+from mmattn.engine.resumption import ResumptionCheck, start_id
 from mmattn.engine.skipped_images import count_skips
 from mmattn.engine.validation_hook import ValidationHook
 from mmattn.insertion.keep_attention_training import (
@@ -86,8 +90,13 @@ class Runner(MMEngineRunner):
     def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
         """Register mmengine's default hooks, and what exact resuming needs."""
         self._validation_hook = ValidationHook()
+        self._resumption_check = ResumptionCheck()
+        if hooks and hooks.get('loss_guard', True) is None:
+            # mmengine lets only its own hooks be switched off like this.
+            hooks = {name: hook for name, hook in hooks.items() if name != 'loss_guard'}
         super().register_default_hooks(hooks)
         self.register_hook(self._validation_hook)
+        self.register_hook(self._resumption_check)
         self.register_hook(FrozenPluginWarning())
 
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
@@ -114,26 +123,49 @@ class Runner(MMEngineRunner):
         Returns:
             For each process the place in its data and its random numbers.
         """
-        random_state = self._validation_hook.random_state or get_random_state()
-        data_state = getattr(self.train_loop, 'data_state', dict)()
-        return all_gather_object(dict(data_state, random=random_state))
+        wrapper = self.optim_wrapper
+        wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        state = dict(
+            getattr(self.train_loop, 'data_state', dict)(),
+            random=self._validation_hook.random_state or get_random_state(),
+            optimizer_states=sum(count_states(wrapper.optimizer) for wrapper in wrappers),
+            start=start_id(),
+        )
+        return all_gather_object(state)
 
     def load_or_resume(self) -> None:
         """Load or resume; a damaged last checkpoint is replaced by the one before it."""
         if self._resume and self._load_from is None and not self._has_loaded:
             if Path(self.work_dir, 'last_checkpoint').is_file():
-                self._load_from = find_last(Path(self.work_dir))
+                self._load_from = find_last(Path(self.work_dir), out_dir_of(self.cfg))
         super().load_or_resume()
 
-    def resume(self, filename: str, *args, **kwargs) -> None:
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = 'default',
+    ) -> None:
         """Resume, the place in the data and the random numbers included.
 
         Args:
             filename: Checkpoint file or address.
-            args: See :meth:`mmengine.runner.Runner.resume`.
-            kwargs: See there.
+            resume_optimizer: Whether the optimizer goes on.
+            resume_param_scheduler: Whether the schedules go on.
+            map_location: See :meth:`mmengine.runner.Runner.resume`.
+
+        Raises:
+            InputError: If the checkpoint does not have all that a training goes on with, or it does
+                not fit, unless the config has ``resume_partial=True``.
         """
-        super().resume(filename, *args, **kwargs)
+        check = self._resumption_check
+        check.source = str(filename)
+        check.optimizer, check.schedules = resume_optimizer, resume_param_scheduler
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        finally:
+            check.source = None
         if hasattr(self.train_loop, 'resume'):
             meta = self._loaded_meta
             self.train_loop.resume(meta.get('training_state'), meta.get('seed'))

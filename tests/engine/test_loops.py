@@ -168,7 +168,7 @@ def test_order_of_any_sampler(monkeypatch, batches, kind, ranks, workers):
         for rank in range(ranks):
             data = loader(Ranked(kind, rank, ranks, monkeypatch).sampler, batches, workers)
             loop = ResumableIterLoop.__new__(ResumableIterLoop)
-            loop.dataloader, loop._order, loop._iter = data, order_of(data), skipped
+            loop.dataloader, loop._order, loop.batch = data, order_of(data), skipped
             found.append(list(islice(loop._batches(), count - skipped)))
         return found
 

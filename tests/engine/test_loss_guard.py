@@ -46,8 +46,70 @@ def test_skips_the_step(tmp_path, accumulate):
 
 def test_at_most_so_many(tmp_path):
     runner, _ = run(tmp_path, 'skip', bad=range(22), max_skips=3)
-    with pytest.raises(InputError, match='at iteration 4; .*; 3 steps have been left out already'):
+    with pytest.raises(
+        InputError, match='at iteration 4; .*; 3 steps before it have been left out already'
+    ):
         runner.train()
+
+
+def test_only_steps_in_a_row_count(tmp_path):
+    """Seven batches of twelve are bad, and never two of them in a row without a good one."""
+    runner, _ = run(tmp_path, 'skip', bad=(5,), max_skips=1)
+    guard = next(hook for hook in runner.hooks if isinstance(hook, NonFiniteLossGuard))
+    report, skipped = guard._object, []
+    guard._object = lambda *args, **kwargs: skipped.append(1) or report(*args, **kwargs)
+    runner.train_loop._max_iters = 40
+    runner.train()
+    assert len(skipped) > 3
+
+
+def test_gradients_that_are_no_numbers(tmp_path):
+    runner, weights = run(tmp_path, 'skip', bad=())
+    runner.model.net[0].weight.register_hook(
+        lambda gradient: gradient * (float('inf') if runner.iter == 4 else 1)
+    )
+    runner.train()
+    assert torch.equal(weights[5], weights[6]) and not torch.equal(weights[6], weights[7])
+
+
+def test_running_statistics_get_back_what_they_had(tmp_path):
+    runner, _ = run(tmp_path, 'skip')
+    norm = torch.nn.BatchNorm1d(3)
+    runner.model.norm = norm
+    forward = runner.model.forward
+
+    def spoiled(inputs, data_samples, mode='tensor'):
+        bad = any(sample.idx == 5 for sample in data_samples)
+        norm(torch.stack(list(inputs)) * (float('nan') if bad else 1))
+        return forward(inputs, data_samples, mode)
+
+    runner.model.forward = spoiled
+    runner.train()
+    bad = [i for i, (indices, _) in record_of(runner).items() if 5 in indices]
+    assert bad and norm.running_mean.isfinite().all()
+    assert norm.num_batches_tracked == 12 - len(bad)
+
+
+def test_bad_weights_are_not_saved(tmp_path):
+    runner, _ = run(tmp_path, 'skip', bad=())
+    runner.train()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with torch.no_grad():
+        runner.model.net[0].bias[0] = float('nan')
+    with pytest.raises(InputError, match='net.0.bias is NaN or infinite .* the ones before stay'):
+        runner.save_checkpoint(str(tmp_path), 'iter_13.pth')
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_own_one_takes_the_place_of_the_default_one(tmp_path):
+    cfg = toy_config(tmp_path, iterations=12, model=dict(nan_at=range(22)))
+    cfg.default_hooks.loss_guard = dict(type='NonFiniteLossGuard', action='skip', max_skips=2)
+    cfg.custom_hooks.append(dict(type='NonFiniteLossGuard', action='skip', max_skips=4))
+    with pytest.raises(InputError, match='at iteration 5; .*; 4 steps before it'):
+        Runner.from_cfg(cfg).train()
+    cfg.default_hooks.loss_guard = None
+    cfg.custom_hooks.pop()
+    assert not any(isinstance(h, NonFiniteLossGuard) for h in Runner.from_cfg(cfg).hooks)
 
 
 def test_finite_losses_are_trained_as_without(tmp_path):

@@ -1,3 +1,5 @@
+_base_ = './loss_guard.py'
+
 # The one place that makes the names of mmattn known to a config of a pose estimator.
 custom_imports = dict(imports=['mmattn'])
 default_scope = 'mmpose'
