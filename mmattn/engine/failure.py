@@ -66,7 +66,9 @@ def tell_of_loss(ranks: list[int] | None) -> None:
     if not _telling.acquire(blocking=False):
         return
     if _is_elected(ours):
-        _print(ours, f'{_describe_loss(ours, ranks)} ({ours.heartbeat.patience:g} s without a sign)')
+        _print(
+            ours, f'{_describe_loss(ours, ranks)} ({ours.heartbeat.patience:g} s without a sign)'
+        )
     if ours.server is not None:
         _wait_for_the_others(ours)
     os._exit(1)

@@ -46,7 +46,10 @@ class PreemptionHook(Hook):
         """Listen for the signals."""
         self._signal = 0
         self._process = os.getpid()
-        handlers = {**dict.fromkeys(SIGNALS, self._note), signal.SIGQUIT: signal.default_int_handler}
+        handlers = {
+            **dict.fromkeys(SIGNALS, self._note),
+            signal.SIGQUIT: signal.default_int_handler,
+        }
         for number in (signal.SIGHUP, signal.SIGQUIT):
             if signal.getsignal(number) == signal.SIG_IGN:
                 del handlers[number]

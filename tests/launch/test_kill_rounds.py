@@ -17,11 +17,14 @@ from tests.launch import points
 from tests.launch.test_dist_scripts import ROOT, errors, free_port, two_hosts
 
 ITERATIONS, TIMEOUT = 120, 4
-CONFIG = points.CONFIG.replace('end=4', f'end={ITERATIONS}') + f"""
+CONFIG = (
+    points.CONFIG.replace('end=4', f'end={ITERATIONS}')
+    + f"""
 train_cfg.update(max_iters={ITERATIONS}, val_interval=1000)
 default_hooks['checkpoint']['interval'] = 20
 env_cfg['dist_cfg'].update(timeout={TIMEOUT}, join_timeout=30)
 """
+)
 ROUNDS = 10
 CLONE_NEWNET = 0x40000000
 
@@ -88,7 +91,9 @@ class Run:
         return statuses, took
 
     def output(self, *ranks):
-        return '\n'.join(self.logs[rank].read_text() for rank in ranks or range(2) if self.logs[rank].exists())
+        return '\n'.join(
+            self.logs[rank].read_text() for rank in ranks or range(2) if self.logs[rank].exists()
+        )
 
 
 @pytest.fixture(scope='module')
