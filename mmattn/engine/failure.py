@@ -21,7 +21,7 @@ _ROLL_CALL = 3
 _END = 12
 
 # Who tells in this process: the main thread of an exception, or the heartbeat of a loss.
-_telling = threading.Lock()
+_telling = threading.RLock()
 _nowhere = None
 
 
@@ -66,9 +66,8 @@ def tell_of_loss(ranks: list[int] | None) -> None:
     if not _telling.acquire(blocking=False):
         return
     if _is_elected(ours):
-        _print(
-            ours, f'{_describe_loss(ours, ranks)} ({ours.heartbeat.patience:g} s without a sign)'
-        )
+        silence = f'{ours.heartbeat.patience:g} s without a sign of life'
+        _print(ours, f'{_describe_loss(ours, ranks)} ({silence})')
     if ours.server is not None:
         _wait_for_the_others(ours)
     os._exit(1)

@@ -31,8 +31,8 @@ class PreemptionHook(Hook):
     about the others.
 
     SIGHUP comes when a terminal is closed; where it is ignored, as after ``nohup``, it stays so.
-    Ctrl-C ends a training at once, and Ctrl-\\ (SIGQUIT) does the same: what is being written is
-    removed. A second signal of the same kind is ignored: what sends it has SIGKILL.
+    Ctrl-C ends a training at once, and SIGQUIT does the same: what is being written is removed.
+    A second signal of the same kind is ignored: what sends it has SIGKILL.
     """
 
     # After the hook that may just be saving.

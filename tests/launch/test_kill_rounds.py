@@ -1,4 +1,4 @@
-"""Ranks that are killed, stopped and cut off at any moment: all end, and go on as if nothing was."""
+"""Ranks that are killed, stopped and cut off at any moment: all end, and the run goes on exactly."""
 
 import ctypes
 import multiprocessing
