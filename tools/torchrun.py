@@ -100,7 +100,7 @@ def main() -> None:
     where = f'{args.master_addr}:{args.master_port}'
     if nodes == 1:
         args.rdzv_id = uuid.uuid4().hex
-    args.rdzv_backend = 'mmattn'
+    args.rdzv_backend, args.rdzv_endpoint = 'mmattn', where
     timeout = int(dict([args.rdzv_conf.split('=')])['timeout']) if args.rdzv_conf else _JOIN_TIMEOUT
     rendezvous_handler_registry.register(
         'mmattn',

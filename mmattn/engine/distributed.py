@@ -44,8 +44,8 @@ _HOW_TO_START = {
 }
 # Seconds. Ranks that read their code from a slow disk start a minute apart.
 _JOIN_TIMEOUT = 120
-# Seconds. nccl ends the process without naming a rank: the heartbeat is to come first.
-_NCCL_MARGIN = 10
+# Seconds by which a limit of PyTorch and one of this file are apart, where one has to come first.
+_MARGIN = 10
 
 
 def prepare(cfg: Config) -> None:
@@ -93,7 +93,8 @@ def prepare(cfg: Config) -> None:
     check_devices(ours.ranks)
     agreement.check(cfg, rank, [note['runs'] for note in ours.ranks], store)
     heartbeat.patience = patience
-    limit = patience + (_NCCL_MARGIN if backend == 'nccl' else 0)
+    # nccl ends the process without naming a rank: the heartbeat is to come first.
+    limit = patience + (_MARGIN if backend == 'nccl' else 0)
     dist.init_process_group(
         backend,
         store=dist.PrefixStore('torch', store),
@@ -325,7 +326,7 @@ def _connect(host: str, port: int, timeout: float) -> dist.Store:
     )
     try:
         # A store that is stopped takes the connection, and nothing comes of it.
-        store = connection.result(timeout + 1)
+        store = connection.result(timeout + _MARGIN)
     except (dist.DistError, TimeoutError) as error:
         raise InputError(
             f'rank 0 does not answer at {host}:{port} within {timeout:g} s; it was not started, '
