@@ -23,7 +23,7 @@ from torch.distributed.run import parse_args, parse_min_max_nnodes, run
 
 # Seconds.
 _JOIN_TIMEOUT = 600
-_STOP_TIMEOUT = 8
+_STOP_TIMEOUT = 5
 
 
 class Rendezvous(StaticTCPRendezvous):
@@ -65,10 +65,17 @@ class Agent(LocalElasticAgent):
         with limited(self._worker_group.spec.rdzv_handler.timeout.total_seconds() + 5, 1):
             super()._initialize_workers(*args)
 
-    def _stop_workers(self, *args: Any) -> None:
-        # When one has failed, those that can end by themselves do; one that was stopped cannot.
-        # (A signal to torchrun leaves them more time, to write a checkpoint.)
-        self._pcontext.close(signal.SIGTERM, timeout=_STOP_TIMEOUT)
+    def _start_workers(self, *args: Any) -> Any:
+        started = super()._start_workers(*args)
+        close = self._pcontext.close
+
+        def close_soon(death_sig: signal.Signals | None = None, timeout: int = 30) -> None:
+            # Without a signal it is because one has failed: those that can end by themselves do,
+            # and one that was stopped cannot. With one they are left time to write a checkpoint.
+            close(death_sig, timeout if death_sig else _STOP_TIMEOUT)
+
+        self._pcontext.close = close_soon
+        return started
 
     def _exit_barrier(self) -> None:
         # The ranks of this node are done.

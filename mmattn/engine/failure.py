@@ -123,13 +123,13 @@ def _is_of_a_collective(error: Exception) -> bool:
 
 
 def _describe_loss(ours: Group, ranks: list[int] | None) -> str:
-    if ranks is None and ours.rank == 0:
-        return 'torchrun, which holds the list of the ranks, does not answer; was it stopped?'
     # The store is where rank 0 is.
-    ranks = ranks or [0]
+    silent, ranks = ranks is None, ranks or [0]
     where = ''
     if ours.ranks:
         where = f' (on {", ".join(sorted({ours.ranks[i]["host"] for i in ranks}))})'
+    if silent and os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        where += ', or the torchrun that started it,'
     return (
         f'{name_ranks(ranks)} of {ours.world_size}{where} was killed, stopped or cut off, or '
         'hangs; look at the output there'
