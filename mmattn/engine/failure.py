@@ -154,7 +154,7 @@ def _wait_for_the_others(ours: Group) -> list[int] | None:
     def call() -> None:
         nonlocal missing
         while missing := [i for i in missing if not ours.store.check([f'ended/{i}'])]:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or all(map(ours.heartbeat.is_silent, missing)):
                 break
             time.sleep(0.05)
 

@@ -13,6 +13,8 @@ from mmattn.engine.ask import ask
 _INTERVAL = 0.5
 # Seconds that a rank has to end by itself when another one has told of an error.
 _GRACE = 8
+# Seconds.
+_SILENT = 3
 _LEFT = b'left'
 
 
@@ -55,6 +57,10 @@ class Heartbeat(threading.Thread):
         """Say that this rank ends, and is not to be missed."""
         self._left.set()
         self.join(4 * _INTERVAL)
+
+    def is_silent(self, rank: int) -> bool:
+        """Tell whether nothing has been heard of a rank for longer than it takes one to end."""
+        return self._silence.get(rank, 0) * _INTERVAL > _SILENT
 
     def run(self) -> None:
         """Beat until this rank leaves, or one is missed."""

@@ -11,6 +11,7 @@ from mmattn.engine.heartbeat import Heartbeat
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
     monkeypatch.setattr(heartbeat, '_INTERVAL', 0.01)
+    monkeypatch.setattr(heartbeat, '_SILENT', 0.1)
 
 
 class Beating:
@@ -60,6 +61,9 @@ def test_one_that_is_silent_is_missed(stopped):
     store.set(f'beat/{stopped}', '1')
     assert ranks[0].told.wait(5)
     assert ranks[0].missed == [stopped]
+    others = [rank for rank in range(3) if rank != stopped]
+    assert ranks[0].heartbeat.is_silent(stopped)
+    assert not any(map(ranks[0].heartbeat.is_silent, others))
     # All look at rank 0, and only rank 0 at the others.
     assert ranks[1].told.wait(0.2 if stopped else 5) == (stopped == 0)
     for rank in ranks:

@@ -296,11 +296,8 @@ def test_commands_of_the_docs(folder):
     replace_program(folder, 'scancel', 'exit')
     # What sbatch would start, if it is not the script of a sweep.
     start = 'while [[ $# -gt 0 && $1 != *.sbatch ]]; do shift; done'
-    replace_program(
-        folder,
-        'sbatch',
-        f'{start}\nif [ $# -eq 0 ]; then cat > script; else bash "$@" --dry-run; fi\nexit',
-    )
+    start += '; [ $# -gt 0 ] || exec cat > script'
+    replace_program(folder, 'sbatch', f'{start}\nbash "$@" --dry-run\nexit')
     lines = commands_of_the_docs()
     assert len(lines) > 10
     for line in lines:
