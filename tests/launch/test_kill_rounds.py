@@ -9,12 +9,21 @@ import runpy
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.launch import points
-from tests.launch.test_dist_scripts import ROOT, errors, free_port, two_hosts
+from tests.launch.test_dist_scripts import (
+    ROOT,
+    TRAIN,
+    errors,
+    finish,
+    free_port,
+    start,
+    two_hosts,
+)
 
 ITERATIONS, TIMEOUT = 120, 4
 CONFIG = (
@@ -205,3 +214,75 @@ def test_host_that_is_cut_off(server, folder, whole, hosts, record_property, cou
         assert error.startswith(f'error: rank {rank}: rank {1 - rank} of 2'), error
     assert 'Traceback' not in run.output()
     assert_goes_on(server, work_dir, whole)
+
+
+def wait_for_log(work_dir):
+    """Wait for the first checkpoint of a training under torchrun."""
+    deadline = time.monotonic() + 120
+    while not (work_dir / 'last_checkpoint').exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def rank_of(process, rank):
+    """Give the number of the process that is a rank, below torchrun."""
+    [children] = Path(f'/proc/{process}/task/{process}').glob('children')
+    for child in children.read_text().split():
+        if f'RANK={rank}' in Path(f'/proc/{child}/environ').read_text().split('\0'):
+            return int(child)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('rank', [0, 1])
+def test_torchrun_ends_with_a_stopped_rank(folder, tmp_path, record_property, rank):
+    options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=100000']
+    torchrun = start(TRAIN, folder / 'toy.py', 2, *options)
+    wait_for_log(tmp_path)
+    os.kill(rank_of(torchrun.pid, rank), signal.SIGSTOP)
+    begin = time.monotonic()
+    status, _, err = finish(torchrun)
+    took = time.monotonic() - begin
+    report(record_property, took)
+    assert status == 1
+    [error] = errors(err)
+    assert error.startswith(f'error: rank {1 - rank}: rank {rank} of 2'), error
+    assert took < TIMEOUT + 15
+
+
+@pytest.mark.slow
+def test_torchrun_ends_on_hosts_that_are_cut_off(folder, tmp_path, hosts, record_property):
+    options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=100000']
+    env = dict(NNODES=2, MASTER_ADDR='10.77.0.1', PORT=free_port(), GLOO_SOCKET_IFNAME='eth0')
+    command = [TRAIN, folder / 'toy.py', 1, *options]
+    nodes = [
+        start('ip', 'netns', 'exec', host, *command, NODE_RANK=i, **env)
+        for i, host in enumerate(hosts)
+    ]
+    wait_for_log(tmp_path)
+    link = f'ip -n {hosts[1]} link set eth0'
+    try:
+        assert os.system(f'{link} down') == 0
+        begin = time.monotonic()
+        results = [finish(node) for node in nodes]
+        took = time.monotonic() - begin
+    finally:
+        assert os.system(f'{link} up') == 0
+    report(record_property, took)
+    for rank, (status, _, err) in enumerate(results):
+        assert status == 1
+        [error] = errors(err)
+        assert error.startswith(f'error: rank {rank}: rank {1 - rank} of 2'), error
+    assert took < TIMEOUT + 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('rank', [0, 1])
+def test_stopped_at_the_start(server, folder, rank):
+    """Before the ranks have joined."""
+    run = Run(server, folder / f'start{rank}', '--cfg-options', 'env_cfg.dist_cfg.join_timeout=8')
+    os.kill(run.ranks[rank].pid, signal.SIGSTOP)
+    statuses, _ = run.finish(60, [1 - rank])
+    assert statuses == [1]
+    [error] = errors(run.output())
+    assert error.startswith(f'error: rank {1 - rank}: '), error
+    assert f'rank {rank} did' in error or f'rank {rank} does not answer' in error
