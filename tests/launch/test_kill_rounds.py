@@ -131,6 +131,14 @@ def assert_goes_on(server, folder, whole, *arguments):
     torch.testing.assert_close(load(folder), whole, rtol=0, atol=0)
 
 
+def wait_for_checkpoint(work_dir):
+    """Wait for the first checkpoint of a training."""
+    deadline = time.monotonic() + 120
+    while not (work_dir / 'last_checkpoint').exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def moment():
     """Give an iteration, and a pause after it that ends anywhere in the next ones."""
     return random.SystemRandom().randrange(2, ITERATIONS - 30), random.SystemRandom().random() / 20
@@ -174,7 +182,8 @@ def test_loss(server, folder, whole, record_property, count, rank, number):
     work_dir = folder / f'{number.name}{rank}{count}'
     run = Run(server, work_dir)
     iteration, pause = moment()
-    run.wait_for_iteration(max(iteration, 20))
+    wait_for_checkpoint(work_dir)
+    run.wait_for_iteration(iteration)
     time.sleep(pause)
     os.kill(run.ranks[rank].pid, number)
     statuses, took = run.finish(TIMEOUT + 15, [1 - rank])
@@ -199,7 +208,8 @@ def test_host_that_is_cut_off(server, folder, whole, hosts, record_property, cou
     work_dir = folder / f'cut{count}'
     run = Run(server, work_dir, hosts=hosts)
     iteration, pause = moment()
-    run.wait_for_iteration(max(iteration, 20))
+    wait_for_checkpoint(work_dir)
+    run.wait_for_iteration(iteration)
     time.sleep(pause)
     link = f'ip -n {hosts[1]} link set eth0'
     try:
@@ -216,14 +226,6 @@ def test_host_that_is_cut_off(server, folder, whole, hosts, record_property, cou
     assert_goes_on(server, work_dir, whole)
 
 
-def wait_for_log(work_dir):
-    """Wait for the first checkpoint of a training under torchrun."""
-    deadline = time.monotonic() + 120
-    while not (work_dir / 'last_checkpoint').exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def rank_of(process, rank):
     """Give the number of the process that is a rank, below torchrun."""
     [children] = Path(f'/proc/{process}/task/{process}').glob('children')
@@ -237,7 +239,7 @@ def rank_of(process, rank):
 def test_torchrun_ends_with_a_stopped_rank(folder, tmp_path, record_property, rank):
     options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=100000']
     torchrun = start(TRAIN, folder / 'toy.py', 2, *options)
-    wait_for_log(tmp_path)
+    wait_for_checkpoint(tmp_path)
     os.kill(rank_of(torchrun.pid, rank), signal.SIGSTOP)
     begin = time.monotonic()
     status, _, err = finish(torchrun)
@@ -258,7 +260,7 @@ def test_torchrun_ends_on_hosts_that_are_cut_off(folder, tmp_path, hosts, record
         start('ip', 'netns', 'exec', host, *command, NODE_RANK=i, **env)
         for i, host in enumerate(hosts)
     ]
-    wait_for_log(tmp_path)
+    wait_for_checkpoint(tmp_path)
     link = f'ip -n {hosts[1]} link set eth0'
     try:
         assert os.system(f'{link} down') == 0
