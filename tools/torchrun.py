@@ -108,7 +108,7 @@ def main() -> None:
     if nodes == 1:
         args.rdzv_id = uuid.uuid4().hex
     args.rdzv_backend, args.rdzv_endpoint = 'mmattn', where
-    timeout = int(dict([args.rdzv_conf.split('=')])['timeout']) if args.rdzv_conf else _JOIN_TIMEOUT
+    timeout = int(args.rdzv_conf.removeprefix('timeout=') or _JOIN_TIMEOUT)
     rendezvous_handler_registry.register(
         'mmattn',
         lambda _: Rendezvous(

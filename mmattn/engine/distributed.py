@@ -71,7 +71,7 @@ def prepare(cfg: Config) -> None:
     device = _take_device(local_rank)
     backend = dist_cfg.get('backend', 'nccl') if torch.cuda.is_available() else 'gloo'
     to_join = _seconds(dist_cfg, 'join_timeout', _JOIN_TIMEOUT)
-    default = default_pg_nccl_timeout if backend == 'nccl' else default_pg_timeout
+    default = default_pg_nccl_timeout if 'nccl' in backend else default_pg_timeout
     patience = _seconds(dist_cfg, 'timeout', default.total_seconds())
     host, port = _find_rank_0(cfg.launcher, dist_cfg.get('port'))
     if is_loopback(host):
@@ -94,7 +94,7 @@ def prepare(cfg: Config) -> None:
     agreement.check(cfg, rank, [note['runs'] for note in ours.ranks], store)
     heartbeat.patience = patience
     # nccl ends the process without naming a rank: the heartbeat is to come first.
-    limit = patience + (_MARGIN if backend == 'nccl' else 0)
+    limit = patience + (_MARGIN if 'nccl' in backend else 0)
     dist.init_process_group(
         backend,
         store=dist.PrefixStore('torch', store),
@@ -234,7 +234,7 @@ def _take_device(local_rank: int) -> dict:
 
 def _seconds(dist_cfg: dict, name: str, default: float | None) -> float | None:
     value = dist_cfg.get(name, default)
-    if value is not default and not (isinstance(value, int | float) and value > 0):
+    if value is not default and not (isinstance(value, int | float) and 0 < value < 1e9):
         raise InputError(f'env_cfg.dist_cfg.{name} has to be a number of seconds, got {value!r}')
     return value
 

@@ -56,7 +56,8 @@ class Heartbeat(threading.Thread):
     def leave(self) -> None:
         """Say that this rank ends, and is not to be missed."""
         self._left.set()
-        self.join(4 * _INTERVAL)
+        if self.is_alive():
+            self.join(4 * _INTERVAL)
 
     def is_silent(self, rank: int) -> bool:
         """Tell whether nothing has been heard of a rank for longer than it takes one to end."""
