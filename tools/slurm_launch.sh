@@ -11,12 +11,8 @@
 #   DRY_RUN=1                       as --dry-run: print what would be run
 
 tools=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
+source "$tools/check_number.sh"
 export PYTHONPATH=$(dirname "$tools")${PYTHONPATH:+:$PYTHONPATH}
-
-die() {
-    echo "error: $*" >&2
-    exit 1
-}
 
 usage() {
     echo "usage: $*" >&2
@@ -67,10 +63,6 @@ read_request() {
     grep -qE -- '^(--gres|--gpus|-G)' <<< "$options" || [ "$gpus" -eq 0 ] ||
         request+=(--gres=gpu:"$per_node")
     [ -z "$options" ] || mapfile -t -O ${#request[@]} request <<< "$options"
-}
-
-check_number() {
-    [[ $2 =~ ^(0|[1-9][0-9]*)$ ]] && [ "$2" -ge "$3" ] || die "$1=$2; expected a whole number, $3 or more"
 }
 
 # Set $command to the tool $1 of this folder as a step of a job, with the options of srun in $request.

@@ -16,13 +16,20 @@ done
 [ ${#configs[@]} -ge 1 ] || usage "$0 PARTITION JOB_NAME CONFIG [CONFIG ...] [--dry-run] [options of tools/train.py]"
 options=("${@:3+${#configs[@]}}")
 read_request "$1" "$2"
+check_number MAX_RUNNING "${MAX_RUNNING:-1}" 1
+# Words on one line or several, of which none is a pattern for file names.
+read -rd '' -a seeds <<< "${SEEDS:-}" || true
+for seed in "${seeds[@]}"; do
+    # As numpy takes it.
+    check_number 'a seed of SEEDS' "$seed" 0 4294967295
+done
 
 # The arguments of each training, quoted for a shell.
 trainings=()
 declare -A owners
 for config in "${configs[@]}"; do
     # Without SEEDS, once with the seed of the config.
-    for seed in ${SEEDS:-''}; do
+    for seed in "${seeds[@]:-}"; do
         work_dir=${WORK_DIR:-work_dirs/$2}/$(basename "$config" .py)${seed:+-seed$seed}
         [ -z "${owners[$work_dir]:-}" ] ||
             die "$config and ${owners[$work_dir]} would share $work_dir; rename a config, and name each seed once"

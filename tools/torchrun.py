@@ -1,35 +1,143 @@
 """Run torchrun, and end it with one line in place of its tracebacks."""
 
+import contextlib
+import errno
 import os
 import secrets
 import signal
 import socket
 import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
 
+import torch.distributed as dist
+from torch.distributed import launcher
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousTimeoutError
-from torch.distributed.run import parse_args, run
+from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
+from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
+from torch.distributed.run import parse_args, parse_min_max_nnodes, run
+
+# Seconds.
+_JOIN_TIMEOUT = 600
+_STOP_TIMEOUT = 5
+
+
+class Rendezvous(StaticTCPRendezvous):
+    """The nodes meet at the address of node 0, which for one node is the loopback address.
+
+    torchrun's own way, c10d, listens on all addresses and unpickles what it finds there.
+    """
+
+    def get_backend(self) -> str:
+        """Name this way to meet."""
+        return 'mmattn'
+
+    def next_rendezvous(self) -> Any:
+        """Wait for all nodes."""
+        if self._store is None:
+            self._store = self._open_store()
+        return super().next_rendezvous()
+
+    def _open_store(self) -> dist.Store:
+        listener = None
+        if self.world_size == 1:
+            self.master_addr = '127.0.0.1'
+            server = socket.create_server((self.master_addr, self.master_port))
+            self.master_port, listener = server.getsockname()[1], server.detach()
+        return dist.TCPStore(
+            self.master_addr,
+            self.master_port,
+            self.world_size,
+            is_master=self.rank == 0,
+            timeout=self.timeout,
+            master_listen_fd=listener,
+        )
+
+
+class Agent(LocalElasticAgent):
+    """torchrun's agent, which does not wait for ranks and nodes without end."""
+
+    def _initialize_workers(self, *args: Any) -> None:
+        with limited(self._worker_group.spec.rdzv_handler.timeout.total_seconds() + 5, 1):
+            super()._initialize_workers(*args)
+
+    def _start_workers(self, *args: Any) -> Any:
+        started = super()._start_workers(*args)
+        close = self._pcontext.close
+
+        def close_soon(death_sig: signal.Signals | None = None, timeout: int = 30) -> None:
+            # Without a signal it is because one has failed: those that can end by themselves do,
+            # and one that was stopped cannot. With one they are left time to write a checkpoint.
+            close(death_sig, timeout if death_sig else _STOP_TIMEOUT)
+
+        self._pcontext.close = close_soon
+        return started
+
+    def _exit_barrier(self) -> None:
+        # The ranks of this node are done.
+        with limited(self._exit_barrier_timeout + 5, 0):
+            super()._exit_barrier()
+
+
+@contextlib.contextmanager
+def limited(seconds: float, status: int) -> Iterator[None]:
+    """End this process when another node has not answered in time."""
+
+    def end() -> None:
+        print('error: another node was stopped or cut off', file=sys.stderr, flush=True)
+        os._exit(status)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def main() -> None:
     """Run torchrun as the command line says."""
     args = parse_args(sys.argv[1:])
-    if not args.standalone and args.local_addr is None:
-        args.local_addr = own_address(args.rdzv_endpoint)
+    _, nodes = parse_min_max_nnodes(args.nnodes)
+    where = f'{args.master_addr}:{args.master_port}'
+    if nodes == 1:
+        args.rdzv_id = uuid.uuid4().hex
+    args.rdzv_backend, args.rdzv_endpoint = 'mmattn', where
+    timeout = int(args.rdzv_conf.removeprefix('timeout=') or _JOIN_TIMEOUT)
+    rendezvous_handler_registry.register(
+        'mmattn',
+        lambda _: Rendezvous(
+            args.master_addr, args.master_port, args.node_rank, nodes, args.rdzv_id, timeout
+        ),
+    )
+    launcher.api.LocalElasticAgent = Agent
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        # After nohup; torchrun would listen to it all the same.
+        args.signals_to_handle = 'SIGTERM,SIGINT,SIGQUIT'
     # After a restart, train.py goes on from a checkpoint of this start only.
     os.environ['MMATTN_START_ID'] = secrets.token_hex(8)
     try:
         run(args)
-    except RendezvousTimeoutError:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        tell_of_port(args.master_port)
+    except dist.DistError as error:
+        if 'EADDRINUSE' in str(error):
+            tell_of_port(args.master_port)
+        if args.node_rank == 0:
+            fail(
+                f'not all of {nodes} nodes came to {where}; start this on each of them with the '
+                'same NNODES, MASTER_ADDR and PORT, or give more time: JOIN_TIMEOUT'
+            )
         fail(
-            f'not all of {args.nnodes} nodes came to {args.rdzv_endpoint}; start this on each of '
-            'them with the same NNODES, MASTER_ADDR and PORT, or give more time: JOIN_TIMEOUT'
-        )
-    except RendezvousConnectionError:
-        fail(
-            f'node 0 does not answer at {args.rdzv_endpoint}; start it first, and look at '
-            'MASTER_ADDR, PORT and firewalls'
+            f'node 0 does not answer at {where}; start it first, and look at MASTER_ADDR, PORT and '
+            'firewalls'
         )
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
@@ -44,16 +152,10 @@ def main() -> None:
         fail(f'ended by {error.sigval.name}', 128 + error.sigval)
 
 
-def own_address(endpoint: str) -> str:
-    """Give the address of this host on the way to node 0; its name may lead to 127.0.0.1 only."""
-    host, port = endpoint.rsplit(':', 1)
-    try:
-        [(family, kind, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        with socket.socket(family, kind) as sender:
-            sender.connect(address)  # sends nothing
-            return sender.getsockname()[0]
-    except OSError as error:
-        fail(f'there is no way to MASTER_ADDR {host}: {error.strerror}')
+def tell_of_port(port: int) -> None:
+    """Say that a port is taken, and exit."""
+    other = port + 1 if port < 65535 else port - 1
+    fail(f'port {port} of {socket.gethostname()} is taken; choose another one: PORT={other}')
 
 
 def fail(message: str, status: int = 1) -> None:

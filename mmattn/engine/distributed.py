@@ -1,14 +1,17 @@
 """Bring the processes of a distributed run together, on GPUs or on the CPU."""
 
 import datetime
+import errno
+import ipaddress
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from concurrent.futures import TimeoutError
 
 import torch
 import torch.distributed as dist
@@ -18,10 +21,14 @@ from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
+from torch.distributed.constants import default_pg_nccl_timeout, default_pg_timeout
 from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mmattn.engine import agreement
+from mmattn.engine import agreement, failure
+from mmattn.engine.ask import ask
+from mmattn.engine.group import Group, group, join
+from mmattn.engine.heartbeat import Heartbeat
 from mmattn.errors import InputError
 
 # Where each launcher says which process this is: rank, number of ranks, rank on this host.
@@ -37,33 +44,8 @@ _HOW_TO_START = {
 }
 # Seconds. Ranks that read their code from a slow disk start a minute apart.
 _JOIN_TIMEOUT = 120
-
-
-@dataclass
-class Group:
-    """The ranks of a run.
-
-    Args:
-        rank: Number of this process.
-        world_size: How many there are.
-        store: Where the ranks leave notes for each other.
-        holds_store: Whether the store ends with this process.
-        ranks: What each rank says of itself, when all have joined.
-    """
-
-    rank: int
-    world_size: int
-    store: dist.Store
-    holds_store: bool
-    ranks: list[dict] = field(default_factory=list)
-
-
-_group: Group | None = None
-
-
-def group() -> Group | None:
-    """Give the group of this process, or None before :func:`prepare` and without a launcher."""
-    return _group
+# Seconds by which a limit of PyTorch and one of this file are apart, where one has to come first.
+_MARGIN = 10
 
 
 def prepare(cfg: Config) -> None:
@@ -79,39 +61,53 @@ def prepare(cfg: Config) -> None:
     Raises:
         InputError: If ranks are missing or do not fit together.
     """
-    global _group
     if cfg.launcher == 'none':
         _warn_of_a_forgotten_launcher()
         return
-    if _group is not None:
+    if group() is not None:
         return
     dist_cfg = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
     rank, world_size, local_rank = _read_ranks(cfg.launcher)
     device = _take_device(local_rank)
     backend = dist_cfg.get('backend', 'nccl') if torch.cuda.is_available() else 'gloo'
-    timeout = _seconds(dist_cfg, 'join_timeout', _JOIN_TIMEOUT)
-    collective = _seconds(dist_cfg, 'timeout', None)
-    _set_address(cfg.launcher, dist_cfg.get('port'))
+    to_join = _seconds(dist_cfg, 'join_timeout', _JOIN_TIMEOUT)
+    default = default_pg_nccl_timeout if 'nccl' in backend else default_pg_timeout
+    patience = _seconds(dist_cfg, 'timeout', default.total_seconds())
+    host, port = _find_rank_0(cfg.launcher, dist_cfg.get('port'))
+    if is_loopback(host):
+        _talk_on_loopback()
 
-    store, holds_store = _open_store(rank, timeout)
+    server = _open_store(host, port, rank)
+    store, heard = (_connect(host, port, to_join) for _ in range(2))
+    heartbeat = Heartbeat(heard, rank, world_size, to_join, failure.tell_of_loss)
+    ours = Group(rank, world_size, store, server, heartbeat)
     # Known from here on, so that one rank tells of an error that all have.
-    _group = Group(rank, world_size, store, holds_store)
+    join(ours)
     facts = dict(host=socket.gethostname(), local_rank=local_rank, **device)
     store.set(f'rank/{rank}', json.dumps({**facts, 'runs': agreement.facts(cfg)}))
+    heartbeat.start()
     store.add('joined', 1)
-    _wait_for_all(store, world_size, timeout)
+    _wait_for_all(store, world_size, to_join)
     notes = store.multi_get([f'rank/{i}' for i in range(world_size)])
-    _group.ranks = [json.loads(note) for note in notes]
-    check_devices(_group.ranks)
-    agreement.check(cfg, rank, [note['runs'] for note in _group.ranks], store)
-    options = {} if collective is None else dict(timeout=datetime.timedelta(seconds=collective))
+    ours.ranks = [json.loads(note) for note in notes]
+    check_devices(ours.ranks)
+    agreement.check(cfg, rank, [note['runs'] for note in ours.ranks], store)
+    heartbeat.patience = patience
+    # nccl ends the process without naming a rank: the heartbeat is to come first.
+    limit = patience + (_MARGIN if 'nccl' in backend else 0)
     dist.init_process_group(
-        backend, store=dist.PrefixStore('torch', store), rank=rank, world_size=world_size, **options
+        backend,
+        store=dist.PrefixStore('torch', store),
+        rank=rank,
+        world_size=world_size,
+        timeout=datetime.timedelta(seconds=limit),
     )
 
 
 def leave() -> None:
     """Take the process group down."""
+    if group() is not None:
+        group().heartbeat.leave()
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -119,11 +115,12 @@ def leave() -> None:
 def describe() -> str:
     """List rank, host and device, one rank a line."""
     rows = [('rank', 'host', 'local rank', 'device')]
-    for i, rank in enumerate(_group.ranks):
+    ranks = group().ranks
+    for i, rank in enumerate(ranks):
         rows.append((str(i), rank['host'], str(rank['local_rank']), rank['device']))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return '\n'.join([f'{len(_group.ranks)} ranks over {get_backend()}', *lines])
+    return '\n'.join([f'{len(ranks)} ranks over {get_backend()}', *lines])
 
 
 def check_devices(ranks: list[dict]) -> None:
@@ -190,8 +187,8 @@ def _is_sync_bn(module: nn.Module) -> bool:
 
 def _warn_of_a_forgotten_launcher() -> None:
     for launcher, (rank, count, _) in _VARIABLES.items():
-        tasks = int(os.environ.get(count, 1))
-        if tasks > 1 and os.environ.get(rank, '0') == '0':
+        tasks = os.environ.get(count, '1')
+        if tasks not in ('0', '1') and os.environ.get(rank, '0') == '0':
             print(
                 f'warning: {count} is {tasks}, but without --launcher {launcher} each process '
                 'runs by itself; add it, or start one process',
@@ -208,9 +205,20 @@ def _read_ranks(launcher: str) -> tuple[int, int, int]:
             f'--launcher {launcher}, but {", ".join(missing)} is not set; start with '
             f'{_HOW_TO_START[launcher]}'
         )
-    rank, world_size, local_rank = (int(os.environ[name]) for name in names)
+    world_size = _whole_number(names[1], 1)
+    rank, local_rank = (_whole_number(name, 0, world_size - 1) for name in (names[0], names[2]))
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world_size), LOCAL_RANK=str(local_rank))
     return rank, world_size, local_rank
+
+
+def _whole_number(name: str, low: int, high: int | None = None) -> int:
+    """Read a number of the environment."""
+    text = os.environ[name]
+    number = int(text) if re.fullmatch('[0-9]{1,18}', text) else None
+    if number is None or number < low or (high is not None and number > high):
+        limits = f'from {low} on' if high is None else f'from {low} to {high}'
+        raise InputError(f'{name} has to be a whole number {limits}, got {text!r}')
+    return number
 
 
 def _take_device(local_rank: int) -> dict:
@@ -226,26 +234,46 @@ def _take_device(local_rank: int) -> dict:
 
 def _seconds(dist_cfg: dict, name: str, default: float | None) -> float | None:
     value = dist_cfg.get(name, default)
-    if value is not default and not (isinstance(value, int | float) and value > 0):
+    if value is not default and not (isinstance(value, int | float) and 0 < value < 1e9):
         raise InputError(f'env_cfg.dist_cfg.{name} has to be a number of seconds, got {value!r}')
     return value
 
 
-def _set_address(launcher: str, port: int | None) -> None:
+def _find_rank_0(launcher: str, port: int | None) -> tuple[str, int]:
+    """Give the address and the port at which rank 0 listens."""
     if port is not None:
         os.environ['MASTER_PORT'] = str(port)
     if launcher == 'slurm':
         # Two jobs on a host get two ports.
-        job = int(os.environ.get('SLURM_JOB_ID', 0))
+        job = _whole_number('SLURM_JOB_ID', 0) if 'SLURM_JOB_ID' in os.environ else 0
         os.environ.setdefault('MASTER_PORT', str(20000 + job % 20000))
-        if 'MASTER_ADDR' not in os.environ:
+        if not os.environ.get('MASTER_ADDR'):
             os.environ['MASTER_ADDR'] = _first_host_of_the_job()
-    missing = [name for name in ('MASTER_ADDR', 'MASTER_PORT') if name not in os.environ]
+    missing = [name for name in ('MASTER_ADDR', 'MASTER_PORT') if not os.environ.get(name)]
     if missing:
         raise InputError(
             f'{" and ".join(missing)} is not set: where is rank 0? start with '
             f'{_HOW_TO_START[launcher]}, or export it'
         )
+    return os.environ['MASTER_ADDR'], _whole_number('MASTER_PORT', 1, 65535)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address leads to this host only, as that of a run on one node does."""
+    try:
+        return host == 'localhost' or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Another name. That of this host may lead to 127.0.1.1, and yet be meant for others.
+        return False
+
+
+def _talk_on_loopback() -> None:
+    """Keep what the ranks say to each other off the network."""
+    names = [name for _, name in socket.if_nameindex()]
+    loopback = next((name for name in ('lo', 'lo0') if name in names), None)
+    if loopback is not None:
+        os.environ.setdefault('GLOO_SOCKET_IFNAME', loopback)
+        os.environ.setdefault('NCCL_SOCKET_IFNAME', loopback)
 
 
 def _first_host_of_the_job() -> str:
@@ -264,31 +292,50 @@ def _first_host_of_the_job() -> str:
     )
 
 
-def _open_store(rank: int, timeout: float) -> tuple[dist.Store, bool]:
-    host, port = os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
-    # torchrun's agent outlives the ranks and holds the store for them.
-    holds_store = rank == 0 and os.environ.get('TORCHELASTIC_USE_AGENT_STORE') != 'True'
+def _open_store(host: str, port: int, rank: int) -> dist.Store | None:
+    """Let rank 0 hold the store, unless torchrun does, which outlives the ranks."""
+    if rank > 0 or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        return None
+    listener = None
     try:
-        store = dist.TCPStore(
-            host,
-            port,
-            is_master=holds_store,
-            timeout=datetime.timedelta(seconds=timeout),
-            wait_for_workers=False,
+        if is_loopback(host):
+            # By itself the store listens on all addresses.
+            listener = socket.create_server((host, port), family=_family(host)).detach()
+        return dist.TCPStore(
+            host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener
         )
-    except dist.DistError as error:
-        if 'EADDRINUSE' in str(error):
+    except (dist.DistError, OSError) as error:
+        if 'EADDRINUSE' in str(error) or getattr(error, 'errno', None) == errno.EADDRINUSE:
             raise InputError(
                 f'port {port} of {socket.gethostname()} is taken; export another MASTER_PORT'
             ) from error
         raise InputError(
+            f'rank 0 cannot listen at {host}:{port} ({error}); look at MASTER_ADDR and MASTER_PORT'
+        ) from error
+
+
+def _family(host: str) -> int:
+    return socket.AF_INET6 if ':' in host else socket.AF_INET
+
+
+def _connect(host: str, port: int, timeout: float) -> dist.Store:
+    """Connect with the store."""
+    limit = datetime.timedelta(seconds=timeout)
+    connection = ask(
+        lambda: dist.TCPStore(host, port, is_master=False, timeout=limit, wait_for_workers=False)
+    )
+    try:
+        # A store that is stopped takes the connection, and nothing comes of it.
+        store = connection.result(timeout + _MARGIN)
+    except (dist.DistError, TimeoutError) as error:
+        raise InputError(
             f'rank 0 does not answer at {host}:{port} within {timeout:g} s; it was not started, '
-            'has ended, or MASTER_ADDR and MASTER_PORT are not those of its host'
+            'has ended or hangs, or MASTER_ADDR and MASTER_PORT are not those of its host'
         ) from error
     # A store may serve several starts, and a port may by mistake be that of another job.
     job = os.environ.get('TORCHELASTIC_RUN_ID', os.environ.get('SLURM_JOB_ID', ''))
     attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
-    return dist.PrefixStore(f'mmattn/{job}/{attempt}', store), holds_store
+    return dist.PrefixStore(f'mmattn/{job}/{attempt}', store)
 
 
 def _wait_for_all(store: dist.Store, world_size: int, timeout: float) -> None:

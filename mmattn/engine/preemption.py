@@ -16,13 +16,13 @@ from torch.utils.data import get_worker_info
 
 from mmattn.engine.checkpoint_files import note_last
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 CHECKPOINT = 'preempted.pth'
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Save a full checkpoint and end with status 0 when SIGTERM or SIGUSR1 comes.
+    """Save a full checkpoint and end with status 0 when SIGTERM, SIGUSR1 or SIGHUP comes.
 
     The present iteration is finished first, with gradients accumulated over several iterations
     their last one; a validation is broken off, and repeated by the run that resumes. Whichever
@@ -30,8 +30,9 @@ class PreemptionHook(Hook):
     in each. The checkpoint is always the same file, ``preempted.pth``, whatever the config says
     about the others.
 
-    Ctrl-C is not handled here. A second signal of the same kind is ignored as well: what sends it
-    has SIGKILL.
+    SIGHUP comes when a terminal is closed; where it is ignored, as after ``nohup``, it stays so.
+    Ctrl-C ends a training at once, and SIGQUIT does the same: what is being written is removed.
+    A second signal of the same kind is ignored: what sends it has SIGKILL.
     """
 
     # After the hook that may just be saving.
@@ -45,7 +46,14 @@ class PreemptionHook(Hook):
         """Listen for the signals."""
         self._signal = 0
         self._process = os.getpid()
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        handlers = {
+            **dict.fromkeys(SIGNALS, self._note),
+            signal.SIGQUIT: signal.default_int_handler,
+        }
+        for number in (signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(number) == signal.SIG_IGN:
+                del handlers[number]
+        self._previous = {n: signal.signal(n, handler) for n, handler in handlers.items()}
 
     def after_train(self, runner: Runner) -> None:
         """Listen no more."""
@@ -67,8 +75,8 @@ class PreemptionHook(Hook):
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Stop between two steps of the optimizer."""
         wrapper = runner.optim_wrapper
-        if getattr(wrapper, 'should_update', lambda: True)() and self._agreed_signal():
-            self._stop(runner, runner.epoch, runner.iter + 1)
+        if getattr(wrapper, 'should_update', lambda: True)() and (number := self._agreed_signal()):
+            self._stop(runner, number, runner.epoch, runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
         """Stop before a validation, whose time is not ours any more."""
@@ -81,18 +89,17 @@ class PreemptionHook(Hook):
             self._stop_outside_iteration(runner)
 
     def _stop_outside_iteration(self, runner: Runner) -> None:
-        if self._previous and self._agreed_signal():
-            self._stop(runner, runner.epoch, runner.iter)
+        if self._previous and (number := self._agreed_signal()):
+            self._stop(runner, number, runner.epoch, runner.iter)
 
     def _agreed_signal(self) -> int:
-        if get_world_size() > 1:
-            number = torch.tensor(self._signal)
-            all_reduce(number, op='max')
-            self._signal = int(number)
-        return self._signal
+        # A signal may come during the exchange: it is kept for the next one.
+        number = torch.tensor(self._signal)
+        all_reduce(number, op='max')
+        return int(number)
 
-    def _stop(self, runner: Runner, epoch: int, iteration: int) -> None:
-        name = signal.Signals(self._signal).name
+    def _stop(self, runner: Runner, number: int, epoch: int, iteration: int) -> None:
+        name = signal.Signals(number).name
         meta = dict(epoch=epoch, iter=iteration)
         if hasattr(runner, 'training_state'):
             meta['training_state'] = runner.training_state()

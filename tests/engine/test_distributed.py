@@ -60,6 +60,62 @@ def test_timeouts_are_seconds(monkeypatch, name):
         distributed.prepare(cfg)
 
 
+def joins(monkeypatch, launcher='pytorch', **variables):
+    """Start as rank 1 of 2 at an address where nobody is."""
+    names = distributed._VARIABLES[launcher]
+    there = dict(zip(names, '121', strict=True), MASTER_ADDR='127.0.0.1', MASTER_PORT='1')
+    for name, value in {**there, **variables}.items():
+        monkeypatch.setenv(name, value)
+    dist_cfg = dict(join_timeout=0.01)
+    distributed.prepare(Config(dict(launcher=launcher, env_cfg=dict(dist_cfg=dist_cfg))))
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'variable', 'value', 'message'),
+    [
+        ('pytorch', 'RANK', 'x', "RANK has to be a whole number from 0 to 1, got 'x'"),
+        ('pytorch', 'RANK', '2', "RANK .* from 0 to 1, got '2'"),
+        ('pytorch', 'RANK', '-1', "RANK .* from 0 to 1, got '-1'"),
+        ('pytorch', 'RANK', '', "RANK .* from 0 to 1, got ''"),
+        ('pytorch', 'WORLD_SIZE', '0', "WORLD_SIZE has to be a whole number from 1 on, got '0'"),
+        ('pytorch', 'WORLD_SIZE', '2.0', "WORLD_SIZE .* from 1 on, got '2.0'"),
+        ('pytorch', 'LOCAL_RANK', '\u0661', 'LOCAL_RANK .* from 0 to 1'),
+        ('pytorch', 'MASTER_PORT', '99999', "MASTER_PORT .* from 1 to 65535, got '99999'"),
+        ('pytorch', 'MASTER_PORT', '0x50', "MASTER_PORT .* from 1 to 65535, got '0x50'"),
+        ('pytorch', 'MASTER_ADDR', '', 'MASTER_ADDR is not set'),
+        ('slurm', 'SLURM_PROCID', 'x', "SLURM_PROCID .* from 0 to 1, got 'x'"),
+        ('slurm', 'SLURM_JOB_ID', '7_1', "SLURM_JOB_ID .* from 0 on, got '7_1'"),
+    ],
+)
+def test_numbers_of_the_launcher(monkeypatch, launcher, variable, value, message):
+    with pytest.raises(InputError, match=message):
+        joins(monkeypatch, launcher, **{variable: value})
+
+
+@pytest.mark.parametrize('value', ['1', '01'])
+def test_a_number_may_begin_with_a_zero(monkeypatch, value):
+    with pytest.raises(InputError, match='rank 0 does not answer at 127.0.0.1:1 within 0.01 s'):
+        joins(monkeypatch, RANK=value)
+
+
+def test_numbers_of_no_launcher_are_nobodys(monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', 'x')
+    monkeypatch.setenv('RANK', 'x')
+    distributed.prepare(Config(dict(launcher='none')))
+    assert distributed.group() is None
+
+
+@pytest.mark.parametrize(
+    ('host', 'expected'),
+    [
+        *[('127.0.0.1', True), ('127.0.1.1', True), ('::1', True), ('localhost', True)],
+        *[('10.0.0.1', False), ('node1', False), ('fe80::1', False), ('0.0.0.0', False)],
+    ],
+)
+def test_address_of_one_node(host, expected):
+    assert distributed.is_loopback(host) is expected
+
+
 def rank(gpu, host='a'):
     return dict(host=host, gpu=gpu, device=f'cuda:{gpu}')
 

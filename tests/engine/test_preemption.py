@@ -8,8 +8,12 @@ import time
 import pytest
 import torch
 
-from mmattn.engine import PreemptionHook, Runner
+from mmattn.engine import PreemptionHook, Runner, preemption
 from tests.engine.toy import record_of, toy_config, whole_state, with_validation
+
+NUMBERS = [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP]
+HANDLED = [*NUMBERS, signal.SIGQUIT]
+names = {'ids': [number.name for number in NUMBERS]}
 
 
 def train(cfg, at=None, number=signal.SIGUSR1, when='after_train_iter'):
@@ -24,20 +28,20 @@ def train(cfg, at=None, number=signal.SIGUSR1, when='after_train_iter'):
         call_hook(name, **kwargs)
 
     runner.call_hook = send
-    handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)]
+    handlers = {n: signal.getsignal(n) for n in HANDLED}
     try:
         runner.train()
     except SystemExit as stop:
         assert stop.code == 0
         return runner
     finally:
-        signal.signal(signal.SIGTERM, handlers[0])
-        signal.signal(signal.SIGUSR1, handlers[1])
+        for n, handler in handlers.items():
+            signal.signal(n, handler)
     assert at is None
     return runner
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1], ids=['TERM', 'USR1'])
+@pytest.mark.parametrize('number', NUMBERS, **names)
 @pytest.mark.parametrize('by_epoch', [False, True], ids=['iterations', 'epochs'])
 def test_goes_on_bit_for_bit(tmp_path, capsys, by_epoch, number):
     """In the middle of an epoch, too, in a run that saves none there by itself."""
@@ -63,7 +67,7 @@ def wait(running):
     time.sleep(60)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1], ids=['TERM', 'USR1'])
+@pytest.mark.parametrize('number', NUMBERS, **names)
 def test_processes_of_a_pool_end_by_the_signal(number):
     """An evaluation of mmdet starts some, and ends them by SIGTERM."""
     hook = PreemptionHook()
@@ -100,10 +104,48 @@ def test_a_validation_is_broken_off_and_repeated(tmp_path, when):
     assert len(state['message_hub']['log_scalars']['val/mean']._log_history) == 2
 
 
-def test_the_handlers_are_put_back(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
-    train(toy_config(tmp_path, iterations=3))
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_the_handlers_are_put_back():
+    before = [signal.getsignal(number) for number in HANDLED]
+    hook = PreemptionHook()
+    hook.before_train(None)
+    assert all(signal.getsignal(n) != old for n, old in zip(HANDLED, before, strict=True))
+    hook.after_train(None)
+    assert [signal.getsignal(number) for number in HANDLED] == before
+
+
+def test_a_signal_during_the_exchange_is_in_the_next_one(monkeypatch):
+    """Nobody had one when the exchange began."""
+    hook = PreemptionHook()
+    hook.before_train(None)
+    monkeypatch.setattr(preemption, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(
+        preemption, 'all_reduce', lambda number, op: signal.raise_signal(signal.SIGTERM)
+    )
+    assert hook._agreed_signal() == 0
+    assert hook._agreed_signal() == signal.SIGTERM
+    hook.after_train(None)
+
+
+@pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGQUIT], ids=['HUP', 'QUIT'])
+def test_a_signal_that_is_ignored_stays_so(tmp_path, number):
+    """As nohup has it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        train(toy_config(tmp_path, iterations=8), at=8, number=number, when='before_train_iter')
+    except AssertionError:
+        # It went on to its end.
+        assert (tmp_path / 'iter_7.pth').is_file()
+        assert not (tmp_path / 'preempted.pth').exists()
+    else:
+        pytest.fail('it stopped')
+    finally:
+        signal.signal(number, before)
+
+
+def test_quit_is_an_interruption(tmp_path):
+    """What is being written is removed on the way out."""
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_config(tmp_path), at=11, number=signal.SIGQUIT)
 
 
 RANKS = """

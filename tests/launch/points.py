@@ -2,11 +2,13 @@
 
 import os
 import signal
+from pathlib import Path
 
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 
 from mmattn import VAN
@@ -38,6 +40,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2),
 )
+custom_hooks = [dict(type='ToyListeners')]
 log_processor = dict(by_epoch=False)
 env_cfg = dict(dist_cfg=dict(backend='nccl', timeout=60, join_timeout=60))
 randomness = dict(seed=0)
@@ -79,6 +82,26 @@ class ToyRegression(BaseModel):
         if self.iterations == 3 and os.environ.get('RANK') == str(self.dies):
             os.kill(os.getpid(), signal.SIGKILL)
         return {'loss': error.square().mean()}
+
+
+@HOOKS.register_module()
+class ToyListeners(Hook):
+    """Print where this process listens, and the one that started it."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx == 0 and Path('/proc/net/tcp').exists():
+            print('listens at', *sorted(set(listeners(os.getpid()) + listeners(os.getppid()))))
+
+
+def listeners(process):
+    own = [os.readlink(path) for path in Path(f'/proc/{process}/fd').iterdir() if path.is_symlink()]
+    rows = [
+        line.split()
+        for table in ('tcp', 'tcp6')
+        for line in Path('/proc/net', table).read_text().splitlines()[1:]
+    ]
+    # Of a row: the address and port in hexadecimal numbers, the state (0A: it listens), the inode.
+    return [row[1].split(':')[0] for row in rows if row[3] == '0A' and f'socket:[{row[9]}]' in own]
 
 
 @METRICS.register_module()

@@ -197,6 +197,17 @@ def test_runs_from_any_folder_and_through_a_link(folder):
             dict(SEEDS='1 1'),
             'toy2.py and toy2.py would share work_dirs/j/toy2-seed1',
         ),
+        (
+            # No names of files.
+            ['slurm_sweep.sh', 'p', 'j', 'toy2.py'],
+            dict(SEEDS='1 *'),
+            'a seed of SEEDS=*; expected a whole number from 0 to 4294967295',
+        ),
+        (
+            ['slurm_sweep.sh', 'p', 'j', 'toy2.py'],
+            dict(MAX_RUNNING='x'),
+            'MAX_RUNNING=x; expected a whole number, 1 or more',
+        ),
     ],
 )
 def test_bad_input(folder, args, variables, message):
@@ -285,7 +296,8 @@ def test_commands_of_the_docs(folder):
     replace_program(folder, 'scancel', 'exit')
     # What sbatch would start, if it is not the script of a sweep.
     start = 'while [[ $# -gt 0 && $1 != *.sbatch ]]; do shift; done'
-    replace_program(folder, 'sbatch', f'{start}\n[ $# -eq 0 ] || bash "$@" --dry-run\nexit')
+    start += '; [ $# -gt 0 ] || exec cat > script'
+    replace_program(folder, 'sbatch', f'{start}\nbash "$@" --dry-run\nexit')
     lines = commands_of_the_docs()
     assert len(lines) > 10
     for line in lines:
