@@ -89,7 +89,6 @@ def test_gates_are_sums_in_float32(name):
 @pytest.mark.parametrize('name', ['AFF'])
 def test_what_the_host_let_overflow_comes_out_finite(name):
     x, y = torch.full((1, 8, 3, 3), torch.inf).half(), torch.ones(1, 8, 3, 3).half()
-    assert (AFF(8).half().eval()(x, y) == LARGEST).all()
     assert (weigh(torch.full_like(x, 0.5), x, y) == LARGEST).all()
 
 
