@@ -93,3 +93,11 @@ def test_pooled_batch_norm_of_one_value_keeps_the_type_of_its_weights():
     out = norm_pooled(norm, torch.randn(1, 3, 1, 1))
     assert out.dtype == torch.float32
     assert norm.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize('affine', [True, False])
+def test_group_norm_of_half_weights_takes_a_profile_in_float32(affine):
+    norm = nn.GroupNorm(2, 4, affine=affine).half()
+    x = torch.randn(2, 4, 3, 1)
+    out = norm_pooled(norm, x)
+    torch.testing.assert_close(out, nn.GroupNorm(2, 4)(x))

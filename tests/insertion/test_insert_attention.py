@@ -717,6 +717,17 @@ def test_tells_what_was_inserted_where_and_what_it_costs(monkeypatch):
     assert '1 x 16 x 16 x 20' in text and '32 x 40 pixels' in text
 
 
+def test_counts_the_parameters_of_a_shared_module_once(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmattn.insertion.insert_attention.print_log', lambda m, **_: said.append(m)
+    )
+    site = dict(after=r'layer1\.\d\.conv1', attention=COORD_ATT, shared=True)
+    attention = next(inserted_in(insert(Tower(), site))).coord_att
+    counts = re.findall(r'CoordAtt\s*│\s*([\d,]+)', said[0])
+    assert counts == [f'{sum(p.numel() for p in attention.parameters()):,}', '0']
+
+
 def test_counts_all_calls_of_a_module_that_runs_several_times(monkeypatch):
     class Shared(nn.Module):
         def __init__(self):
