@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test)
+# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test|mutants)
 #
 # In this order: MMATTN_PYTHON; an active virtual environment that has all the task needs; .venv, made here when missing.
 # Only .venv is ever written to.
@@ -14,7 +14,8 @@ py=$venv/bin/python
 stamps=$venv/mmattn-stamps
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
 [ "$task" != lint ] || needs=(ruff)
-[ "$task" != test ] || needs+=(pytest)
+[[ $task != test && $task != mutants ]] || needs+=(pytest)
+[ "$task" != mutants ] || needs+=(mutmut)
 
 say() { echo "mmattn: $*" >&2; }
 die() { say "$@"; exit 1; }
@@ -147,7 +148,7 @@ if [ "$task" = demo ] && ! is_done mmcv "$pins"; then
     marked pip install --no-deps --no-cache-dir -r requirements/mmcv.txt
     stamp mmcv "$pins"
 fi
-if [ "$task" = test ] && ! is_done ops "$pins"; then
+if [[ $task = test || $task = mutants ]] && ! is_done ops "$pins"; then
     if ! "$py" -c 'import torch, mmcv._ext' 2>/dev/null; then
         find_or_compile_ops
         marked pip install --force-reinstall --no-deps "$wheel"
@@ -155,5 +156,10 @@ if [ "$task" = test ] && ! is_done ops "$pins"; then
     fi
     stamp mmcv "$pins" # a later demo keeps the ops
     stamp ops "$pins"
+fi
+# Not among the pins, which make .venv again for everybody.
+if [ "$task" = mutants ] && ! is_done mutants "$(cksum < tests/mutants/requirements.txt)"; then
+    marked pip install -r tests/mutants/requirements.txt
+    stamp mutants "$(cksum < tests/mutants/requirements.txt)"
 fi
 echo "$py" >&3

@@ -104,7 +104,8 @@ class HidesAttention(Exchanged):
             return self._modules[key]
         own = list(self._own().values())
         if isinstance(key, slice):
-            return (nn.Sequential if isinstance(self, nn.Sequential) else nn.ModuleList)(*own[key])
+            part = own[key]
+            return nn.Sequential(*part) if isinstance(self, nn.Sequential) else nn.ModuleList(part)
         return own[key]
 
     def keys(self) -> Any:

@@ -1,18 +1,24 @@
 import copy
 import io
+import logging
 import pickle
+import re
+from collections import OrderedDict
 
 import pytest
 import torch
 import torch.distributed as dist
-from mmengine.model import revert_sync_batchnorm
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModule, revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
+from torch.nn.modules import module as module_of_torch
 from torch.utils._pytree import tree_leaves
 
 from mmattn.attention import ECA, CoordAtt
+from mmattn.attention.base import Attention
 from mmattn.errors import InputError
-from mmattn.insertion import InsertedAttention, inserted_in, is_inserted
+from mmattn.insertion import InsertedAttention, exchange, inserted_in, is_inserted
 from tests.helpers import randomize
 from tests.insertion.toys import COORD_ATT, Block, Output, Tokens, Tower, image, insert
 
@@ -334,6 +340,26 @@ def test_freeze_with_host_freezes_it(freeze):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+def test_freeze_with_host_trains_it_where_the_host_trains():
+    host = Tower(frozen_stages=1)
+    model = wake_up(insert(host, CONV, freeze_with_host=True))
+    model.eval()
+    assert not any(m.training for inserted in inserted_in(model) for m in inserted.modules())
+    model.train()
+    frozen = model.layer1[0].conv1.inserted_attention
+    awake = model.layer2[1].conv1.inserted_attention
+    assert not any(module.training for module in frozen.modules())
+    assert all(module.training for module in awake.modules())
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    changed = [key for key in step(model) if is_inserted(key)]
+    assert changed and all(key.startswith('layer2.') for key in changed)
+    # A part that is set to training by itself is not put to sleep, either.
+    frozen.train()
+    model(image())
+    assert all(module.training for module in frozen.modules())
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
 def test_evaluation_of_the_whole_host_is_evaluation_of_what_is_inserted():
     model = wake_up(insert(Tower(frozen_stages=1, norm_eval=True), CONV))
     wrapper = nn.Sequential(model)
@@ -393,6 +419,64 @@ def test_trained_weights_survive_init_weights_that_reads_them(tmp_path):
         assert torch.equal(model.state_dict()[key], value), key
 
 
+class Inner(BaseModule):
+    def __init__(self):
+        super().__init__(dict(type='Constant', layer='Conv2d', val=3.0))
+        self.conv = nn.Conv2d(8, 8, 1)
+
+
+class Outer(Attention):
+    _abbr_ = 'outer'
+
+    def __init__(self, in_channels, *, start='paper', init_cfg=None):
+        super().__init__(in_channels, start, init_cfg)
+        self.inner = Inner()
+
+    def attend(self, x):
+        return self.inner.conv(x)
+
+
+class Walker(Tower):
+    """Initializes whatever it finds inside."""
+
+    def init_weights(self):
+        for module in self.modules():
+            if module is not self and isinstance(module, BaseModule):
+                module.init_weights()
+        super().init_weights()
+
+
+def test_modules_inside_an_attention_are_initialized_again():
+    model = insert(Walker(), dict(after='layer1', attention=dict(type=Outer)), start='paper')
+    model.init_weights()
+    assert (model.layer1.inserted_attention.outer.inner.conv.weight == 3).all()
+
+
+@pytest.mark.parametrize('pretrained', [False, True])
+def test_the_log_says_how_what_is_inserted_was_initialized(pretrained, tmp_path):
+    site = dict(after='layer1', attention=COORD_ATT)
+    init_cfg = dict(type='Kaiming', layer='Conv2d')
+    if pretrained:
+        torch.save(insert(Tower(), site).state_dict(), tmp_path / 'a.pth')
+        init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
+    model = insert(Tower(init_cfg=init_cfg), site)
+    logger = MMLogger.get_current_instance()
+    handler = logging.FileHandler(tmp_path / 'log')
+    logger.addHandler(handler)
+    try:
+        model.init_weights()
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    said = re.findall(r'^(\S+) - torch\.Size\(.*?\): \n(.*)$', (tmp_path / 'log').read_text(), re.M)
+    assert [name for name, _ in said] == [name for name, _ in model.named_parameters()]
+    ours = {name for name, text in said if 'as it was built by InsertAttention' in text}
+    # Of what the host did not change in between it says just that.
+    weights = [name for name, _ in said if is_inserted(name) and name.endswith('conv1.weight')]
+    assert all(is_inserted(name) for name in ours)
+    assert ours >= set(weights) if not pretrained else not ours
+
+
 # ---- Places ----
 
 
@@ -408,6 +492,19 @@ def test_norm_keeps_its_attention_when_it_is_converted():
     assert_same(reverted(x), expected)
     twin = copy.deepcopy(reverted)
     assert_same(twin(x), expected)
+
+
+def test_norm_of_an_unpickled_host_keeps_its_attention_when_it_is_converted(monkeypatch):
+    model = wake_up(insert(Tower('tensor'), dict(after='.*bn1', attention=COORD_ATT)))
+    model.eval()
+    x = image()
+    expected = model(x)
+    pickled = pickle.dumps(model)
+    # As in another process, in which nothing was inserted yet.
+    monkeypatch.setattr(module_of_torch, '_global_module_registration_hooks', OrderedDict())
+    exchange._watch_registrations.cache_clear()
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(pickle.loads(pickled))
+    assert_same(revert_sync_batchnorm(synced)(x), expected)
 
 
 class Counting(nn.ModuleDict):
@@ -479,6 +576,53 @@ def test_before_acts_on_the_first_argument_by_position_or_name():
     wake_up(model).eval()
     expected = host(model.conv.inserted_attention_before.coord_att(x))
     torch.testing.assert_close(model(x), expected)
+
+
+def test_before_leaves_the_other_keywords_alone():
+    class Scaled(nn.Conv2d):
+        def forward(self, x, scale):
+            return super().forward(x) * scale
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = Scaled(3, 5, 1)
+
+        def forward(self, x):
+            return self.conv(x=x, scale=torch.full((len(x), 5, 1, 1), 2.0))
+
+    host = Named()
+    model = insert(copy.deepcopy(host), dict(before='conv', attention=COORD_ATT))
+    wake_up(model).eval()
+    x = image()
+    expected = host(model.conv.inserted_attention_before.coord_att(x))
+    torch.testing.assert_close(model(x), expected)
+
+
+def forward_by_slice(self, x):
+    for layer in self[::2]:
+        x = layer(x)
+    return x
+
+
+class Chain(nn.Sequential):
+    forward = forward_by_slice
+
+
+class Row(nn.ModuleList):
+    forward = forward_by_slice
+
+
+@pytest.mark.parametrize('kind', [Chain, Row])
+def test_a_slice_of_a_container_holds_what_the_host_put_there(kind):
+    layers = [nn.Conv2d(3, 3, 1) for _ in range(4)]
+    container = Chain(*layers) if kind is Chain else Row(layers)
+    x = image()
+    expected = container(x)
+    model = insert(nn.Sequential(container), dict(after='0', attention=COORD_ATT))
+    assert_same(model(x), expected)
+    part = model[0][1:]
+    assert isinstance(part, kind.__base__) and list(part) == layers[1:]
 
 
 def test_levels_choose_among_the_maps():
@@ -571,6 +715,17 @@ def test_tells_what_was_inserted_where_and_what_it_costs(monkeypatch):
     # The squeezing convolution on 32 + 40 profiles, and two that bring the channels back.
     assert f'{8 * 8 * 72 + 8 * 8 * 72:,}' in text
     assert '1 x 16 x 16 x 20' in text and '32 x 40 pixels' in text
+
+
+def test_counts_the_parameters_of_a_shared_module_once(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmattn.insertion.insert_attention.print_log', lambda m, **_: said.append(m)
+    )
+    site = dict(after=r'layer1\.\d\.conv1', attention=COORD_ATT, shared=True)
+    attention = next(inserted_in(insert(Tower(), site))).coord_att
+    counts = re.findall(r'CoordAtt\s*│\s*([\d,]+)', said[0])
+    assert counts == [f'{sum(p.numel() for p in attention.parameters()):,}', '0']
 
 
 def test_counts_all_calls_of_a_module_that_runs_several_times(monkeypatch):

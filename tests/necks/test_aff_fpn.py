@@ -237,9 +237,21 @@ def test_wrong_options(options, message):
         AFFFPN(IN_CHANNELS, 8, **{'num_outs': 4, **options})
 
 
+def test_activations_leave_what_the_convolutions_gave():
+    neck = AFFFPN(IN_CHANNELS, 8, 5, act_cfg=dict(type='ReLU'), add_extra_convs='on_input')
+    given = []
+    for layers in (neck.lateral_convs, neck.fpn_convs):
+        for layer in layers:
+            layer.conv.register_forward_hook(lambda module, args, out: given.append(out))
+    neck(features())
+    assert len(given) == 9 and all((out < 0).any() for out in given)
+
+
 def test_wrong_inputs():
     with pytest.raises(ValueError, match='expected 4 maps, one per entry of in_channels, got 3'):
         AFFFPN(IN_CHANNELS, 8, 4)(features()[:3])
+    with pytest.raises(ValueError, match='expected 4 maps, one per entry of in_channels, got 5'):
+        AFFFPN(IN_CHANNELS, 8, 4)([*features(), features()[-1]])
     # A fixed factor does not fit sizes that are not multiples of it.
     neck = AFFFPN(IN_CHANNELS, 8, 4, upsample_cfg=dict(scale_factor=2))
     with pytest.raises(ValueError, match=r'got x \(2, 8, 9, 6\) and y \(2, 8, 10, 6\)'):

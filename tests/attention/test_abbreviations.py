@@ -1,0 +1,11 @@
+"""Names that attention modules get in their hosts: checkpoints have them."""
+
+import pytest
+
+from mmattn import attention
+
+
+@pytest.mark.parametrize('name', attention.__all__)
+def test_abbreviation_is_the_name_of_the_file(name):
+    kind = getattr(attention, name)
+    assert kind._abbr_ == kind.__module__.rpartition('.')[2]
