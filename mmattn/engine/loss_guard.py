@@ -82,7 +82,9 @@ class NonFiniteLossGuard(Hook):
         Raises:
             InputError: If there are such weights; it names one.
         """
-        for name, value in checkpoint['state_dict'].items():
+        # With an average of the weights, these stand in its place and it in theirs.
+        states = (checkpoint['state_dict'], checkpoint.get('ema_state_dict', {}))
+        for name, value in (item for state in states for item in state.items()):
             is_weight = isinstance(value, Tensor) and value.is_floating_point()
             if is_weight and not value.isfinite().all():
                 raise InputError(
