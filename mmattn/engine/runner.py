@@ -213,7 +213,8 @@ class Runner(MMEngineRunner):
             only_heads_left=True,
         )
         self._has_loaded = True
-        self._loaded_meta = checkpoint.get('meta', {})
+        meta = checkpoint.get('meta')
+        self._loaded_meta = meta if isinstance(meta, dict) else {}
         # mmengine would run a config that it finds there, although itself it writes none.
         self._loaded_meta.pop('config', None)
         return checkpoint
