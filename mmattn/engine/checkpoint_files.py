@@ -73,11 +73,15 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+# What write_whole calls a file of a run before it is complete.
+_PARTIAL = re.compile(r'(.+\.pth|last_\w+|.+\.(py|json|ya?ml))\.[a-z0-9_]{8}\.partial')
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what a killed process was writing, by the names of :func:`write_whole`."""
     for path in folder.glob('*.partial'):
-        if re.fullmatch(r'.+\.\w{8}\.partial', path.name) and not path.is_symlink():
-            with contextlib.suppress(OSError):  # a folder, or somebody else's
+        if _PARTIAL.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):  # somebody else's
                 path.unlink()
 
 

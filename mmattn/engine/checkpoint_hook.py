@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isnan
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -56,19 +57,19 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _believe(self, runner: Runner, claims: dict[str, Any]) -> dict[str, Any]:
         """Give the claims of a checkpoint about its files that are true, and clean up by them."""
-        if '://' not in str(self.out_dir):
+        remove_partial(Path(runner.work_dir))
+        if self._is_local():
+            Path(self.out_dir).mkdir(parents=True, exist_ok=True)
             remove_partial(Path(self.out_dir))
-        source = str(runner._load_from or '')
-        own = source.rpartition('/')[0] if '://' in source else str(Path(source).resolve().parent)
-        folders = [
-            str(f) if '://' in str(f) else str(Path(f).resolve())
-            for f in (self.out_dir, runner.work_dir)
-        ]
-        if not runner._resume or own not in folders:
+        if not runner._resume:
             return {}
-        believed = {}
-        ids = claims.get('keep_ckpt_ids')
-        if isinstance(ids, list) and all(type(i) is int and i >= 0 for i in ids):
+        source = str(runner._load_from or '')
+        # Through a link: whose file it is, not where it is called so.
+        folder = _real(source).rpartition('/')[0]
+        own = folder in (_real(self.out_dir), _real(runner.work_dir))
+        believed, doubted = {}, False
+        ids = claims.pop('keep_ckpt_ids', [])
+        if own and isinstance(ids, list) and all(type(i) is int and i >= 0 for i in ids):
             if self.max_keep_ckpts > 0:
                 for old in ids[: -self.max_keep_ckpts]:
                     self._remove_own(self.filename_tmpl.format(old))
@@ -77,12 +78,23 @@ class SafeCheckpointHook(CheckpointHook):
             path, score = claims.get(f'best_ckpt{suffix}'), claims.get(f'best_score{suffix}')
             # The folder may have been moved since.
             name = Path(path).name if isinstance(path, str) else ''
-            is_ours = name.startswith('best_') and self.file_backend.exists(self._path(name))
-            if is_ours and isinstance(score, Real):
+            is_there = self._best_step(name) and self.file_backend.exists(self._path(name))
+            if own and is_there and isinstance(score, Real) and not isnan(score):
                 believed[f'best_ckpt{suffix}'] = self._path(name)
                 believed[f'best_score{suffix}'] = score
-        self._remove_stale_best(runner, Path(source).name, believed)
+            elif self._indicators() and (path is not None or score is not None):
+                runner.logger.warning(
+                    f'{source} says that {path!r} is the best with {score!r}: that is no file of '
+                    f'{self.out_dir} with a score; the next validation begins anew'
+                )
+                doubted = True
+        # Better weights too many than none.
+        if own and not doubted:
+            self._remove_stale_best(runner, Path(source).name, believed)
         return believed
+
+    def _is_local(self) -> bool:
+        return '://' not in str(self.out_dir)
 
     def _indicators(self) -> list[str]:
         return self.key_indicators if self.save_best is not None else []
@@ -93,6 +105,12 @@ class SafeCheckpointHook(CheckpointHook):
     def _remove_own(self, name: str) -> None:
         _remove(self.file_backend, self._path(name))
 
+    def _best_step(self, name: str) -> re.Match | None:
+        """Match the step of a name that this hook gives to best weights."""
+        keys = [re.escape(k.replace('/', '_')) if k != 'auto' else '.+' for k in self._indicators()]
+        step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'(\d+)')
+        return re.fullmatch(f'best_(?:{"|".join(keys)})_{step}', name) if keys else None
+
     def _remove_stale_best(self, runner: Runner, source: str, believed: dict[str, Any]) -> None:
         """Remove the best weights of a validation that was killed before it was noted down.
 
@@ -100,15 +118,14 @@ class SafeCheckpointHook(CheckpointHook):
         """
         record = Path(runner.work_dir, 'last_checkpoint')
         is_last = record.is_file() and Path(record.read_text().strip()).name == source
-        if not is_last or '://' in str(self.out_dir):
+        if not is_last or not self._is_local():
             return
-        step = re.escape(self.filename_tmpl).replace(re.escape('{}'), r'(\d+)')
-        keys = [re.escape(k.replace('/', '_')) if k != 'auto' else '.+' for k in self._indicators()]
+        done = runner.epoch if self.by_epoch else runner.iter
         for path in Path(self.out_dir).glob('best_*'):
-            found = re.fullmatch(f'best_(?:{"|".join(keys)})_{step}', path.name) if keys else None
-            done = runner.epoch if self.by_epoch else runner.iter
-            if found and int(found[1]) <= done and str(path) not in believed.values():
-                self._remove_own(path.name)
+            found = self._best_step(path.name)
+            is_file = path.is_file() and not path.is_symlink()
+            if found and is_file and int(found[1]) <= done and str(path) not in believed.values():
+                path.unlink()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         old = []
@@ -181,3 +198,7 @@ def _remove(backend: BaseStorageBackend, path: str) -> None:
         backend.remove(path)
     elif backend.isdir(path):  # Sharded checkpoints are folders.
         backend.rmtree(path)
+
+
+def _real(folder: str) -> str:
+    return str(folder) if '://' in str(folder) else str(Path(folder).resolve())

@@ -31,7 +31,9 @@ class ValidationHook(Hook):
             if is_main_process():
                 record.unlink(missing_ok=True)
             return
-        done = int(record.read_text()) if record.is_file() else 0
+        noted = record.read_bytes() if record.is_file() else b''
+        # Whatever else may stand there, the validation is repeated.
+        done = int(noted) if noted.isdigit() else 0
         # Not every machine need see the folder of the first one.
         done = all_gather_object(done)[0]
         is_to_validate = getattr(runner.train_loop, 'is_to_validate', lambda: False)

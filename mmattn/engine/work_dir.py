@@ -10,8 +10,9 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
 from mmattn.errors import InputError
@@ -28,46 +29,78 @@ def locked(work_dir: str) -> Iterator[None]:
     process ends in whatever way: there are no stale ones. The file ``.lock`` says whose it is.
 
     Args:
-        work_dir: The folder. Only the main process of a distributed run locks it.
+        work_dir: The folder. The main process of a distributed run locks it for all.
 
     Raises:
-        InputError: If another run has it; it says which one.
+        InputError: If another run has it, which the message names, on all ranks; or if the folder
+            is no longer there or cannot be written any more.
     """
-    if not is_main_process():
-        yield
-        return
-    path = Path(work_dir, '.lock')
+    refusal, file = [None], None
+    if is_main_process():
+        try:
+            file = _lock(Path(work_dir))
+        except InputError as error:
+            refusal[0] = str(error)
+    # Where rank 0 must not go on, the others need not find that out by a time limit.
+    broadcast_object_list(refusal)
+    if refusal[0] is not None:
+        raise InputError(refusal[0])
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        yield
+    except OSError as error:
+        # The log and the curves are written by others.
+        if not _lies_in(error.filename, work_dir):
+            raise
+        raise InputError(
+            f'{error.filename} cannot be written ({error.strerror}); see whether {work_dir} is '
+            'still there and can be written'
+        ) from error
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError), file:
+                file.truncate(0)
+
+
+def _lock(work_dir: Path) -> BinaryIO:
+    """Give the lock file, which is locked until it is closed."""
+    path = work_dir / '.lock'
+    try:
+        # What is no plain file is not waited for.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = open(os.open(path, flags, 0o666), 'r+b', buffering=0)
     except OSError as error:
         raise InputError(
             f'{path} cannot be opened ({error.strerror}); remove it, or give another --work-dir'
         ) from error
-    with open(descriptor, 'r+') as file:
-        try:
-            # Not flock, which a child would inherit and go on holding.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                holder = ascii(file.read(200).strip())[1:-1] or 'somebody'
-                raise InputError(
-                    f'work dir {work_dir} is in use by {holder}; wait for that run, or give '
-                    'another --work-dir'
-                ) from error
-            print_log(
-                f'{work_dir} is on a file system without locks: nothing keeps a second run out',
-                'current',
-                logging.WARNING,
-            )
-        since = time.strftime('%Y-%m-%d %H:%M:%S')
-        file.truncate()
-        file.write(f'{_user()}@{socket.gethostname()}, process {os.getpid()}, since {since}\n')
-        file.flush()
-        try:
-            yield
-        finally:
-            file.seek(0)
-            file.truncate()
+    try:
+        # Not flock, which a child would inherit and go on holding.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            holder = ascii(file.read(200).decode(errors='replace').strip())[1:-1] or 'somebody'
+            file.close()
+            raise InputError(
+                f'work dir {work_dir} is in use by {holder}; wait for that run, or give '
+                'another --work-dir'
+            ) from error
+        print_log(
+            f'{work_dir} is on a file system without locks: nothing keeps a second run out',
+            'current',
+            logging.WARNING,
+        )
+    since = time.strftime('%Y-%m-%d %H:%M:%S')
+    note = f'{_user()}@{socket.gethostname()}, process {os.getpid()}, since {since}\n'
+    try:
+        file.truncate(0)
+        file.write(note.encode())
+    except OSError as error:
+        file.close()
+        raise InputError(f'{path} cannot be written ({error.strerror}); make room') from error
+    return file
+
+
+def _lies_in(name: str | None, folder: str) -> bool:
+    return isinstance(name, str) and Path(name).absolute().is_relative_to(Path(folder).absolute())
 
 
 def _user() -> str:

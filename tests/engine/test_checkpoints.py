@@ -199,7 +199,10 @@ def test_a_limit_of_the_shell_is_not_called_a_full_disk(tmp_path):
 
 
 def test_a_folder_that_is_gone_is_one_line(tmp_path):
-    runner = train(toy_config(tmp_path / 'run', iterations=5, interval=5))
+    cfg = toy_config(tmp_path / 'run', iterations=5, interval=5)
+    # A run of the same second and name would share its visualizer, which writes there.
+    cfg.experiment_name = 'gone'
+    runner = train(cfg)
     shutil.rmtree(tmp_path / 'run')
     with pytest.raises(InputError, match=r'iter_6\.pth cannot be written \(No such file'):
         runner.save_checkpoint(str(tmp_path / 'run'), 'iter_6.pth')
@@ -336,3 +339,49 @@ def test_going_back_on_purpose_removes_nothing(tmp_path):
     shutil.copy(tmp_path / best_of(tmp_path)[0], tmp_path / 'best_mean_iter_3.pth')
     go_on(tmp_path, tmp_path / 'iter_4.pth', 5)
     assert 'best_mean_iter_3.pth' in best_of(tmp_path)
+
+
+def test_a_first_checkpoint_makes_its_folder(tmp_path):
+    cfg = best_config(tmp_path / 'run', 4, out_dir=str(tmp_path / 'elsewhere'))
+    train(cfg)
+    assert {'iter_2.pth', 'iter_4.pth'} < set(names(tmp_path / 'elsewhere/run'))
+    # The record is in the work dir, the checkpoint elsewhere: both are the run's own.
+    best = best_of(tmp_path / 'elsewhere/run')
+    (tmp_path / 'run/last_checkpoint.a1b2c3d4.partial').touch()
+    options = dict(out_dir=str(tmp_path / 'elsewhere'))
+    claims = claim(tmp_path / 'elsewhere/run/iter_4.pth', best_score=1e9)
+    runner = go_on(tmp_path / 'run', claims, 5, **options)
+    assert Path(runner.message_hub.get_info('best_ckpt')).name == best[0]
+    assert not list((tmp_path / 'run').glob('*.partial'))
+
+
+def test_only_partial_files_of_a_run_are_removed(tmp_path):
+    mine = {'thesis.document.partial', 'iter_1.pth.partial', 'iter_1.pth.folder12.partial'}
+    for name in mine - {'iter_1.pth.folder12.partial'}:
+        (tmp_path / name).touch()
+    (tmp_path / 'iter_1.pth.folder12.partial').mkdir()
+    (tmp_path / 'iter_1.pth.a1b2c3d4.partial').touch()
+    checkpoint_files.remove_partial(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == mine
+
+
+@pytest.mark.parametrize('score', [float('nan'), 'high', None])
+def test_a_score_that_is_none_is_said_and_begun_anew(tmp_path, score, monkeypatch):
+    train(best_config(tmp_path, 6))
+    [best] = best_of(tmp_path)
+    shutil.copy(tmp_path / best, tmp_path / 'best_mean_iter_3.pth')
+    claims = claim(tmp_path / 'iter_6.pth', best_score=score)
+    claims.replace(tmp_path / 'iter_6.pth')
+    said = []
+    monkeypatch.setattr('logging.Logger.warning', lambda self, line, *args: said.append(line))
+    go_on(tmp_path, tmp_path / 'iter_6.pth', 7)
+    assert len([line for line in said if 'the next validation begins anew' in line]) == 1
+    # Which of them is the best is not known.
+    assert {best, 'best_mean_iter_3.pth'} <= set(best_of(tmp_path))
+
+
+def test_a_record_of_validations_that_is_no_number_repeats_it(tmp_path):
+    train(best_config(tmp_path, 6))
+    (tmp_path / 'last_validation').write_bytes(b'\xff?')
+    go_on(tmp_path, tmp_path / 'iter_6.pth', 7)
+    assert (tmp_path / 'last_validation').read_text() == '7'

@@ -63,3 +63,28 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr('fcntl.lockf', refuse)
     with locked(str(tmp_path)):
         pass
+
+
+def test_the_other_ranks_end_as_well(tmp_path, monkeypatch):
+    def broadcast(data):
+        data[0] = 'work dir run is in use by rank 0 of another run'
+
+    monkeypatch.setattr('mmattn.engine.work_dir.is_main_process', lambda: False)
+    monkeypatch.setattr('mmattn.engine.work_dir.broadcast_object_list', broadcast)
+    with pytest.raises(InputError, match='in use by'), locked(str(tmp_path)):
+        pytest.fail('went on')
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_in_the_lock_may_be_anything(tmp_path, holder):
+    (tmp_path / '.lock').write_bytes(b'\xff\x1b[2J')
+    with pytest.raises(InputError, match=r'in use by \\ufffd\\x1b\[2J;'), locked(str(tmp_path)):
+        pass
+
+
+def test_a_work_dir_that_goes_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r'curve cannot be written \(No such file'):
+        with locked(str(tmp_path)):
+            (tmp_path / 'gone/curve').open('w')
+    with pytest.raises(FileNotFoundError), locked(str(tmp_path)):
+        (tmp_path.parent / 'an image').open()
