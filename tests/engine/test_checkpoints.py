@@ -330,6 +330,8 @@ def test_what_a_killed_run_left_as_best_goes(tmp_path):
     [best] = best_of(tmp_path)
     for name in ('best_mean_iter_3.pth', 'best_mean_iter_900.pth', 'best_other_iter_3.pth'):
         shutil.copy(tmp_path / best, tmp_path / name)
+    # The last validation finds no better one.
+    claim(tmp_path / 'iter_6.pth', best_score=1e9).replace(tmp_path / 'iter_6.pth')
     go_on(tmp_path, tmp_path / 'iter_6.pth', 7)
     assert best_of(tmp_path) == sorted([best, 'best_mean_iter_900.pth', 'best_other_iter_3.pth'])
 
