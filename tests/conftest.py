@@ -1,8 +1,13 @@
 import gc
+import signal
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+
+# Whoever starts the tests behind nohup, or in the background, ignores them.
+for _number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_number, signal.SIG_DFL)
 
 
 def pytest_collection_finish():
