@@ -1,4 +1,5 @@
 import logging
+import os
 
 import pytest
 import torch
@@ -15,6 +16,11 @@ def no_launcher(monkeypatch):
     for names in distributed._VARIABLES.values():
         for name in names:
             monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    yield
+    # To join a group is to say so in the environment.
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def test_one_process_forms_no_group(capsys):
