@@ -18,6 +18,8 @@ from mmattn.engine.lost_worker import explain_lost_worker
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
 
+_INTERRUPTED = 'interrupted; checkpoints written so far are whole, go on with --resume'
+
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run a tool; what a user can put right ends it with one line and exit status 1.
@@ -36,13 +38,15 @@ def run_tool(main: Callable[[], None]) -> None:
         distributed.leave()
         raise
     except KeyboardInterrupt:
-        _exit('interrupted; checkpoints written so far are whole, go on with --resume', 130)
+        _exit(_INTERRUPTED, 130)
     except InputError as error:
         # A worker process sends its traceback along; the message is its last line.
         _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
     except UnpicklingError as error:
         _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
     except Exception as error:
+        if _comes_of_an_interrupt(error):
+            _exit(_INTERRUPTED, 130)
         explanation = explain_build_error(error) or explain_lost_worker(error)
         if explanation is None and distributed.group() is None:
             raise
@@ -51,6 +55,13 @@ def run_tool(main: Callable[[], None]) -> None:
             sys.exit(1)
         _exit(explanation)
     distributed.leave()
+
+
+def _comes_of_an_interrupt(error: BaseException | None) -> bool:
+    # Ctrl-C also ends the loader's processes; their loss may be told while this one cleans up.
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _exit(message: str, status: int = 1) -> None:

@@ -27,6 +27,19 @@ def test_a_killed_worker_is_one_line(capsys):
     assert 'the memory ran out' in line and 'num_workers=1' in line
 
 
+def test_a_worker_lost_to_an_interrupt_is_an_interrupt(capsys):
+    def main():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError('DataLoader worker (pid 7) exited unexpectedly with exit code 1.')
+
+    with pytest.raises(SystemExit) as stop:
+        run_tool(main)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.startswith('error: interrupted; checkpoints')
+
+
 def test_shared_memory():
     error = RuntimeError('DataLoader worker (pid 7) is killed by signal: Bus error. It is possible')
     assert 'shared memory ran out (' in explain_lost_worker(error)

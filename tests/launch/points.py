@@ -1,5 +1,6 @@
 """What a config of the launch tests names: a regression without batch statistics."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -94,7 +95,12 @@ class ToyListeners(Hook):
 
 
 def listeners(process):
-    own = [os.readlink(path) for path in Path(f'/proc/{process}/fd').iterdir() if path.is_symlink()]
+    own = []
+    for path in Path(f'/proc/{process}/fd').iterdir():
+        with contextlib.suppress(
+            OSError
+        ):  # closed since, or not for us to see
+            own.append(os.readlink(path))
     rows = [
         line.split()
         for table in ('tcp', 'tcp6')
