@@ -97,9 +97,7 @@ class ToyListeners(Hook):
 def listeners(process):
     own = []
     for path in Path(f'/proc/{process}/fd').iterdir():
-        with contextlib.suppress(
-            OSError
-        ):  # closed since, or not for us to see
+        with contextlib.suppress(OSError):  # closed since, or not for us to see
             own.append(os.readlink(path))
     rows = [
         line.split()
