@@ -1,3 +1,4 @@
+from functools import wraps
 from itertools import count
 
 import pytest
@@ -16,6 +17,7 @@ def names_of_their_own(monkeypatch):
     names = count()
     init = Runner.__init__
 
+    @wraps(init)
     def named(self, *args, experiment_name=None, **kwargs):
         init(self, *args, experiment_name=experiment_name or f'run{next(names)}', **kwargs)
 
