@@ -23,7 +23,9 @@ from mmattn.errors import InputError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_whole(path: Path, write: Callable[[Path], Any], state: Any = None) -> None:
+def write_whole(
+    path: Path, write: Callable[[Path], Any], state: Callable[[], Any] | None = None
+) -> None:
     """Write a file that has its name only when it is complete and on the disk.
 
     It is begun under a name that nobody can foresee, and takes its own in one step: a link of that
@@ -32,7 +34,7 @@ def write_whole(path: Path, write: Callable[[Path], Any], state: Any = None) -> 
     Args:
         path: The file; if there is one already, it stays until the new one is complete.
         write: Writes a file of the name that it is given.
-        state: What will be in it, for a message about the disk.
+        state: Gives what will be in it, for a message about the disk.
 
     Raises:
         InputError: If it cannot be written. What was there before is still there.
@@ -90,16 +92,16 @@ def note_last(work_dir: Path, checkpoint: str) -> None:
     write_whole(work_dir / 'last_checkpoint', lambda path: path.write_text(checkpoint))
 
 
-def _explain(error: OSError, path: Path, state: Any) -> InputError:
+def _explain(error: OSError, path: Path, state: Callable[[], Any] | None) -> InputError:
     """Say what is in the way of writing a file."""
     what = f'{path} cannot be written ({os.strerror(error.errno or errno.EIO)})'
-    needed = f'it needs about {_in_mb(_bytes_of(state))}' if state is not None else ''
+    needed = f'it needs about {_in_mb(_bytes_of(state()))}, ' if state else ''
     if error.errno in _FULL:
         free = _in_mb(shutil.disk_usage(path.parent).free)
-        what += f': {needed}{", " if needed else ""}{free} are free; make room'
+        what += f': {needed}{free} are free; make room'
     elif error.errno == errno.EFBIG:
         limit = _in_mb(resource.getrlimit(resource.RLIMIT_FSIZE)[0])
-        what += f': {needed}{", " if needed else ""}a file may have {limit} here; raise ulimit -f'
+        what += f': {needed}a file may have {limit} here; raise ulimit -f'
     else:
         what += f'; look at {path.parent} and the rights there'
     return InputError(f'{what}, and go on with --resume: the checkpoints before it are whole')

@@ -82,9 +82,9 @@ def write_weights(state_dict: dict[str, Tensor], path: Path) -> None:
     state_dict = {key: value.clone().contiguous() for key, value in state_dict.items()}
     if path.suffix == '.safetensors':
         save_file = import_safetensors(path).torch.save_file
-        write_whole(path, lambda partial: save_file(state_dict, partial), state_dict)
+        write_whole(path, lambda partial: save_file(state_dict, partial), lambda: state_dict)
     else:
-        write_whole(path, lambda partial: _save(state_dict, partial), state_dict)
+        write_whole(path, lambda partial: _save(state_dict, partial), lambda: state_dict)
 
 
 def _save(state_dict: dict[str, Tensor], path: Path) -> None:

@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
+from torch.optim import Optimizer
 
 from mmattn.checkpoints import (
     accounted,
@@ -231,11 +232,16 @@ class Runner(MMEngineRunner):
         if '://' in str(out_dir):
             save(filename, *args, **kwargs)
             return
+        path = Path(out_dir, filename)
+        write_whole(path, lambda partial: save(partial.name, *args, **kwargs), self._tensors)
+
+    def _tensors(self) -> list:
         # Not the state dict: that of a sharded model needs all ranks.
         state = [*self.model.parameters(), *self.model.buffers()]
         wrappers = getattr(self.optim_wrapper, 'optim_wrappers', {'': self.optim_wrapper})
-        state += [dict(wrapper.optimizer.state) for wrapper in wrappers.values()]
-        write_whole(Path(out_dir, filename), lambda path: save(path.name, *args, **kwargs), state)
+        # A runner that does not train has none, or only its config.
+        optimizers = (getattr(wrapper, 'optimizer', None) for wrapper in wrappers.values())
+        return [*state, *(dict(o.state) for o in optimizers if isinstance(o, Optimizer))]
 
     @master_only
     def dump_config(self) -> None:

@@ -186,6 +186,17 @@ def test_a_full_disk_is_one_line_and_keeps_the_one_before(tmp_path, monkeypatch)
     assert find_last(tmp_path) == str(tmp_path / 'iter_5.pth')
 
 
+def test_a_runner_that_does_not_train_saves_too(tmp_path):
+    cfg = toy_config(tmp_path, iterations=5, interval=5)
+    cfg.custom_hooks = []
+    runner = Runner.from_cfg(cfg)
+    runner.optim_wrapper = None
+    runner.save_checkpoint(
+        str(tmp_path), 'a.pth', save_optimizer=False, save_param_scheduler=False, meta=dict()
+    )
+    assert (tmp_path / 'a.pth').is_file()
+
+
 def test_a_limit_of_the_shell_is_not_called_a_full_disk(tmp_path):
     runner = train(toy_config(tmp_path, iterations=5, interval=5))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
