@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmattn import VAN, CoordAttMobileNetV2
+from mmattn import SE, VAN, CoordAttMobileNetV2
 from mmattn.checkpoints import account, note_aside, watch
 from mmattn.checkpoints.account import is_head
 from tests.helpers import randomize
@@ -137,3 +137,16 @@ def test_what_the_first_of_two_loads_set_aside_is_its_own():
 )
 def test_heads_are_told_by_their_names(name, yes):
     assert is_head(name) == yes
+
+
+def test_what_is_new_here_is_listed_with_its_shapes_where_the_file_has_another():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), SE(4, reduction=2))
+    theirs = {'0.weight': torch.zeros(4, 3, 1, 1), '0.bias': torch.zeros(4)}
+    ours = {f'1.{name}': tuple(value.shape) for name, value in module[1].state_dict().items()}
+    name, shape = next(iter(ours.items()))
+    listing = account(module, {**theirs, name: torch.zeros(7)}).listing()
+    assert list(listing) == ['new (attention)']
+    assert set(listing['new (attention)']) == {
+        f'{name}: (7,) there, {shape} here',
+        *(other for other in ours if other != name),
+    }

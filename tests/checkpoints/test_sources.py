@@ -10,6 +10,7 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
@@ -56,6 +57,14 @@ def test_the_folder_is_searched_first(folder, address, name):
     save = save_file if name.endswith('.safetensors') else torch.save
     save({'a': torch.arange(3)}, folder / name)
     assert torch.equal(CheckpointLoader.load_checkpoint(address)['a'], torch.arange(3))
+
+
+def test_the_log_says_which_file_was_read(folder, tmp_path):
+    torch.save({'a': torch.arange(3)}, folder / 'van_b2.pth')
+    MMLogger.get_instance(str(tmp_path), log_file=str(tmp_path / 'log.txt'))
+    CheckpointLoader.load_checkpoint('https://example.com/models/van_b2.pth')
+    said = f'https://example.com/models/van_b2.pth is read from {folder / "van_b2.pth"}'
+    assert said in (tmp_path / 'log.txt').read_text()
 
 
 def test_weights_of_a_classifier_give_its_backbone(folder):
