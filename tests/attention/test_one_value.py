@@ -39,6 +39,15 @@ def test_without_weights():
     torch.testing.assert_close(norm_any_batch(norm, x), norm.eval()(x))
 
 
+@pytest.mark.parametrize('affine', [True, False])
+def test_a_norm_of_half_precision_takes_a_wide_value(affine):
+    norm = randomize(nn.BatchNorm2d(3, affine=affine)).half().train()
+    x = torch.randn(1, 3, 1, 1).half().float()
+    out = norm_pooled(norm, x)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, norm.float().eval()(x), atol=2e-3, rtol=2e-3)
+
+
 class OverProcesses(nn.SyncBatchNorm):
     """On a CPU there is none that runs."""
 

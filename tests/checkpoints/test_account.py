@@ -139,13 +139,15 @@ def test_heads_are_told_by_their_names(name, yes):
     assert is_head(name) == yes
 
 
-def test_what_is_new_here_is_listed_with_its_shapes_where_the_file_has_another():
+def test_all_that_does_not_fit_is_listed():
     module = nn.Sequential(nn.Conv2d(3, 4, 1), SE(4, reduction=2))
-    theirs = {'0.weight': torch.zeros(4, 3, 1, 1), '0.bias': torch.zeros(4)}
+    theirs = {'0.weight': torch.zeros(4, 3, 1, 1), 'head.weight': torch.zeros(1)}
     ours = {f'1.{name}': tuple(value.shape) for name, value in module[1].state_dict().items()}
     name, shape = next(iter(ours.items()))
     listing = account(module, {**theirs, name: torch.zeros(7)}).listing()
-    assert list(listing) == ['new (attention)']
+    assert list(listing) == ['missing there', 'new (attention)', 'unused']
+    assert listing['missing there'] == ['0.bias']
+    assert listing['unused'] == ['head.weight']
     assert set(listing['new (attention)']) == {
         f'{name}: (7,) there, {shape} here',
         *(other for other in ours if other != name),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmattn.engine import Runner, options
-from mmattn.engine.checkpoint_files import find_last, write_whole
+from mmattn.engine.checkpoint_files import find_last, out_dir_of, write_whole
 from mmattn.engine.random_state import check_random_state, get_random_state
 from mmattn.errors import InputError
 from tests.engine.toy import record_of, toy_config, with_validation
@@ -253,7 +254,8 @@ def test_no_validation_in_the_middle_of_an_epoch(tmp_path):
 
 
 def save(path, iteration, **others):
-    torch.save(dict(meta=dict(iter=iteration), state_dict={}, **{'optimizer': {}, **others}), path)
+    plain = dict(meta=dict(iter=iteration), state_dict={}, optimizer={})
+    torch.save({**plain, **others}, path)
 
 
 @pytest.fixture
@@ -288,6 +290,25 @@ def test_a_record_that_leads_nowhere(run, record):
     (run / 'folder.pth').mkdir()
     (run / 'last_checkpoint').write_bytes(record)
     assert find_last(run) == str(run / 'iter_30.pth')
+
+
+def test_a_checkpoint_that_does_not_tell_its_iteration_comes_last(run):
+    for path in run.glob('*.pth'):
+        path.unlink()
+    save(run / 'iter_0.pth', 0)
+    save(run / 'a.pth', 0, meta=dict(epoch=9))
+    assert find_last(run) == str(run / 'iter_0.pth')
+    (run / 'iter_0.pth').unlink()
+    assert find_last(run) == str(run / 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('out_dir', 'found'), [(None, None), ('s3://bucket', None), ('/shared', '/shared/run')]
+)
+def test_checkpoints_go_to_the_work_dir_or_another_folder(out_dir, found):
+    hooks = dict(checkpoint=dict(out_dir=out_dir))
+    cfg = Config(dict(work_dir='work_dirs/run', default_hooks=hooks))
+    assert out_dir_of(cfg) == (found and Path(found))
 
 
 def test_a_record_leads_out_of_no_run(run, tmp_path):

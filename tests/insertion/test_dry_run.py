@@ -206,11 +206,11 @@ class Maps(nn.Module):
         return self.a(x.movedim(1, -1)), self.b(y.movedim(1, -1))
 
 
-def test_a_host_that_cannot_be_guessed_is_one_error_that_says_what_to_give():
-    with pytest.raises(
-        InputError, match=r'expected Maps to run once.*on 1x3x128x192: ValueError.*input_shape='
-    ) as e:
-        dry_run(Maps())
+@pytest.mark.parametrize(('device', 'size'), [('cpu', '128x192'), ('meta', '256x320')])
+def test_a_host_that_cannot_be_guessed_is_one_error_that_says_what_to_give(device, size):
+    message = rf'expected Maps to run once.*on 1x3x{size}: ValueError.*input_shape='
+    with pytest.raises(InputError, match=message) as e:
+        dry_run(Maps().to(device))
     assert '\n' not in str(e.value)
 
 

@@ -40,6 +40,7 @@ def test_gradients():
 def test_half_precision_does_not_overflow(dtype):
     x = torch.full((1, 2, 50, 40), 6e4, dtype=dtype)
     rows, columns = coord_pool(x)
+    assert rows.dtype == columns.dtype == dtype
     assert torch.equal(rows, x[..., :1]) and torch.equal(columns, x[..., :1, :])
     gated = coord_gate(x, -x[..., :1], x[..., :1, :])
     assert gated.dtype == dtype and torch.equal(gated, torch.zeros_like(x))
