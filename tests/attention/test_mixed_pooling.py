@@ -122,6 +122,13 @@ def test_half_precision_of_large_values(how, dtype):
     assert out.dtype == x.dtype and out.isfinite().all()
 
 
+def test_rows_and_columns_whose_sum_overflows_half_precision():
+    module = randomize(MixedPooling(8)).eval()
+    for strip in (module.conv2_3, module.conv2_4):
+        torch.nn.init.constant_(strip[1].bias, 4e4)
+    assert module.half()(torch.randn(2, 8, 6, 5).half()).isfinite().all()
+
+
 def test_trains_on_a_single_pixel():
     module = randomize(MixedPooling(8, pool_size=(1, 1)))
     x = torch.randn(1, 8, 1, 1)

@@ -78,6 +78,13 @@ def test_half_precision_of_large_values(how, size, dtype):
         torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1.0)
 
 
+def test_rows_and_columns_whose_sum_overflows_half_precision():
+    module = randomize(StripPooling(4)).eval()
+    for norm in (module.bn1, module.bn2):
+        torch.nn.init.constant_(norm.bias, 4e4)
+    assert module.half()(torch.randn(2, 4, 6, 5).half()).isfinite().all()
+
+
 @pytest.mark.parametrize('size', [(1, 1), (1, 4), (4, 1)], ids=lambda s: 'x'.join(map(str, s)))
 def test_trains_on_a_profile_of_one_value(size):
     module = randomize(StripPooling(4)).train()

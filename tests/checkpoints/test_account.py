@@ -144,7 +144,9 @@ def test_all_that_does_not_fit_is_listed():
     theirs = {'0.weight': torch.zeros(4, 3, 1, 1), 'head.weight': torch.zeros(1)}
     ours = {f'1.{name}': tuple(value.shape) for name, value in module[1].state_dict().items()}
     name, shape = next(iter(ours.items()))
-    listing = account(module, {**theirs, name: torch.zeros(7)}).listing()
+    found = account(module, {**theirs, name: torch.zeros(7)})
+    assert found.faults() == ['0.bias: missing there']
+    listing = found.listing()
     assert list(listing) == ['missing there', 'new (attention)', 'unused']
     assert listing['missing there'] == ['0.bias']
     assert listing['unused'] == ['head.weight']

@@ -378,6 +378,16 @@ def test_only_partial_files_of_a_run_are_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == mine
 
 
+def test_partial_files_that_cannot_be_removed_stay(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(path)
+
+    (tmp_path / 'iter_1.pth.a1b2c3d4.partial').touch()
+    monkeypatch.setattr(Path, 'unlink', refuse)
+    checkpoint_files.remove_partial(tmp_path)
+    assert names(tmp_path) == ['iter_1.pth.a1b2c3d4.partial']
+
+
 @pytest.mark.parametrize('score', [float('nan'), 'high', None])
 def test_a_score_that_is_none_is_said_and_begun_anew(tmp_path, score, monkeypatch):
     train(best_config(tmp_path, 6))

@@ -63,13 +63,29 @@ def test_only_steps_in_a_row_count(tmp_path):
     assert len(skipped) > 3
 
 
-def test_gradients_that_are_no_numbers(tmp_path):
+def test_gradients_that_are_no_numbers(tmp_path, monkeypatch):
     runner, weights = run(tmp_path, 'skip', bad=())
+    warnings = []
+    monkeypatch.setattr(runner.logger, 'warning', warnings.append)
     runner.model.net[0].weight.register_hook(
         lambda gradient: gradient * (float('inf') if runner.iter == 4 else 1)
     )
     runner.train()
     assert torch.equal(weights[5], weights[6]) and not torch.equal(weights[6], weights[7])
+    [warning] = warnings
+    assert warning.startswith('the gradient is NaN or infinite at iteration 5; images: ')
+
+
+def test_images_without_a_path_are_unnamed(tmp_path):
+    runner, _ = run(tmp_path, 'stop')
+
+    def forget_paths(runner, batch_idx, data_batch):
+        for sample in data_batch['data_samples']:
+            del sample.img_path
+
+    next(h for h in runner.hooks if type(h).__name__ == 'ToyRecord').before_train_iter = forget_paths
+    with pytest.raises(InputError, match='images: unnamed, unnamed'):
+        runner.train()
 
 
 def test_running_statistics_get_back_what_they_had(tmp_path):

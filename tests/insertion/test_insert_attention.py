@@ -711,7 +711,7 @@ def test_tells_what_was_inserted_where_and_what_it_costs(monkeypatch):
     [text] = said
     attentions = [m for m in model.modules() if isinstance(m, CoordAtt | ECA)]
     total = sum(p.numel() for attention in attentions for p in attention.parameters())
-    assert f'{total:,}' in text and '(host)[1]' in text and 'layer2.1.conv1' in text
+    assert ' total ' in text and f'{total:,}' in text and '(host)[1]' in text and 'layer2.1.conv1' in text
     # The squeezing convolution on 32 + 40 profiles, and two that bring the channels back.
     assert f'{8 * 8 * 72 + 8 * 8 * 72:,}' in text
     assert '1 x 16 x 16 x 20' in text and '32 x 40 pixels' in text
