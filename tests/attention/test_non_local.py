@@ -83,6 +83,13 @@ def test_middle_layers_start_small_whatever_the_host_did():
         assert not layer.conv.bias.any()
 
 
+def test_what_scores_a_pair_starts_as_its_convolution_does():
+    module = randomize(NonLocal(8, mode='concatenation'))
+    before = module.concat_project.conv.weight.clone()
+    module.init_weights()
+    assert torch.equal(module.concat_project.conv.weight, before)
+
+
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('size', [(1, 1), (1, 5)])
 def test_sub_sampling_leaves_a_side_of_one(mode, size):

@@ -34,6 +34,14 @@ def test_weights_of_the_whole_model(tmp_path):
     assert (part, refusal, account.new, account.unused) == ('', None, {}, ())
 
 
+def test_a_part_that_the_model_lacks_is_refused(tmp_path):
+    model = Model(ResNet(18))
+    path = save(tmp_path, {**model.state_dict(), 'mask.conv.weight': torch.rand(1)})
+    _, account, refusal = check(model, path)
+    assert account.unused == ('mask.conv.weight',)
+    assert 'mask.conv.weight: missing here' in str(refusal)
+
+
 def test_weights_of_a_backbone(tmp_path):
     path = save(tmp_path, torchvision.models.resnet18().state_dict())
     part, account, refusal = check(Model(ResNet(18)), path)

@@ -347,6 +347,15 @@ def test_what_a_killed_run_left_as_best_goes(tmp_path):
     assert best_of(tmp_path) == sorted([best, 'best_mean_iter_900.pth', 'best_other_iter_3.pth'])
 
 
+def test_a_best_one_that_is_found_again_stays(tmp_path):
+    train(best_config(tmp_path, 4))
+    [best] = best_of(tmp_path)
+    (tmp_path / best).rename(tmp_path / 'best_mean_iter_4.pth')
+    claims = dict(best_ckpt=str(tmp_path / 'best_mean_iter_4.pth'), best_score=-1e9)
+    go_on(tmp_path, claim(tmp_path / 'iter_2.pth', **claims), 4)
+    assert best_of(tmp_path) == ['best_mean_iter_4.pth']
+
+
 def test_going_back_on_purpose_removes_nothing(tmp_path):
     train(best_config(tmp_path, 6))
     shutil.copy(tmp_path / best_of(tmp_path)[0], tmp_path / 'best_mean_iter_3.pth')

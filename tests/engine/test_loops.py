@@ -1,12 +1,13 @@
 """Resuming is exact: the same samples, losses and weights as without an interruption."""
 
+import math
 import time
 from itertools import islice
 
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from mmattn.engine import ResumableEpochLoop, ResumableIterLoop, Runner
 from mmattn.engine.loops import order_of, resumable
@@ -117,6 +118,37 @@ def test_a_checkpoint_of_mmengine(tmp_path):
     }
 
 
+def test_an_iteration_of_another_epoch_begins_it_anew(tmp_path, monkeypatch):
+    train(toy_config(tmp_path, by_epoch=True))
+    path = tmp_path / 'iter_21.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    del checkpoint['meta']['training_state']
+    checkpoint['meta']['epoch'] = 1
+    torch.save(checkpoint, path)
+    said = []
+    monkeypatch.setattr('logging.Logger.warning', lambda self, line, *args: said.append(line))
+    again = train(toy_config(tmp_path, by_epoch=True), path)
+    line = 'Iteration 21 is not in epoch 2 of 6 batches: the epoch begins anew'
+    assert said.count(line) == 1
+    # Epochs 2 to 5, whole.
+    assert len(record_of(again)) == 24
+
+
+class Pairs(Sampler):
+    """Draws batches without saying of how many."""
+
+    def __iter__(self):
+        return iter([[0, 1], [2, 3], [4, 5]])
+
+
+def test_batches_of_a_size_that_nobody_tells_are_counted_as_they_are():
+    data = DataLoader(ToyData(), batch_sampler=Pairs())
+    loop = ResumableIterLoop.__new__(ResumableIterLoop)
+    loop.dataloader, loop._order = data, order_of(data)
+    loop.resume([dict(batch=2, batch_size=None)], seed=1)
+    assert loop.batch == 2
+
+
 def test_only_the_loops_of_mmengine_are_replaced():
     assert resumable(dict(type='IterBasedTrainLoop', max_iters=3)) == dict(
         type=ResumableIterLoop, max_iters=3
@@ -173,6 +205,8 @@ def test_order_of_any_sampler(monkeypatch, batches, kind, ranks, workers):
         return found
 
     whole = first(26)
+    epoch = math.ceil(len(ToyData()) / ranks / 3)
+    assert whole[0][:epoch] != whole[0][epoch : 2 * epoch]
     for skipped in (17,) if workers else (1, 8, 17):
         assert first(26, skipped) == [order[skipped:] for order in whole]
 

@@ -83,7 +83,9 @@ def test_images_without_a_path_are_unnamed(tmp_path):
         for sample in data_batch['data_samples']:
             del sample.img_path
 
-    next(h for h in runner.hooks if type(h).__name__ == 'ToyRecord').before_train_iter = forget_paths
+    next(
+        h for h in runner.hooks if type(h).__name__ == 'ToyRecord'
+    ).before_train_iter = forget_paths
     with pytest.raises(InputError, match='images: unnamed, unnamed'):
         runner.train()
 

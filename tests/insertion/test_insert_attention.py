@@ -409,6 +409,16 @@ def test_init_cfg_of_an_attention_counts():
     assert (model.layer1.inserted_attention.coord_att.conv1.weight == 3).all()
 
 
+def test_a_file_of_the_host_alone_leaves_what_is_inserted_as_it_was_built(tmp_path):
+    torch.save(Tower().state_dict(), tmp_path / 'host.pth')
+    constant = dict(type='Constant', layer='Conv2d', val=3.0)
+    pretrained = dict(type='Pretrained', checkpoint=str(tmp_path / 'host.pth'))
+    model = insert(Tower(init_cfg=[constant, pretrained]), CONV)
+    built = {k: v.clone() for k, v in model.state_dict().items() if is_inserted(k)}
+    model.init_weights()
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in built.items())
+
+
 def test_trained_weights_survive_init_weights_that_reads_them(tmp_path):
     trained = wake_up(insert(Tower(), CONV))
     torch.save(trained.state_dict(), tmp_path / 'trained.pth')
@@ -711,7 +721,12 @@ def test_tells_what_was_inserted_where_and_what_it_costs(monkeypatch):
     [text] = said
     attentions = [m for m in model.modules() if isinstance(m, CoordAtt | ECA)]
     total = sum(p.numel() for attention in attentions for p in attention.parameters())
-    assert ' total ' in text and f'{total:,}' in text and '(host)[1]' in text and 'layer2.1.conv1' in text
+    assert (
+        ' total ' in text
+        and f'{total:,}' in text
+        and '(host)[1]' in text
+        and 'layer2.1.conv1' in text
+    )
     # The squeezing convolution on 32 + 40 profiles, and two that bring the channels back.
     assert f'{8 * 8 * 72 + 8 * 8 * 72:,}' in text
     assert '1 x 16 x 16 x 20' in text and '32 x 40 pixels' in text
