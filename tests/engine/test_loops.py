@@ -145,7 +145,8 @@ def test_batches_of_a_size_that_nobody_tells_are_counted_as_they_are():
     data = DataLoader(ToyData(), batch_sampler=Pairs())
     loop = ResumableIterLoop.__new__(ResumableIterLoop)
     loop.dataloader, loop._order = data, order_of(data)
-    loop.resume([dict(batch=2, batch_size=None)], seed=1)
+    state = dict(batch=2, batch_size=None, sampler_seed=None, worker_seed=1)
+    loop.resume([state], seed=1)
     assert loop.batch == 2
 
 
