@@ -1,4 +1,5 @@
 import gc
+import logging
 import signal
 
 import pytest
@@ -26,3 +27,12 @@ def no_default_scope():
     """Leave no default scope to the next test: mmengine would look up names there."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def examples_log_nothing(request):
+    """What an example logs would be among what it prints, or not, as a test before it left it."""
+    if isinstance(request.node, pytest.DoctestItem):
+        logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
