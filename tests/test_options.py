@@ -14,6 +14,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmattn import attention, backbones, fusion, necks
+from mmattn.attention.checks import check_option
 
 NAN = math.nan
 WRONG = [
@@ -163,6 +164,11 @@ def time_limit(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_option_of_any_class_names_it():
+    with pytest.raises(ValueError, match=r'^SE: norm has to be of type Module, got 1$'):
+        check_option('SE', 'norm', 1, torch.nn.Module)
 
 
 def draw(source: random.Random) -> tuple[str, dict]:

@@ -39,15 +39,6 @@ def test_without_weights():
     torch.testing.assert_close(norm_any_batch(norm, x), norm.eval()(x))
 
 
-@pytest.mark.parametrize('affine', [True, False])
-def test_a_norm_of_half_precision_takes_a_wide_value(affine):
-    norm = randomize(nn.BatchNorm2d(3, affine=affine)).half().train()
-    x = torch.randn(1, 3, 1, 1).half().float()
-    out = norm_pooled(norm, x)
-    assert out.dtype == torch.float32
-    torch.testing.assert_close(out, norm.float().eval()(x), atol=2e-3, rtol=2e-3)
-
-
 class OverProcesses(nn.SyncBatchNorm):
     """On a CPU there is none that runs."""
 
@@ -71,6 +62,16 @@ def test_values_of_other_processes_count(monkeypatch, ready, processes, synchron
     out = norm_any_batch(norm, torch.zeros(1, 3, 1, 1))
     assert (out == (100 if synchronized else 0)).all()
     assert groups == (['mine'] if ready else [])
+
+
+def test_synchronized_statistics_are_taken_in_the_type_of_the_weights(monkeypatch):
+    monkeypatch.setattr(dist, 'is_initialized', lambda: True)
+    monkeypatch.setattr(dist, 'get_world_size', lambda group: 2)
+    norm = OverProcesses(3).half().train()
+    given = []
+    norm.register_forward_pre_hook(lambda module, args: given.append(args[0].dtype))
+    assert norm_pooled(norm, torch.zeros(1, 3, 1, 1)).dtype == torch.float32
+    assert given == [torch.float16]
 
 
 def test_another_norm_is_not_asked_for_processes(monkeypatch):

@@ -535,6 +535,20 @@ def test_what_is_no_plain_data_becomes_it():
     assert type(found['groups']) is dict and found['groups'] == {'a': [1]}
 
 
+def test_a_dict_that_is_built_from_another_is_one_of_its_own():
+    class Copied:
+        def __init__(self, items):
+            self.items = items
+
+        def __reduce__(self):
+            return dict, (self.items,)
+
+    items = {'a': 1}
+    one, other = read(content_of(dict(pair=[Copied(items), Copied(items)])))['pair']
+    assert one == other == items
+    assert one is not other
+
+
 def test_reading_changes_no_class():
     before = dict(HistoryBuffer._statistics_methods)
     state = mapping(
