@@ -19,6 +19,7 @@ from mmattn.attention import ECA, CoordAtt
 from mmattn.attention.base import Attention
 from mmattn.errors import InputError
 from mmattn.insertion import InsertedAttention, exchange, inserted_in, is_inserted
+from mmattn.insertion.insert_attention import describe
 from tests.helpers import randomize
 from tests.insertion.toys import COORD_ATT, Block, Output, Tokens, Tower, image, insert
 
@@ -782,7 +783,10 @@ ERRORS = {
         dict(after='layer1', attention=dict(type='SE', reduction=99)),
         r"reduction of 1 to 8 .*, got 99.*'layer1'",
     ),
-    'not replaceable': (dict(instead_of='layer2'), "'layer2' cannot be replaced"),
+    'not replaceable': (
+        dict(instead_of='layer2'),
+        r"'layer2' cannot be replaced, it maps .{0,9}\(1, \d+, \d+, \d+\)",
+    ),
     'the host instead': (dict(instead_of=''), 'the host. cannot be replaced'),
 }
 
@@ -863,3 +867,16 @@ def test_refuses_what_is_no_host(host):
 def test_refuses_what_is_no_attention():
     with pytest.raises(InputError, match='has none of the arguments in_channels'):
         insert(Tower(), dict(after='layer1', attention=dict(type='ReLU')))
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        (torch.rand(1, 8, 4, 5), '(1, 8, 4, 5)'),
+        (7, '7'),
+        ('img', "'img'"),
+        (None, 'NoneType'),
+    ],
+)
+def test_structures_are_told_by_their_shapes(value, text):
+    assert describe(value) == text
