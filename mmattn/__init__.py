@@ -3,101 +3,59 @@
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
 
-from mmattn.attention import (
-    BAM,
-    CBAM,
-    ECA,
-    ELA,
-    EMA,
-    GALA,
-    LKA,
-    LSKA,
-    MSCA,
-    MSCAM,
-    SE,
-    AttentionAugmentedConv,
-    CoordAtt,
-    CrissCross,
-    DoubleAttention,
-    GatherExcite,
-    GlobalContext,
-    GSoP,
-    MixedPooling,
-    NonLocal,
-    SCConv,
-    SimAM,
-    SKConv,
-    SplitAttention,
-    StripPooling,
-    TimmAttention,
-    TripletAttention,
-)
-from mmattn.backbones import (
-    VAN,
-    AFFInception,
-    AFFResNet,
-    CoordAttEfficientNet,
-    CoordAttMobileNetV2,
-    MobileNeXt,
-)
-from mmattn.datasets import LoadImage, LoadSegMap
-from mmattn.engine import NonFiniteLossGuard
-from mmattn.fusion import AFF, AddFusion, ConcatFusion, iAFF
-from mmattn.heads import DeepLabV3Head, SSDLiteHead
-from mmattn.insertion import InsertAttention, KeepAttentionTraining
-from mmattn.listing import list_modules
-from mmattn.necks import AFFFPN, PooledDropout, SSDLiteNeck
+from mmattn import attention, backbones, fusion, heads, insertion, necks
+from mmattn.attention import *  # noqa: F403
+from mmattn.backbones import *  # noqa: F403
+from mmattn.datasets.loading import LoadImage, LoadSegMap
+from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
+from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
+from mmattn.fusion import *  # noqa: F403
+from mmattn.heads import *  # noqa: F403
+from mmattn.insertion import *  # noqa: F403
+from mmattn.necks import *  # noqa: F403
 
 __version__ = '0.1.0'
 
+KINDS = {
+    'attention': attention.__all__,
+    'fusion': fusion.__all__,
+    'backbone': backbones.__all__,
+    'neck': necks.__all__,
+    'head': heads.__all__,
+    'insertion': insertion.__all__,
+}
+"""Names that a config can give as ``type`` of a model or of a part of one, by what they are."""
+
 __all__ = [
-    'AFF',
-    'AFFFPN',
-    'BAM',
-    'CBAM',
-    'ECA',
-    'ELA',
-    'EMA',
-    'GALA',
-    'LKA',
-    'LSKA',
-    'MSCA',
-    'MSCAM',
-    'SE',
-    'VAN',
-    'AFFInception',
-    'AFFResNet',
-    'AddFusion',
-    'AttentionAugmentedConv',
-    'ConcatFusion',
-    'CoordAtt',
-    'CoordAttEfficientNet',
-    'CoordAttMobileNetV2',
-    'CrissCross',
-    'DeepLabV3Head',
-    'DoubleAttention',
-    'GSoP',
-    'GatherExcite',
-    'GlobalContext',
-    'InsertAttention',
+    'KINDS',
     'KeepAttentionTraining',
     'LoadImage',
     'LoadSegMap',
-    'MixedPooling',
-    'MobileNeXt',
     'NonFiniteLossGuard',
-    'NonLocal',
-    'PooledDropout',
-    'SCConv',
-    'SKConv',
-    'SSDLiteHead',
-    'SSDLiteNeck',
-    'SimAM',
-    'SplitAttention',
-    'StripPooling',
-    'TimmAttention',
-    'TripletAttention',
-    '__version__',
-    'iAFF',
     'list_modules',
+    *(name for names in KINDS.values() for name in names),
 ]
+
+
+def list_modules(kind: str | None = None) -> list[str]:
+    """List the names that mmattn registers.
+
+    Args:
+        kind: ``'attention'``, ``'fusion'``, ``'backbone'``, ``'neck'``, ``'head'`` or
+            ``'insertion'``; None for all.
+
+    Returns:
+        The names, in alphabetical order.
+
+    Raises:
+        ValueError: If there is no such kind.
+
+    Example:
+        >>> 'CoordAtt' in list_modules('attention')
+        True
+    """
+    if kind is None:
+        return sorted((name for names in KINDS.values() for name in names), key=str.lower)
+    if kind not in KINDS:
+        raise ValueError(f'expected kind one of {", ".join(KINDS)}, got {kind!r}')
+    return sorted(KINDS[kind], key=str.lower)

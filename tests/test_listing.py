@@ -1,8 +1,7 @@
 import pytest
 from mmengine.registry import MODELS
 
-from mmattn import list_modules
-from mmattn.listing import KINDS
+from mmattn import KINDS, list_modules
 
 
 def test_lists_exactly_what_is_registered():

@@ -25,7 +25,7 @@ def main() -> int:
     args = parse_args()
 
     # Loading the package takes seconds, which --help and a mistyped option need not wait for.
-    from mmattn.datasets.inspection import inspect_dataset
+    from mmattn.datasets.audit.run import inspect_dataset
     from mmattn.errors import InputError
 
     try:

@@ -24,8 +24,10 @@ def main() -> None:
     """Compare, and print whatever does not simply fit."""
     from mmengine.logging import MMLogger
 
-    from mmattn.checkpoints import check, trust_checkpoints
-    from mmattn.engine import build_model, load_config
+    from mmattn.engine.config import load_config
+    from mmattn.engine.tool import build_model
+    from mmattn.weights.checking import check
+    from mmattn.weights.sources import trust_checkpoints
 
     trust_checkpoints(args.trust_checkpoint)
     # What initialization says of every tensor would hide the account.
@@ -42,6 +44,6 @@ def main() -> None:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mmattn.engine import run_tool
+    from mmattn.engine.tool import run_tool
 
     run_tool(main)

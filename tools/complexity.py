@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmattn.meta_device import meta_device
+from mmattn.probe.meta_device import meta_device
 
 # A two-stage detector costs what its proposals cost. The counter of mmdet 2.x, which the papers
 # used, feeds this many to every box head and this many to every mask head.

@@ -27,15 +27,17 @@ def main() -> None:
     from mmengine.logging import MMLogger
     from mmengine.runner import CheckpointLoader
 
-    from mmattn.checkpoints import find_state_dict, recognise, trust_checkpoints
-    from mmattn.engine import (
-        build_model,
+    from mmattn.engine.config import load_config
+    from mmattn.engine.conversion import (
         check_output,
-        load_config,
         rename,
         rename_for,
         write_weights,
     )
+    from mmattn.engine.tool import build_model
+    from mmattn.weights.files import find_state_dict
+    from mmattn.weights.layouts import recognise
+    from mmattn.weights.sources import trust_checkpoints
 
     trust_checkpoints(args.trust_checkpoint)
     MMLogger.get_instance('convert_checkpoint', log_level='ERROR')
@@ -58,6 +60,6 @@ def main() -> None:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mmattn.engine import run_tool
+    from mmattn.engine.tool import run_tool
 
     run_tool(main)

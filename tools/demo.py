@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from mmattn.datasets.tiny_ade20k import LABELS, UNLABELLED
+from mmattn.datasets.synthetic.tiny_ade20k import LABELS, UNLABELLED
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs' / 'demo' / 'upernet_van_tiny_ade20k.py'

@@ -32,9 +32,9 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmattn.engine import load_config
+    from mmattn.engine.config import load_config
     from mmattn.errors import InputError
-    from mmattn.insertion import possible_sites
+    from mmattn.insertion.possible_sites import possible_sites
 
     cfg = load_config(args.config, args.cfg_options)
     if 'model' not in cfg:
@@ -50,6 +50,6 @@ def main() -> None:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mmattn.engine import run_tool
+    from mmattn.engine.tool import run_tool
 
     run_tool(main)

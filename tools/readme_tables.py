@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import mmattn
-from mmattn.listing import KINDS
+from mmattn import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 

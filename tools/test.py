@@ -23,9 +23,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Test as the command line says."""
-    from mmattn.checkpoints import trust_checkpoints
-    from mmattn.datasets import check_data
-    from mmattn.engine import build_runner, distributed, load_config, options, prepare_work_dir
+    from mmattn.datasets.checks import check_data
+    from mmattn.engine import options
+    from mmattn.engine.config import load_config
+    from mmattn.engine.tool import build_runner, prepare_work_dir
+    from mmattn.launch import distributed
+    from mmattn.weights.sources import trust_checkpoints
 
     options.check_device(args.device)
     options.check_checkpoint(args.checkpoint)
@@ -48,6 +51,6 @@ def main() -> None:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mmattn.engine import run_tool
+    from mmattn.engine.tool import run_tool
 
     run_tool(main)

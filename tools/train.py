@@ -44,10 +44,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Train as the command line says."""
-    from mmattn.checkpoints import trust_checkpoints
-    from mmattn.datasets import check_data
-    from mmattn.engine import distributed, load_config, options, prepare_work_dir, smoke
+    from mmattn.datasets.checks import check_data
+    from mmattn.engine import options, smoke
+    from mmattn.engine.config import load_config
+    from mmattn.engine.tool import prepare_work_dir
     from mmattn.engine.work_dir import locked
+    from mmattn.launch import distributed
+    from mmattn.weights.sources import trust_checkpoints
 
     options.check_device(args.device)
     trust_checkpoints(args.trust_checkpoint)
@@ -100,7 +103,8 @@ def find_random_backbone(cfg: Config) -> str | None:
 
 def train(cfg: Config) -> None:
     """Build and run a training."""
-    from mmattn.engine import PreemptionHook, build_runner
+    from mmattn.engine.hooks.preemption import PreemptionHook
+    from mmattn.engine.tool import build_runner
 
     runner = build_runner(cfg)
     runner.register_hook(PreemptionHook())
@@ -119,6 +123,6 @@ def train(cfg: Config) -> None:
 
 if __name__ == '__main__':
     args = parse_args()
-    from mmattn.engine import run_tool
+    from mmattn.engine.tool import run_tool
 
     run_tool(main)

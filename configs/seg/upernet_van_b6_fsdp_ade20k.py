@@ -14,6 +14,7 @@ model = dict(
     auxiliary_head=dict(in_channels=384),
 )
 
+custom_imports = dict(imports=['mmattn', 'mmattn.engine.sharding'])
 runner_type = 'ShardedRunner'
 # A block of VAN is gathered when it computes.
 sharding = dict(units=['Block'])

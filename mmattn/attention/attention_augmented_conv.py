@@ -8,8 +8,15 @@ from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import Factor, MapSide, Must, Odd, Positive
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import (
+    Factor,
+    MapSide,
+    Must,
+    Odd,
+    Positive,
+)
 from mmattn.ops.precision import saturate, without_autocast
 
 

@@ -7,9 +7,10 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import NormCfg, Positive, Side
-from mmattn.attention.layers import SafeSequential, squeezed_channels
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import NormCfg, Positive, Side
+from mmattn.layers.sequential import SafeSequential, squeezed_channels
 from mmattn.ops.precision import gated, in_float32, saturate
 
 

@@ -6,9 +6,10 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import Positive, within
-from mmattn.attention.layers import squeezed_channels
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import Positive, within
+from mmattn.layers.sequential import squeezed_channels
 from mmattn.ops.precision import gated, saturate, without_autocast
 
 

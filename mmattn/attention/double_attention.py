@@ -4,8 +4,9 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import Positive
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import Positive
 from mmattn.ops.precision import saturate, without_autocast
 
 

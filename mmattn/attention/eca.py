@@ -6,8 +6,9 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import Odd
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import Odd
 from mmattn.ops.precision import gated, in_float32
 
 

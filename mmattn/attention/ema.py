@@ -4,9 +4,11 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import Positive
-from mmattn.ops import coord_gate, coord_pool
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import Positive
+from mmattn.ops.coord_gate import coord_gate
+from mmattn.ops.coord_pool import coord_pool
 from mmattn.ops.norm_pooled import norm_pooled
 from mmattn.ops.precision import gated, in_float32, saturate
 

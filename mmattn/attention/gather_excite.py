@@ -10,9 +10,15 @@ from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import ActCfg, MapSide, NormCfg, Positive
-from mmattn.attention.layers import SafeSequential, squeezed_channels
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import (
+    ActCfg,
+    MapSide,
+    NormCfg,
+    Positive,
+)
+from mmattn.layers.sequential import SafeSequential, squeezed_channels
 from mmattn.ops.precision import gated, in_float32
 
 

@@ -8,9 +8,10 @@ from mmengine.model import constant_init, kaiming_init
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import NOT_EMPTY, Positive
-from mmattn.attention.layers import squeezed_channels
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import NOT_EMPTY, Positive
+from mmattn.layers.sequential import squeezed_channels
 from mmattn.ops.precision import gated, in_float32, saturate
 
 POOLINGS = ('att', 'avg')

@@ -8,10 +8,11 @@ from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import ActCfg
-from mmattn.ops import lka_gate
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import ActCfg
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.lka_gate import lka_gate
 from mmattn.ops.precision import saturate
 
 # Dilation of each kernel of the paper's ablation.

@@ -5,9 +5,10 @@ from typing import Literal
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.ops import lka_gate
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.lka_gate import lka_gate
 from mmattn.ops.precision import saturate
 
 # Whole kernel: (taps of the near strips, taps of the far strips, dilation of the far strips).

@@ -6,8 +6,9 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import NormCfg, Side
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import NormCfg, Side
 from mmattn.ops.norm import norm_any_batch
 from mmattn.ops.norm_pooled import norm_pooled
 from mmattn.ops.precision import in_float32, saturate, without_autocast

@@ -6,10 +6,11 @@ from typing import Annotated
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import NOT_EMPTY, Odd
-from mmattn.ops import lka_gate
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import NOT_EMPTY, Odd
 from mmattn.ops.dispatch import Impl
+from mmattn.ops.lka_gate import lka_gate
 from mmattn.ops.precision import saturate
 
 

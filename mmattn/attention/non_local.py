@@ -10,9 +10,10 @@ from mmengine.model import constant_init, normal_init
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import NormCfg, Positive
-from mmattn.attention.layers import SafeSequential, squeezed_channels
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import NormCfg, Positive
+from mmattn.layers.sequential import SafeSequential, squeezed_channels
 from mmattn.ops.precision import saturate, without_autocast
 
 

@@ -5,9 +5,10 @@ from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import ActCfg, Positive
-from mmattn.attention.layers import squeezed_channels
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import ActCfg, Positive
+from mmattn.layers.sequential import squeezed_channels
 from mmattn.ops.precision import gated, in_float32
 
 

@@ -5,7 +5,8 @@ from difflib import get_close_matches
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
 from mmattn.ops.precision import in_float32, saturate
 
 # timm has no list of them; these only help with a mistyped name.

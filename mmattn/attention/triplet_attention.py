@@ -5,8 +5,9 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Attention, Start
-from mmattn.attention.checks import NormCfg, Odd
+from mmattn.attention.base import Attention
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import NormCfg, Odd
 from mmattn.ops.norm_pooled import norm_pooled
 from mmattn.ops.precision import gated, in_float32
 

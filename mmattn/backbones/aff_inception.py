@@ -8,8 +8,14 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import NOT_EMPTY, ModuleCfg, NormCfg, Positive, within
 from mmattn.backbones.base import Backbone
+from mmattn.layers.checks import (
+    NOT_EMPTY,
+    ModuleCfg,
+    NormCfg,
+    Positive,
+    within,
+)
 
 
 class InceptionBlock(BaseModule):

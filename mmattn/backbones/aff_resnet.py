@@ -9,9 +9,14 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import ModuleCfg, NormCfg, Side, within
 from mmattn.backbones.base import Backbone
 from mmattn.fusion import AddFusion
+from mmattn.layers.checks import (
+    ModuleCfg,
+    NormCfg,
+    Side,
+    within,
+)
 
 Style = Literal['pytorch', 'caffe']
 Width = Annotated[int, within(1, 1024)]

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from mmattn.attention.checks import check_map, checked
-from mmattn.checkpoints import accounted, find_state_dict, note_aside, register_backbone
+from mmattn.layers.checks import check_map, checked
+from mmattn.weights.account import note_aside
+from mmattn.weights.files import find_state_dict
+from mmattn.weights.layouts import register_backbone
+from mmattn.weights.loading import accounted
 
 
 class Backbone(BaseModule):
@@ -33,8 +36,11 @@ class Backbone(BaseModule):
 
     Raises:
         ValueError: If ``out_indices`` name a stage that does not exist, or an option of a subclass
-            is not what its annotation says, see :func:`mmattn.attention.checks.checked`.
+            is not what its annotation says, see :func:`mmattn.layers.checks.checked`.
     """
+
+    role = 'backbone'
+    """What it is to the network around it, for whoever reports on weights."""
 
     in_channels = 3
     """Channels of the image."""
@@ -47,7 +53,7 @@ class Backbone(BaseModule):
 
     layouts: dict[str, str] = {}
     """Layouts in which the weights are published, each with a pattern that fits one of its keys
-    from the beginning; see :func:`mmattn.checkpoints.recognise`."""
+    from the beginning; see :func:`mmattn.weights.layouts.recognise`."""
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)

@@ -8,8 +8,14 @@ from mmengine.model import ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import ActCfg, ConvCfg, DropRate, ModuleCfg, NormCfg
 from mmattn.backbones.base import Backbone
+from mmattn.layers.checks import (
+    ActCfg,
+    ConvCfg,
+    DropRate,
+    ModuleCfg,
+    NormCfg,
+)
 
 
 @MODELS.register_module()

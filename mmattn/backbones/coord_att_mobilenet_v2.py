@@ -8,9 +8,16 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import ActCfg, ConvCfg, Factor, ModuleCfg, NormCfg, Side
 from mmattn.backbones.base import Backbone
-from mmattn.backbones.rounding import make_divisible
+from mmattn.layers.channels import make_divisible
+from mmattn.layers.checks import (
+    ActCfg,
+    ConvCfg,
+    Factor,
+    ModuleCfg,
+    NormCfg,
+    Side,
+)
 
 # Expansion ratio, channels and number of blocks of each stage: MobileNetV2, table 2.
 STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))

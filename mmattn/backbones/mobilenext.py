@@ -12,9 +12,17 @@ from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import ActCfg, ConvCfg, Factor, ModuleCfg, Must, NormCfg, Side
 from mmattn.backbones.base import Backbone
-from mmattn.backbones.rounding import make_divisible
+from mmattn.layers.channels import make_divisible
+from mmattn.layers.checks import (
+    ActCfg,
+    ConvCfg,
+    Factor,
+    ModuleCfg,
+    Must,
+    NormCfg,
+    Side,
+)
 
 # Reduction ratio, channels, number of blocks and stride of each stage, as released. The first
 # version of the paper lists two blocks of 960 channels; its author confirms that three are meant.

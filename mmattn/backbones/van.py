@@ -12,7 +12,8 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import (
+from mmattn.backbones.base import Backbone
+from mmattn.layers.checks import (
     NOT_EMPTY,
     DropRate,
     Factor,
@@ -27,7 +28,6 @@ from mmattn.attention.checks import (
     within,
     works_on_maps,
 )
-from mmattn.backbones.base import Backbone
 
 # Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
 ARCHS = {

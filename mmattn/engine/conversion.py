@@ -5,9 +5,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmattn.checkpoints import find_receiver, import_safetensors, match, recognise
-from mmattn.engine.checkpoint_files import write_whole
 from mmattn.errors import InputError
+from mmattn.files.whole_file import write_whole
+from mmattn.weights.account import match
+from mmattn.weights.checking import find_receiver
+from mmattn.weights.files import import_safetensors
+from mmattn.weights.layouts import recognise
 
 
 def rename(state_dict: dict[str, Tensor], path: str) -> dict[str, Tensor]:

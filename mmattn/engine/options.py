@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import CheckpointLoader
 
-from mmattn.engine.checkpoint_files import find_damage, find_last, out_dir_of
-from mmattn.engine.resumption import start_id
+from mmattn.engine.resume.checkpoint_files import find_damage, find_last, out_dir_of
+from mmattn.engine.resume.resumption import start_id
 from mmattn.errors import InputError
 
 

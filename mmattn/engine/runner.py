@@ -16,27 +16,21 @@ from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 from torch.optim import Optimizer
 
-from mmattn.checkpoints import (
-    accounted,
-    find_state_dict,
-    load_accounted,
-    refuse_code_in_checkpoints,
-)
-from mmattn.engine import distributed
-from mmattn.engine.checkpoint_files import find_last, out_dir_of, write_whole
-from mmattn.engine.checkpoint_hook import SafeCheckpointHook
-from mmattn.engine.loops import resumable
-from mmattn.engine.optimizer_state import count_states
-from mmattn.engine.random_state import get_random_state
-from mmattn.engine.resumption import ResumptionCheck, start_id
-from mmattn.engine.skipped_images import count_skips
-from mmattn.engine.validation_hook import ValidationHook
-from mmattn.insertion.keep_attention_training import (
-    FrozenPluginWarning,
-    let_train,
-    names_the_hook,
-    plugins_of,
-)
+from mmattn.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from mmattn.engine.hooks.keep_attention_training import FrozenPluginWarning, names_the_hook
+from mmattn.engine.hooks.skipped_images import count_skips
+from mmattn.engine.hooks.validation_hook import ValidationHook
+from mmattn.engine.resume.checkpoint_files import find_last, out_dir_of
+from mmattn.engine.resume.loops import resumable
+from mmattn.engine.resume.optimizer_state import count_states
+from mmattn.engine.resume.random_state import get_random_state
+from mmattn.engine.resume.resumption import ResumptionCheck, start_id
+from mmattn.files.whole_file import write_whole
+from mmattn.launch import distributed
+from mmattn.layers.plugins import let_train, plugins_of
+from mmattn.weights.files import find_state_dict
+from mmattn.weights.loading import accounted, load_accounted
+from mmattn.weights.sources import refuse_code_in_checkpoints
 
 
 class Runner(MMEngineRunner):
@@ -48,10 +42,11 @@ class Runner(MMEngineRunner):
 
     A resumed run goes on as if it had not been interrupted: with the next batch of the same order
     and the same random numbers. For that the loops and the checkpoint hook that a config names are
-    replaced by :mod:`mmattn.engine.loops` and :class:`mmattn.engine.SafeCheckpointHook`.
+    replaced by those of :mod:`mmattn.engine.resume.loops` and
+    :mod:`mmattn.engine.hooks.checkpoint_hook`.
 
     Checkpoints are read as data from the first runner of a process on, unless the process has
-    called :func:`mmattn.checkpoints.trust_checkpoints` before.
+    called :func:`mmattn.weights.sources.trust_checkpoints` before.
 
     Args:
         args: Arguments of :class:`mmengine.runner.Runner`.

@@ -12,19 +12,20 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from mmattn.checkpoints import accounted
-from mmattn.engine import distributed
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
+from mmattn.launch import distributed
+from mmattn.weights.loading import accounted
 
 
 @RUNNERS.register_module()
 class ShardedRunner(Runner):
-    """:class:`mmattn.engine.Runner` with ``fully_shard`` of PyTorch in place of DDP.
+    """:class:`mmattn.engine.runner.Runner` with ``fully_shard`` of PyTorch in place of DDP.
 
     ``sharding = dict(units=['Block'])`` in the config names the classes whose parameters are
     gathered together, when they compute; the rest of the model is one unit more. Checkpoints are
-    those of :class:`mmattn.engine.Runner`: whole tensors, so that a run may go on with either.
+    those of :class:`mmattn.engine.runner.Runner`: whole tensors, so that a run may go on with
+    either.
 
     Raises:
         InputError: If the model has none of the units.

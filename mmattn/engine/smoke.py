@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmattn.datasets import DATA_ROOTS, GENERATORS
+from mmattn.datasets.benchmarks import DATA_ROOTS, GENERATORS
 from mmattn.errors import InputError
 
 IMAGES = 4

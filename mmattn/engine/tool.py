@@ -12,11 +12,11 @@ from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
-from mmattn.engine import distributed, failure
 from mmattn.engine.config import explain_build_error
-from mmattn.engine.lost_worker import explain_lost_worker
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
+from mmattn.launch import distributed, failure
+from mmattn.launch.lost_worker import explain_lost_worker
 
 _INTERRUPTED = 'interrupted; checkpoints written so far are whole, go on with --resume'
 
@@ -92,7 +92,7 @@ def prepare_work_dir(cfg: Config, work_dir: str | None) -> None:
 
 
 def build_runner(cfg: Config) -> MMEngineRunner:
-    """Build the runner of a config: its ``runner_type``, else :class:`mmattn.engine.Runner`."""
+    """Build the runner that a config names by ``runner_type``, else that of this project."""
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)

@@ -5,9 +5,9 @@ from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Start
-from mmattn.attention.checks import ActCfg, NormCfg
 from mmattn.fusion.base import Fusion, add
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import ActCfg, NormCfg
 from mmattn.ops.norm import norm_any_batch
 from mmattn.ops.precision import saturate
 

@@ -9,11 +9,17 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.base import Start
-from mmattn.attention.checks import NOT_EMPTY, Finite, NormCfg, Positive, within
-from mmattn.attention.layers import SafeSequential, squeezed_channels
 from mmattn.attention.ms_cam import Bottleneck
 from mmattn.fusion.base import Fusion, add
+from mmattn.layers.blend import Start
+from mmattn.layers.checks import (
+    NOT_EMPTY,
+    Finite,
+    NormCfg,
+    Positive,
+    within,
+)
+from mmattn.layers.sequential import SafeSequential, squeezed_channels
 from mmattn.ops.precision import gated, in_float32, layer_dtype, saturate
 
 Scale = Literal['local', 'global']

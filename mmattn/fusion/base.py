@@ -4,8 +4,8 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from mmattn.attention.base import Blended
-from mmattn.attention.checks import check_map
+from mmattn.layers.blend import Blended
+from mmattn.layers.checks import check_map
 from mmattn.ops.precision import saturate
 
 

@@ -6,8 +6,13 @@ from typing import Annotated
 from mmcv.cnn import ConvModule
 from mmseg.models.decode_heads import ASPPHead
 
-from mmattn.attention.checks import NOT_EMPTY, Positive, Side, checked
-from mmattn.conv_module import AnySizeConvModule
+from mmattn.layers.checks import (
+    NOT_EMPTY,
+    Positive,
+    Side,
+    checked,
+)
+from mmattn.layers.conv import AnySizeConvModule
 
 
 class DeepLabV3Head(ASPPHead):

@@ -9,8 +9,14 @@ from mmdet.registry import MODELS
 from mmengine.model import ModuleList, Sequential
 from torch import Tensor, nn
 
-from mmattn.attention.checks import NOT_EMPTY, ActCfg, NormCfg, Positive, checked
-from mmattn.conv_module import AnySizeConvModule
+from mmattn.layers.checks import (
+    NOT_EMPTY,
+    ActCfg,
+    NormCfg,
+    Positive,
+    checked,
+)
+from mmattn.layers.conv import AnySizeConvModule
 
 
 class SSDLiteHead(SSDHead):

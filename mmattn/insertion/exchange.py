@@ -11,7 +11,6 @@ from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from mmattn.checkpoints import accounted, rename_published
 from mmattn.insertion.inserted_attention import (
     AFTER,
     BEFORE,
@@ -19,7 +18,9 @@ from mmattn.insertion.inserted_attention import (
     inserted_in,
     is_inserted,
 )
-from mmattn.insertion.maps import Path, get
+from mmattn.probe.structures import Path, get
+from mmattn.weights.layouts import rename_published
+from mmattn.weights.loading import accounted
 
 
 class Exchanged:

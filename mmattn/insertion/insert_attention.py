@@ -5,15 +5,17 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmattn.attention.base import Attention, Start
+from mmattn.attention.base import Attention
+from mmattn.attention.foreign import build_attention
 from mmattn.errors import InputError
-from mmattn.insertion.dry_run import DryRun, Record, dry_run
 from mmattn.insertion.exchange import Host, RecordsGrid, Replaced, attach, exchange_class
-from mmattn.insertion.foreign_attention import build_attention
 from mmattn.insertion.inserted_attention import AFTER, BEFORE, InsertedAttention
-from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Level, children, find_levels, get, grids
+from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Level, find_levels
 from mmattn.insertion.sites import Site, nearest, read_sites
 from mmattn.insertion.table import Row, table
+from mmattn.layers.blend import Start
+from mmattn.probe.dry_run import DryRun, Record, dry_run
+from mmattn.probe.structures import children, get, grids
 
 
 @MODELS.register_module()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.errors import InputError
-from mmattn.insertion.maps import Level, get, put
+from mmattn.insertion.maps import Level
+from mmattn.probe.structures import get, put
 
 AFTER = 'inserted_attention'
 BEFORE = 'inserted_attention_before'

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from mmattn.attention.base import Start
 from mmattn.errors import InputError
 from mmattn.insertion.inserted_attention import is_inserted
+from mmattn.layers.blend import Start
 
 Place = Literal['after', 'before', 'instead_of']
 PLACES = ('after', 'before', 'instead_of')

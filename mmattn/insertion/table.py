@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from mmattn.insertion.dry_run import DryRun, copy_on_meta
 from mmattn.insertion.maps import Level
+from mmattn.probe.dry_run import DryRun, copy_on_meta
 
 
 class Row(NamedTuple):

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import (
+from mmattn.layers.checks import (
     NOT_EMPTY,
     ActCfg,
     ConvCfg,
@@ -21,7 +21,7 @@ from mmattn.attention.checks import (
     checked,
     within,
 )
-from mmattn.checkpoints import rename_published
+from mmattn.weights.layouts import rename_published
 
 
 def upsample(x: Tensor, size: tuple[int, int], cfg: dict) -> Tensor:

@@ -4,7 +4,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import Share, checked
+from mmattn.layers.checks import Share, checked
 
 
 @MODELS.register_module()

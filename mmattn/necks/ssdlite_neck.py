@@ -7,8 +7,15 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.attention.checks import NOT_EMPTY, ActCfg, Factor, NormCfg, Positive, checked
-from mmattn.conv_module import AnySizeConvModule
+from mmattn.layers.checks import (
+    NOT_EMPTY,
+    ActCfg,
+    Factor,
+    NormCfg,
+    Positive,
+    checked,
+)
+from mmattn.layers.conv import AnySizeConvModule
 
 
 def inverted_residual(in_channels: int, hidden: int, out_channels: int, **cfgs) -> nn.Sequential:

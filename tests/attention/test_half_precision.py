@@ -18,7 +18,8 @@ from mmattn.attention import (
     SplitAttention,
     TripletAttention,
 )
-from mmattn.ops import coord_gate, coord_pool
+from mmattn.ops.coord_gate import coord_gate
+from mmattn.ops.coord_pool import coord_pool
 from tests.helpers import randomize
 
 LARGEST = torch.finfo(torch.float16).max

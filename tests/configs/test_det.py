@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmattn.insertion.keep_attention_training import let_train, plugins_of
-from mmattn.meta_device import meta_device
+from mmattn.layers.plugins import let_train, plugins_of
+from mmattn.probe.meta_device import meta_device
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'det'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))

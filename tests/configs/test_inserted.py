@@ -11,8 +11,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmattn import CoordAtt
-from mmattn.insertion import is_inserted
-from mmattn.meta_device import meta_device
+from mmattn.insertion.inserted_attention import is_inserted
+from mmattn.probe.meta_device import meta_device
 from tests import test_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from mmattn import datasets
-from mmattn.datasets import DATA_ROOTS, check_data, make_tiny_ade20k
+from mmattn.datasets.benchmarks import DATA_ROOTS
+from mmattn.datasets.checks import check_data
+from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.errors import InputError
 
 

@@ -4,8 +4,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmattn.engine import Runner, load_config
-from mmattn.engine.config import explain_build_error
+from mmattn.engine.config import explain_build_error, load_config
+from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmattn.engine import options, prepare_work_dir
+from mmattn.engine import options
+from mmattn.engine.tool import prepare_work_dir
 from mmattn.errors import InputError
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason='asks for what this machine has')

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves, tree_map
 
-from mmattn.insertion import InsertAttention, is_inserted
-from mmattn.insertion.dry_run import DryRun, dry_run
+from mmattn.insertion import InsertAttention
+from mmattn.insertion.inserted_attention import is_inserted
+from mmattn.probe.dry_run import DryRun, dry_run
 from tests.insertion.hosts import build
 
 COORD_ATT = dict(type='CoordAtt', reduction=8)

@@ -13,9 +13,10 @@ from mmengine.registry import HOOKS, MODELS, init_default_scope
 from torch import nn
 
 import mmattn
-from mmattn.insertion import InsertAttention, inserted_in
-from mmattn.insertion.keep_attention_training import plugins_of
-from mmattn.meta_device import meta_device
+from mmattn.insertion import InsertAttention
+from mmattn.insertion.inserted_attention import inserted_in
+from mmattn.layers.plugins import plugins_of
+from mmattn.probe.meta_device import meta_device
 from tests.helpers import randomize
 
 ROOT = Path(__file__).resolve().parents[2]

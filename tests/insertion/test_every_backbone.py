@@ -5,7 +5,7 @@ import torch
 
 from mmattn.errors import InputError
 from mmattn.insertion import InsertAttention
-from mmattn.insertion.dry_run import dry_run
+from mmattn.probe.dry_run import dry_run
 from tests.insertion.contract import COORD_ATT, check
 from tests.insertion.hosts import NO_BACKBONES, backbones, build, freezing
 

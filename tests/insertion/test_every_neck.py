@@ -3,7 +3,7 @@
 import pytest
 
 from mmattn.errors import InputError
-from mmattn.insertion.dry_run import dry_run
+from mmattn.probe.dry_run import dry_run
 from tests.insertion.contract import check
 from tests.insertion.hosts import NO_NECKS, build, necks
 

@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves
 from mmattn.attention import ECA, CoordAtt
 from mmattn.attention.base import Attention
 from mmattn.errors import InputError
-from mmattn.insertion import InsertedAttention, exchange, inserted_in, is_inserted
+from mmattn.insertion import exchange
 from mmattn.insertion.insert_attention import describe
+from mmattn.insertion.inserted_attention import InsertedAttention, inserted_in, is_inserted
 from tests.helpers import randomize
 from tests.insertion.toys import COORD_ATT, Block, Output, Tokens, Tower, image, insert
 

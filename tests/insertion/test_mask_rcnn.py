@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
-from mmattn.engine import Runner, smoke
-from mmattn.insertion import is_inserted
+from mmattn.engine import smoke
+from mmattn.engine.runner import Runner
+from mmattn.insertion.inserted_attention import is_inserted
 
 mmdet = pytest.importorskip('mmdet')
 

@@ -10,8 +10,9 @@ from matplotlib.text import Text
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmattn.insertion import InsertAttention, inserted_in
-from mmattn.meta_device import meta_device
+from mmattn.insertion import InsertAttention
+from mmattn.insertion.inserted_attention import inserted_in
+from mmattn.probe.meta_device import meta_device
 
 ROOT = Path(__file__).resolve().parents[2]
 BASES = ROOT / 'configs' / '_base_' / 'models'

@@ -1,7 +1,8 @@
 import pytest
 
 from mmattn.errors import InputError
-from mmattn.insertion import InsertAttention, possible_sites
+from mmattn.insertion import InsertAttention
+from mmattn.insertion.possible_sites import possible_sites
 from tests.insertion.toys import COORD_ATT, IMAGE, Tokens, Tower, insert
 
 

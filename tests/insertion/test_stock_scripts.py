@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmattn.engine import load_config, smoke
-from mmattn.insertion import is_inserted
+from mmattn.engine import smoke
+from mmattn.engine.config import load_config
+from mmattn.insertion.inserted_attention import is_inserted
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 MODELS = {

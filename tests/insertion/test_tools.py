@@ -7,9 +7,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmattn.datasets import make_tiny_ade20k
-from mmattn.engine import build_runner, load_config, options
-from mmattn.insertion import inserted_in, is_inserted
+from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.engine import options
+from mmattn.engine.config import load_config
+from mmattn.engine.tool import build_runner
+from mmattn.insertion.inserted_attention import inserted_in, is_inserted
 from tests.tools.test_tools import CONFIG, ROOT
 
 INSERTED = """

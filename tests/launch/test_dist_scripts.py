@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmattn.datasets import make_tiny_ade20k
-from mmattn.engine import build_runner, load_config
+from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.engine.config import load_config
+from mmattn.engine.tool import build_runner
 from tests.launch import points
 from tests.tools import test_tools
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mmattn.ops import coord_gate, coord_pool
+from mmattn.ops.coord_gate import coord_gate
+from mmattn.ops.coord_pool import coord_pool
 
 # H != W, an odd channel count, a single row, a single pixel.
 SHAPES = [(1, 3, 7, 5), (2, 16, 32, 24), (1, 8, 1, 33), (2, 5, 1, 1)]

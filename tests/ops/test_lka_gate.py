@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmattn.ops import lka_gate
+from mmattn.ops.lka_gate import lka_gate
 
 
 def test_is_a_product():

@@ -14,7 +14,9 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from mmattn import VAN
-from mmattn.datasets import make_tiny_ade20k, make_tiny_coco, make_tiny_imagenet
+from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
+from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from tests.helpers import start_python
 from tests.test_configs import PATHS
 

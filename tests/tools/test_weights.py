@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmattn import VAN
-from mmattn.checkpoints.layouts import LAYOUTS
+from mmattn.weights.layouts import LAYOUTS
 from tests.helpers import randomize
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,56 @@
+"""Validations leave the training alone, and none is lost when a run is killed."""
+
+from pathlib import Path
+
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmattn.engine.resume.random_state import get_random_state, set_random_state
+from mmattn.files.whole_file import write_whole
+
+
+class ValidationHook(Hook):
+    """Keep the random numbers of the training from a validation, and make up for a missed one.
+
+    A checkpoint is written before the validation of the same iteration. What becomes of that is
+    noted in ``last_validation`` in the work dir: a run that was killed in a validation repeats it
+    when it resumes, and one that was killed later does not.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        #: The random state of the training while a validation runs, else None.
+        self.random_state = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Run the validation that the checkpoint resumed from is waiting for."""
+        record = _record(runner)
+        if not runner.iter:
+            if is_main_process():
+                record.unlink(missing_ok=True)
+            return
+        noted = record.read_bytes() if record.is_file() else b''
+        # Whatever else may stand there, the validation is repeated.
+        done = int(noted) if noted.isdigit() else 0
+        # Not every machine need see the folder of the first one.
+        done = all_gather_object(done)[0]
+        is_to_validate = getattr(runner.train_loop, 'is_to_validate', lambda: False)
+        if done < runner.iter and is_to_validate():
+            runner.val_loop.run()
+
+    def before_val(self, runner: Runner) -> None:
+        """Keep the random numbers."""
+        self.random_state = get_random_state()
+
+    def after_val(self, runner: Runner) -> None:
+        """Put them back, and note that this validation is over."""
+        set_random_state(self.random_state)
+        self.random_state = None
+        if is_main_process() and not isinstance(runner._train_loop, dict | None):
+            write_whole(_record(runner), lambda path: path.write_text(str(runner.iter)))
+
+
+def _record(runner: Runner) -> Path:
+    return Path(runner.work_dir, 'last_validation')

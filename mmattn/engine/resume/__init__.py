@@ -1,0 +1,1 @@
+"""Going on from a checkpoint as if nothing had happened."""

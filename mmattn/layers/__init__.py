@@ -1,0 +1,1 @@
+"""What the modules of several rooms are built of: layers, checks of options, starts."""

@@ -1,0 +1,68 @@
+"""Modules that can start as what they change or replace."""
+
+from typing import Literal
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmattn.layers.checks import Positive, checked
+from mmattn.ops.precision import gated, saturate
+
+Start = Literal['paper', 'identity']
+
+
+class Blended(BaseModule):
+    """Base of the modules that can start as what they change or replace.
+
+    Args:
+        in_channels: Channels of every input and of the output.
+        start: ``'paper'`` starts as published. ``'identity'`` starts bit for bit as what the host
+            would compute without the module: the module is blended in by a factor that starts at
+            zero and trains.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ValueError: If an option, of a subclass too, is not what its annotation says, see
+            :func:`mmattn.layers.checks.checked`.
+    """
+
+    role = 'attention'
+    """What it is to the network around it, for whoever reports on weights."""
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if '__init__' in cls.__dict__:
+            cls.__init__ = checked(cls.__init__)
+
+    @checked
+    def __init__(
+        self, in_channels: Positive, start: Start, init_cfg: dict | list[dict] | None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.in_channels = in_channels
+        # No parameter under 'paper': published weights load strictly.
+        blend = nn.Parameter(torch.zeros(1)) if start == 'identity' else None
+        self.register_parameter('blend', blend)
+
+    def blend_in(self, out: Tensor, plain: Tensor) -> Tensor:
+        """Blend what the module computes into what the host would have without it.
+
+        Args:
+            out: Map that the module computes.
+            plain: Map of the same shape that it takes the place of.
+
+        Returns:
+            ``out`` under ``start='paper'``, else ``plain`` plus a share of the difference.
+        """
+        if self.blend is None:
+            return out
+        # A difference can overflow float16 where neither map does, and infinity times zero is NaN.
+        difference = saturate(out.to(plain.dtype) - plain)
+        return saturate(plain + gated(difference, self.blend))
+
+    def init_weights(self) -> None:
+        """Initialize as ``init_cfg`` says; an identity start stays one whatever the host did."""
+        if self.blend is not None and not self.is_init:
+            nn.init.zeros_(self.blend)
+        super().init_weights()

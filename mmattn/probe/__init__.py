@@ -1,0 +1,1 @@
+"""Run any model without data, on inputs guessed from its attributes, and note the shapes."""

@@ -1,0 +1,1 @@
+"""Published weights: find, read safely, rename, load with an account."""

@@ -1,0 +1,206 @@
+"""Where weights come from: a file, or an address that is looked up on the disk first.
+
+Who imports mmattn into a script of another package reads as that package does. A process that has
+called :func:`refuse_code_in_checkpoints`, as the runner of mmattn and the tools do, reads all
+checkpoints as data, wherever they come from.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import cache, wraps
+from importlib import import_module
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import unquote, urlparse
+
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import get_file_backend
+from mmengine.logging import print_log
+from mmengine.runner import checkpoint as mmengine_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmattn.errors import InputError
+from mmattn.weights.account import note_read
+from mmattn.weights.files import read_checkpoint, read_stream
+
+Loader = Callable[..., dict]
+
+# What has been said of this process: 'data', 'code', or nothing.
+_reads = ''
+
+
+def trust_checkpoints(trusted: bool = True) -> None:
+    """Say whether this process may run code that is in checkpoints, as mmengine does.
+
+    Args:
+        trusted: Whether it may. If not, all checkpoints are read as data, whoever reads them and
+            from wherever: a checkpoint is a pickle, and a pickle can run anything.
+    """
+    register_sources()
+    global _reads
+    _reads = 'code' if trusted else 'data'
+    # For those that call torch.load themselves.
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '0' if trusted else '1'
+
+
+def refuse_code_in_checkpoints() -> None:
+    """Let mmengine read the checkpoints of this process as data, unless it trusts them already."""
+    register_sources()
+    global _reads
+    _reads = _reads or 'data'
+
+
+def _reads_data() -> bool:
+    # Before anything is said, PyTorch's own switch counts, which mmengine does not always follow.
+    switch = os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
+    return _reads == 'data' or (not _reads and switch in ('1', 'y', 'yes', 'true'))
+
+
+def find_url(address: str) -> str:
+    """Give the network address that a name such as ``torchvision://resnet50`` stands for.
+
+    Raises:
+        InputError: If there are no weights of this name.
+    """
+    scheme, name = address.split('://', 1)
+    if scheme in ('http', 'https'):
+        return address
+    if scheme in ('torchvision', 'modelzoo'):
+        urls = mmengine_checkpoint.get_torchvision_models()
+    elif scheme == 'mmcls':
+        urls = mmengine_checkpoint.get_mmcls_models()
+    else:
+        urls = mmengine_checkpoint.get_external_models()
+        name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
+    if name not in urls:
+        near = ', '.join(get_close_matches(name, urls)) or 'none of a similar name'
+        raise InputError(f'{address} is not known; there are: {near}')
+    return urls[name]
+
+
+def find_in_folder(name: str) -> Path | None:
+    """Look for a file in the folder that ``MMATTN_PRETRAINED_DIR`` names.
+
+    Raises:
+        InputError: If the variable names no folder.
+    """
+    folder = os.environ.get('MMATTN_PRETRAINED_DIR')
+    if not folder:
+        return None
+    if not Path(folder).expanduser().is_dir():
+        raise InputError(f'MMATTN_PRETRAINED_DIR={folder} is not a folder; make it or unset it')
+    path = Path(folder).expanduser() / name
+    return path if path.is_file() else None
+
+
+def fetch(url: str) -> Path:
+    """Give the file of an address: from PyTorch's cache, or downloaded into it.
+
+    A file whose name ends in its check sum is shared with all who use that cache, if the sum fits.
+    Another file is kept by its whole address, since two hosts may have files of one name.
+    """
+    name = unquote(Path(urlparse(url).path).name)
+    cache = Path(torch.hub.get_dir(), 'checkpoints')
+    check_sum = torch.hub.HASH_REGEX.search(name)
+    if check_sum and len(check_sum[1]) >= 8 and (cache / name).is_file():
+        content = hashlib.sha256()
+        with (cache / name).open('rb') as file:
+            while block := file.read(2**20):
+                content.update(block)
+        if content.hexdigest().startswith(check_sum[1]):
+            return cache / name
+    path = cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print_log(f'{url} is downloaded to {path}', logger='current')
+        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
+    return path
+
+
+def _read_address(url: str) -> dict:
+    if '://' not in url:  # mmengine's own list may name a file of its folder
+        return read_checkpoint(Path(mmengine_checkpoint._get_mmengine_home(), url))
+    if is_main_process():
+        fetch(url)
+    barrier()
+    return read_checkpoint(fetch(url))
+
+
+def _read_stored(address: str) -> dict:
+    """Read from a storage that has a client of its own."""
+    if address.startswith('pavi://'):
+        model = import_module('pavi').modelcloud.get(address.removeprefix('pavi://'))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'model.pth')
+            model.download(str(path))
+            return read_checkpoint(path)
+    backend = get_file_backend(address, backend_args=dict(backend='petrel'))
+    return read_stream(io.BytesIO(backend.get(address)), address)
+
+
+def _looking_here_first(load: Loader) -> Loader:
+    """Let the loader of a scheme look into the folder, and explain a dead address."""
+
+    @wraps(load)
+    def load_from(filename: str, map_location=None) -> dict:
+        url = find_url(filename)
+        name = unquote(Path(urlparse(url).path).name)
+        path = find_in_folder(name)
+        try:
+            if path is not None:
+                print_log(f'{filename} is read from {path}', logger='current')
+                checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location)
+            elif _reads_data():
+                checkpoint = _read_address(url)
+            else:
+                checkpoint = load(filename, map_location=map_location)
+        except (URLError, ConnectionError, TimeoutError) as error:
+            folder = os.environ.get('MMATTN_PRETRAINED_DIR')
+            raise InputError(
+                f'{url} cannot be reached ({getattr(error, "reason", error)}): download it '
+                f'elsewhere and put it into '
+                f'{folder or "a folder named by MMATTN_PRETRAINED_DIR"} as {name}'
+            ) from error
+        if filename.startswith('mmcls://') and (path is not None or _reads_data()):
+            checkpoint = mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
+        note_read(filename, checkpoint)
+        return checkpoint
+
+    return load_from
+
+
+def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
+    """Let a loader read as data where that is asked for, and safetensors in any case."""
+
+    @wraps(load)
+    def load_from(filename: str, map_location=None) -> dict:
+        if _reads_data() or filename.endswith('.safetensors'):
+            checkpoint = read(filename)
+        else:
+            checkpoint = load(filename, map_location)
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get('model'), dict):
+            # mmengine looks under one name only.
+            checkpoint.setdefault('state_dict', checkpoint['model'])
+        note_read(filename, checkpoint)
+        return checkpoint
+
+    return load_from
+
+
+@cache
+def register_sources() -> None:
+    """Register the loaders above in the place of mmengine's, which they call; once."""
+    for scheme, load in list(CheckpointLoader._schemes.items()):
+        if scheme.partition(':')[0] in _ADDRESSES:
+            loader = _looking_here_first(load)
+        else:
+            loader = _reading_as_told(load, read_checkpoint if scheme == '' else _read_stored)
+        CheckpointLoader.register_scheme(scheme, loader, force=True)
+
+
+_ADDRESSES = ('http', 'https', 'torchvision', 'modelzoo', 'open-mmlab', 'openmmlab', 'mmcls')

@@ -1,0 +1,155 @@
+"""The two formats of PyTorch's files, read as data: zip archives, and a row of pickles before 1.6.
+
+All that a file says of itself is checked against the file: records against their check sums, sizes
+against what is there.
+"""
+
+import io
+import struct
+import zipfile
+from typing import Any, BinaryIO
+
+import torch
+
+from mmattn.weights.plain_data import BadDataError, DataUnpickler
+
+# The number that a file of before 1.6 begins with, as a pickle has it.
+_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
+
+
+def read(file: BinaryIO) -> Any:
+    """Read what :func:`torch.save` has written, if it is data.
+
+    Args:
+        file: The file, which can be sought in.
+
+    Returns:
+        What was saved, with all tensors on the CPU.
+
+    Raises:
+        NotPlainDataError: If it is more than data.
+        BadDataError: If the file is no such file, or contradicts itself.
+        Exception: Of whatever kind, if the file is damaged.
+    """
+    start = file.read(512)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if zipfile.is_zipfile(file):
+        return _read_zip(file, size)
+    file.seek(0)
+    if start[257:262] == b'ustar':
+        raise BadDataError(
+            "it is in PyTorch's tar format of before 2017; load it with the PyTorch of its time "
+            'and save it again'
+        )
+    if not start[2:].startswith(_MAGIC):
+        raise BadDataError('it does not begin as a file of PyTorch does')
+    return _read_pickles(_Bounded(file, size), size)
+
+
+def _read_zip(file: BinaryIO, size: int) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        records = archive.infolist()
+        names = {record.filename: record for record in records}
+        roots = [name.removesuffix('/data.pkl') for name in names if name.endswith('/data.pkl')]
+        if any('/code/' in name or name.endswith('/constants.pkl') for name in names):
+            raise BadDataError(
+                'it is a TorchScript program, which is code; save the state_dict() of what '
+                'torch.jit.load gives'
+            )
+        if len(roots) != 1 or '/' in roots[0]:
+            raise BadDataError('it is a zip archive, but not one that torch.save writes')
+        [root] = roots
+        if len(names) < len(records):
+            raise BadDataError('it has two records of one name')
+        # torch.save never compresses: what is in the archive cannot be larger than the file.
+        if any(r.compress_type != zipfile.ZIP_STORED or r.flag_bits & 1 for r in records):
+            raise BadDataError('its records are compressed or encrypted')
+        if sum(record.file_size for record in records) > size:
+            raise BadDataError('its records are larger than the file')
+        byte_order = f'{root}/byteorder'
+        if byte_order in names and archive.read(byte_order) != b'little':
+            raise BadDataError('its numbers are not little-endian')
+        memory: dict[str, torch.UntypedStorage] = {}
+
+        def find_storage(dtype: torch.dtype, key: str, device: str, count: int) -> Any:
+            if key not in memory:
+                record = names[f'{root}/data/{key}']
+                if record.file_size != count * dtype.itemsize:
+                    raise BadDataError(f'record {key} has another size than its tensor')
+                with archive.open(record) as source:
+                    memory[key] = _fill(source, torch.UntypedStorage(record.file_size))
+            if memory[key].nbytes() != count * dtype.itemsize:
+                raise BadDataError(f'record {key} has another size than its tensor')
+            return memory[key]
+
+        structure = io.BytesIO(archive.read(f'{root}/data.pkl'))
+        return DataUnpickler(_Bounded(structure, size), size, find_storage).load()
+
+
+def _read_pickles(file: '_Bounded', size: int) -> Any:
+    def find_none(*_: Any) -> None:
+        raise BadDataError('it has a tensor where there is none')
+
+    memory: dict[str, torch.UntypedStorage] = {}
+    dtypes: dict[str, torch.dtype] = {}
+    left = size
+
+    def find_storage(dtype: torch.dtype, key: str, device: str, count: int) -> Any:
+        nonlocal left
+        if key not in memory:
+            left -= count * dtype.itemsize
+            if left < 0:
+                raise BadDataError('its tensors are larger than the file')
+            memory[key], dtypes[key] = torch.UntypedStorage(count * dtype.itemsize), dtype
+        return memory[key]
+
+    # The number it begins with, the version, and the machine that it was written on.
+    _, version, _ = (DataUnpickler(file, size, find_none).load() for _ in range(3))
+    if version != 1001:
+        raise BadDataError(f'it is of version {version}')
+    data = DataUnpickler(file, size, find_storage).load()
+    # The numbers come last.
+    for key in DataUnpickler(file, size, find_none).load():
+        storage = memory.pop(str(key))
+        [count] = struct.unpack('<q', file.read(8))
+        if count * dtypes[str(key)].itemsize != storage.nbytes():
+            raise BadDataError(f'record {key} has another size than its tensor')
+        _fill(file, storage)
+    if memory:
+        raise BadDataError('some of its tensors have no numbers')
+    return data
+
+
+def _fill(source: BinaryIO, storage: torch.UntypedStorage) -> torch.UntypedStorage:
+    """Read numbers into memory; at the end of a record its check sum is compared."""
+    view = memoryview(torch.empty(0, dtype=torch.uint8).set_(storage).numpy())
+    while view:
+        count = source.readinto(view[: 2**24])
+        if not count:
+            raise EOFError('it ends too early')
+        view = view[count:]
+    return storage
+
+
+class _Bounded:
+    """A file that gives nothing where it has less than it is asked for.
+
+    Python sets memory aside for what is asked for.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def read(self, count: int) -> bytes:
+        if count > self._size - self._file.tell():
+            raise EOFError('it ends too early')
+        return self._file.read(count)
+
+    def readinto(self, target: memoryview) -> int:
+        return self._file.readinto(target)
+
+    def readline(self) -> bytes:
+        # A name.
+        return self._file.readline(1024)

@@ -1,0 +1,46 @@
+"""The factor by which a module is blended into its host under an identity start."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmattn.attention import SE
+from mmattn.layers.blend import Blended
+
+LARGEST = torch.finfo(torch.float16).max
+
+
+def blended(blend):
+    module = Blended(2, 'identity', None)
+    nn.init.constant_(module.blend, blend)
+    return module.half()
+
+
+def test_difference_that_overflows_float16_is_not_nan():
+    out, plain = (torch.full((1, 2, 1, 1), value).half() for value in (-6e4, 6e4))
+    assert torch.equal(blended(0).blend_in(out, plain), plain)
+    assert (blended(1).blend_in(out, plain) == 6e4 - LARGEST).all()
+
+
+def test_result_that_overflows_float16_is_its_largest_value():
+    out, plain = (torch.full((1, 2, 1, 1), value).half() for value in (6e4, 4e4))
+    assert (blended(2).blend_in(out, plain) == LARGEST).all()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_result_has_the_type_of_the_host(dtype):
+    plain = torch.rand(1, 2, 3, 3, dtype=dtype)
+    module = Blended(2, 'identity', None)
+    nn.init.constant_(module.blend, 0.5)
+    out = module.blend_in(torch.rand(1, 2, 3, 3), plain)
+    assert out.dtype == dtype
+
+
+def test_what_was_trained_survives_another_initialization():
+    module = SE(16, start='identity')
+    nn.init.ones_(module.blend)
+    module.init_weights()
+    assert module.blend == 0
+    nn.init.constant_(module.blend, 0.5)
+    module.init_weights()
+    assert module.blend == 0.5

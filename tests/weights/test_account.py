@@ -1,0 +1,155 @@
+"""What is read out of a load, case by case."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmattn import SE, VAN, CoordAttMobileNetV2
+from mmattn.weights.account import account, is_head, note_aside, watch
+from tests.helpers import randomize
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(2, 2)
+        self.b = nn.Linear(2, 2)
+        self.norm1 = nn.LayerNorm(2)
+
+
+def with_extra(name, before):
+    """Weights of a net with one more tensor, before another one or at the end."""
+    items = [(key, value) for key, value in Net().state_dict().items() if key != before]
+    i = [*Net().state_dict()].index(before) if before else len(items)
+    extra = [(name, torch.rand(2))]
+    extra += [(before, Net().state_dict()[before])] if before else []
+    return dict([*items[:i], *extra, *items[i:]])
+
+
+@pytest.mark.parametrize(
+    ('name', 'before', 'left'),
+    [
+        ('a.more.weight', 'b.weight', True),
+        ('a.more.bias', 'norm1.bias', True),
+        # A network that goes on behind the last tensor was cut off on purpose.
+        ('a.more.weight', None, False),
+        # A constant.
+        ('a.more.index', 'b.weight', False),
+        # A part that was not built.
+        ('c.weight', 'b.weight', False),
+    ],
+)
+def test_what_is_left_inside(name, before, left):
+    found = account(Net(), with_extra(name, before))
+    assert found.left_inside == ((name,) if left else ())
+    assert found.unused == found.foreign == (name,)
+    assert bool(found.faults()) == left
+
+
+ARCH = dict(embed_dims=(8, 16), depths=(1, 1), mlp_ratios=(2, 2))
+
+
+def test_keys_of_an_exchanged_slot_are_known():
+    source = CoordAttMobileNetV2(out_indices=(6,))
+    found = account(CoordAttMobileNetV2(attention=None, out_indices=(6,)), source.state_dict())
+    assert found.unused and all('.attention.' in key for key in found.unused)
+    assert found.foreign == found.left_inside == ()
+    assert not found.faults(only_heads_left=True)
+
+
+def test_an_output_norm_of_an_own_backbone_is_missing():
+    van = VAN(ARCH, out_indices=(0, 1))
+    state_dict = {k: v for k, v in van.state_dict().items() if k != 'norm2.weight'}
+    found = account(van, state_dict)
+    assert found.missing == ('norm2.weight',) and not found.new
+
+
+def test_an_output_norm_of_another_host_is_new():
+    state_dict = {k: v for k, v in Net().state_dict().items() if k != 'norm1.weight'}
+    found = account(Net(), state_dict)
+    assert found.new == {'norm1.weight': 'output norm'} and not found.missing
+
+
+class Scalar(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(()))
+
+
+@pytest.mark.parametrize(('shape', 'fits'), [((), True), ((1,), True), ((2,), False)], ids=str)
+def test_one_number_for_a_scalar(shape, fits):
+    module = Scalar()
+    state_dict = dict(scale=torch.full(shape, 3.0))
+    found = account(module, state_dict)
+    assert found.loaded == (('scale',) if fits else ())
+    assert found.other_shape == ({} if fits else {'scale': (shape, ())})
+    with watch(module):
+        module.load_state_dict(state_dict)
+    assert module.scale == (3 if fits else 0)
+
+
+def test_a_scalar_for_one_number_is_of_another_shape():
+    module = nn.PReLU()
+    assert account(module, dict(weight=torch.tensor(3.0))).loaded == ()
+
+
+def test_a_watch_in_a_watch_sees_alone():
+    module, weights = Net(), randomize(Net()).state_dict()
+    with watch(module) as outer:
+        with watch(module, dry=True) as inner:
+            module.load_state_dict(dict(weights))
+        assert (len(outer), len(inner)) == (0, 1)
+        assert not torch.equal(module.a.weight, weights['a.weight'])
+        module.load_state_dict(dict(weights))
+    assert (len(outer), len(inner)) == (1, 1)
+    assert torch.equal(module.a.weight, weights['a.weight'])
+    assert not note_aside(['nobody looks'])
+
+
+def test_what_the_first_of_two_loads_set_aside_is_its_own():
+    module = Net()
+    with watch(module) as loads:
+        assert note_aside(['old.weight'])
+        module.load_state_dict(Net().state_dict())
+        module.load_state_dict(Net().state_dict())
+    assert [load.account().unused for load in loads] == [('old.weight',), ()]
+
+
+@pytest.mark.parametrize(
+    ('name', 'yes'),
+    {
+        'fc.weight': True,
+        'classifier.weight': True,
+        'classifier.1.weight': True,
+        'head.fc.bias': True,
+        'decode_head.conv_seg.weight': True,
+        'roi_head.bbox_head.fc_cls.weight': True,
+        'heads.0.weight': True,
+        'model.head.weight': True,
+        'fcn.weight': False,
+        'fcn.0.weight': False,
+        'classifiers.weight': False,
+        'layer.fc.weight': False,
+        'header.weight': False,
+        'head': False,
+    }.items(),
+)
+def test_heads_are_told_by_their_names(name, yes):
+    assert is_head(name) == yes
+
+
+def test_all_that_does_not_fit_is_listed():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), SE(4, reduction=2))
+    theirs = {'0.weight': torch.zeros(4, 3, 1, 1), 'head.weight': torch.zeros(1)}
+    ours = {f'1.{name}': tuple(value.shape) for name, value in module[1].state_dict().items()}
+    name, shape = next(iter(ours.items()))
+    found = account(module, {**theirs, name: torch.zeros(7)})
+    assert found.faults() == ['0.bias: missing there']
+    listing = found.listing()
+    assert list(listing) == ['missing there', 'new (attention)', 'unused']
+    assert listing['missing there'] == ['0.bias']
+    assert listing['unused'] == ['head.weight']
+    assert set(listing['new (attention)']) == {
+        f'{name}: (7,) there, {shape} here',
+        *(other for other in ours if other != name),
+    }

@@ -1,0 +1,343 @@
+"""Every layout of the table: weights under the published names compute what they did there."""
+
+import copy
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from mmdet.models.backbones import ResNet
+from mmdet.models.necks import FPN
+from torch import nn
+from torchvision.models.resnet import Bottleneck
+from torchvision.ops import FeaturePyramidNetwork
+
+from mmattn import AFFFPN, CBAM, ECA, VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn.weights.layouts import LAYOUTS, recognise, rename_published
+from mmattn.weights.loading import load_accounted
+from tests.backbones import test_aff_resnet, test_coord_att_mobilenet_v2, test_mobilenext, test_van
+from tests.helpers import randomize
+
+ROUND_TRIPS = {}
+
+
+def round_trip(name):
+    """Register a case that returns weights in a layout, an input, its outputs and a receiver."""
+
+    def register(case):
+        ROUND_TRIPS[name] = case
+        return case
+
+    return register
+
+
+def classifier(width, *names):
+    return {name: torch.rand(10, width) if 'weight' in name else torch.rand(10) for name in names}
+
+
+def image():
+    return torch.randn(1, 3, 64, 96)
+
+
+@round_trip('released VAN')
+def released_van():
+    p = randomize(VAN(test_van.TINY)).state_dict()
+    x = image()
+    expected = test_van.equations(p, x, test_van.TINY, 1e-6, training=False)
+    return {**p, **classifier(32, 'head.weight', 'head.bias')}, x, expected, VAN(test_van.TINY)
+
+
+@round_trip('mmpretrain VAN')
+def mmpretrain_van():
+    from mmpretrain.models import VAN as Theirs
+
+    arch = dict(embed_dims=[8, 16, 24, 32], depths=[1, 2, 1, 1], ffn_ratios=[8, 8, 4, 4])
+    theirs = randomize(Theirs(arch=arch, out_indices=(0, 1, 2, 3)))
+    theirs.eval()
+    x = image()
+    state_dict = theirs.state_dict()
+    ours = VAN(test_van.TINY, stage_norm_cfg=dict(type='LN', eps=1e-5))
+    return state_dict, x, theirs(x), ours
+
+
+# transformers: VanForImageClassification, written out.
+HUGGING_FACE = {
+    'patch_embed{i}.proj': 'stages.{s}.embeddings.convolution',
+    'patch_embed{i}.norm': 'stages.{s}.embeddings.normalization',
+    'norm{i}': 'stages.{s}.normalization',
+    'block{i}.{j}.norm1': 'stages.{s}.layers.{j}.pre_normomalization',
+    'block{i}.{j}.norm2': 'stages.{s}.layers.{j}.post_normalization',
+    'block{i}.{j}.layer_scale_1': 'stages.{s}.layers.{j}.attention_scaling.weight',
+    'block{i}.{j}.layer_scale_2': 'stages.{s}.layers.{j}.mlp_scaling.weight',
+    'block{i}.{j}.attn.proj_1': 'stages.{s}.layers.{j}.attention.pre_projection.conv',
+    'block{i}.{j}.attn.proj_2': 'stages.{s}.layers.{j}.attention.post_projection',
+    'block{i}.{j}.attn.spatial_gating_unit.conv0': (
+        'stages.{s}.layers.{j}.attention.attention_layer.attention.depth_wise'
+    ),
+    'block{i}.{j}.attn.spatial_gating_unit.conv_spatial': (
+        'stages.{s}.layers.{j}.attention.attention_layer.attention.depth_wise_dilated'
+    ),
+    'block{i}.{j}.attn.spatial_gating_unit.conv1': (
+        'stages.{s}.layers.{j}.attention.attention_layer.attention.point_wise'
+    ),
+    'block{i}.{j}.mlp.fc1': 'stages.{s}.layers.{j}.mlp.in_dense',
+    'block{i}.{j}.mlp.dwconv.dwconv': 'stages.{s}.layers.{j}.mlp.depth_wise',
+    'block{i}.{j}.mlp.fc2': 'stages.{s}.layers.{j}.mlp.out_dense',
+}
+
+
+@round_trip('Hugging Face VAN')
+def hugging_face_van():
+    p, x, expected, model = released_van()
+    names = {}
+    for i, depth in enumerate(test_van.TINY['depths'], 1):
+        for j in range(depth):
+            places = dict(i=i, s=i - 1, j=j)
+            names.update({a.format(**places): b.format(**places) for a, b in HUGGING_FACE.items()})
+    state_dict = classifier(32, 'classifier.weight', 'classifier.bias', 'van.layernorm.weight')
+    for key, value in p.items():
+        parent, leaf = key.rsplit('.', 1)
+        if key in names:
+            state_dict[f'van.encoder.{names[key]}'] = value
+        elif parent in names:
+            state_dict[f'van.encoder.{names[parent]}.{leaf}'] = value
+        else:
+            assert parent == 'head'
+    return state_dict, x, expected, model
+
+
+@round_trip('released mbv2_ca')
+def released_mbv2_ca():
+    source = randomize(CoordAttMobileNetV2(0.35, out_indices=range(8)))
+    p = test_coord_att_mobilenet_v2.released_from(source.state_dict())
+    x = image()
+    expected = test_coord_att_mobilenet_v2.equations(p, x)
+    p.update(classifier(1280, 'classifier.1.weight', 'classifier.1.bias'))
+    return p, x, expected, CoordAttMobileNetV2(0.35, out_indices=range(8))
+
+
+@round_trip('released MobileNeXt')
+def released_mobilenext():
+    options = dict(widen_factor=0.35, out_indices=range(8))
+    p = test_mobilenext.released_from(randomize(MobileNeXt(**options)))
+    x = image()
+    expected, _ = test_mobilenext.equations(p, x, 1)
+    p.update(classifier(1280, 'classifier.1.weight', 'classifier.1.bias'))
+    return p, x, expected, MobileNeXt(**options)
+
+
+def torchvision_maps(model, x):
+    x = model.maxpool(model.relu(model.bn1(model.conv1(x))))
+    maps = []
+    for i in range(1, 5):
+        x = getattr(model, f'layer{i}')(x)
+        maps.append(x)
+    return maps
+
+
+@round_trip('torchvision ResNet')
+def torchvision_resnet():
+    theirs = randomize(torchvision.models.resnet18()).eval()
+    x = image()
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), ResNet(18)
+
+
+@round_trip('mmpretrain ResNet')
+def mmpretrain_resnet():
+    from mmpretrain.models import ImageClassifier, LinearClsHead
+    from mmpretrain.models import ResNet as Theirs
+
+    backbone = Theirs(18, out_indices=(0, 1, 2, 3))
+    theirs = ImageClassifier(backbone, head=LinearClsHead(10, 512))
+    randomize(theirs).eval()
+    x = image()
+    return theirs.state_dict(), x, theirs.backbone(x), ResNet(18)
+
+
+@round_trip('AFF-ResNet port')
+def aff_resnet_port():
+    fusion = dict(type='AFF', scale=2.0)
+    source = randomize(AFFResNet(18, fusion=fusion, fusion_stages=range(4)))
+    p = test_aff_resnet.port_keys(source.state_dict())
+    x = image()
+    expected = test_aff_resnet.port_equations(p, x, iterations=1)
+    p.update(classifier(512, 'fc.weight', 'fc.bias'))
+    return p, x, expected, AFFResNet(18, fusion=fusion, fusion_stages=range(4))
+
+
+def resnet_with(name, make):
+    """ResNet-50 as published with attention: in each block a child, before the addition."""
+
+    class Block(Bottleneck):
+        def __init__(self, inplanes, planes, *args, **kwargs):
+            super().__init__(inplanes, planes, *args, **kwargs)
+            self.add_module(name, make(4 * planes))
+
+        def forward(self, x):
+            out = self.relu(self.bn1(self.conv1(x)))
+            out = self.relu(self.bn2(self.conv2(out)))
+            out = getattr(self, name)(self.bn3(self.conv3(out)))
+            return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+    return randomize(torchvision.models.ResNet(Block, [3, 4, 6, 3])).eval()
+
+
+class PublishedECA(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        means = x.mean((2, 3))[:, None]
+        return x * self.conv(means)[:, 0, :, None, None].sigmoid()
+
+
+@round_trip('ECA-ResNet')
+def eca_resnet():
+    theirs = resnet_with('eca', lambda channels: PublishedECA())
+    x = image()
+    plugin = dict(cfg=dict(type='mmattn.ECA', kernel_size=3), position='after_conv3')
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), ResNet(50, plugins=[plugin])
+
+
+class PublishedCBAM(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.ChannelGate = nn.Module()
+        layers = [
+            nn.Linear(channels, channels // 16),
+            nn.ReLU(),
+            nn.Linear(channels // 16, channels),
+        ]
+        self.ChannelGate.mlp = nn.Sequential(nn.Flatten(), *layers)
+        self.SpatialGate = nn.Module()
+        self.SpatialGate.spatial = nn.Module()
+        self.SpatialGate.spatial.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.SpatialGate.spatial.bn = nn.BatchNorm2d(1)
+
+    def forward(self, x):
+        mlp, spatial = self.ChannelGate.mlp, self.SpatialGate.spatial
+        gate = mlp(F.adaptive_avg_pool2d(x, 1)) + mlp(F.adaptive_max_pool2d(x, 1))
+        x = x * gate[..., None, None].sigmoid()
+        pooled = torch.stack([x.max(1).values, x.mean(1)], 1)
+        return x * spatial.bn(spatial.conv(pooled)).sigmoid()
+
+
+@round_trip('CBAM-ResNet')
+def cbam_resnet():
+    theirs = resnet_with('cbam', PublishedCBAM)
+    x = image()
+    plugin = dict(cfg=dict(type='mmattn.CBAM'), position='after_conv3')
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), ResNet(50, plugins=[plugin])
+
+
+CHANNELS = [8, 12, 16]
+
+
+def pyramid_input():
+    return [torch.randn(1, c, 32 // 2**i, 48 // 2**i) for i, c in enumerate(CHANNELS)]
+
+
+@round_trip('mmdet and mmseg FPN')
+def plain_fpn():
+    theirs = randomize(FPN(CHANNELS, 8, 3))
+    x = pyramid_input()
+    state_dict = {f'neck.{key}': value for key, value in theirs.state_dict().items()}
+    return state_dict, x, theirs(x), AFFFPN(CHANNELS, 8, num_outs=3, fusion=dict(type='AddFusion'))
+
+
+class Detector(nn.Module):
+    """What of mmdet's detector comes before the heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = ResNet(50)
+        self.neck = FPN([256, 512, 1024, 2048], 256, 4)
+        self.rpn_head = nn.Conv2d(256, 3, 1)
+
+    def forward(self, x):
+        return self.neck(self.backbone(x))
+
+
+@round_trip('torchvision FPN')
+def torchvision_fpn():
+    theirs = torchvision.models.detection.fasterrcnn_resnet50_fpn_v2(
+        weights=None, weights_backbone=None
+    )
+    theirs.backbone.fpn = FeaturePyramidNetwork([256, 512, 1024, 2048], 256)
+    randomize(theirs, seed=1).eval()
+    x = image()
+    return theirs.state_dict(), x, list(theirs.backbone(x).values()), Detector()
+
+
+def test_every_layout_has_a_round_trip():
+    assert {layout.name for layout in LAYOUTS} == set(ROUND_TRIPS)
+
+
+@pytest.fixture
+def in_double():
+    """Random networks of this depth enlarge what float32 rounds, on each processor differently."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize('name', ROUND_TRIPS)
+@pytest.mark.usefixtures('in_double')
+def test_round_trip(name):
+    state_dict, x, expected, model = ROUND_TRIPS[name]()
+    before = copy.deepcopy(state_dict)
+    assert recognise(state_dict).name == name
+    account = load_accounted(model, state_dict, source='a.pth')
+    assert f'a.pth ({name} layout): ' in account.line('a.pth')
+    assert {kind for kind in account.new.values()} <= {'head'}
+    assert state_dict.keys() == before.keys()
+    model.eval()
+    with torch.no_grad():
+        for a, b in zip(model(x), expected, strict=True):
+            scale = b.abs().max()
+            torch.testing.assert_close(a / scale, b / scale, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize('name', ['layer1.0.eca', 'layer1.0.bn.eca', 'eca'])
+def test_attention_goes_to_the_inserted_module_of_the_block(name):
+    model = nn.Module()
+    model.layer1 = nn.Sequential(nn.Module(), nn.Module())
+    block = model.layer1[0]
+    block.bn = nn.BatchNorm2d(8)
+    block.bn.inserted_attention = nn.ModuleDict(dict(eca=ECA(8)))
+    state_dict = {f'host.{name}.conv.weight': torch.rand(1, 1, 3)}
+    rename_published(model, state_dict, 'host.')
+    assert list(state_dict) == ['host.layer1.0.bn.inserted_attention.eca.conv.weight']
+
+
+def test_attention_that_could_go_to_two_modules_goes_nowhere():
+    model = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(2))
+    for norm in model:
+        norm.inserted_attention = nn.ModuleDict(dict(cbam=CBAM(8, reduction=2)))
+    state_dict = {'cbam.ChannelGate.mlp.1.bias': torch.rand(4)}
+    rename_published(model, state_dict)
+    assert list(state_dict) == ['cbam.ChannelGate.mlp.1.bias']
+
+
+def test_own_names_stay():
+    model = Detector()
+    state_dict = model.state_dict()
+    rename_published(model, state_dict)
+    assert state_dict.keys() == model.state_dict().keys()
+
+
+def test_retinanet_of_torchvision():
+    theirs = torchvision.models.detection.retinanet_resnet50_fpn_v2(
+        weights=None, weights_backbone=None
+    )
+    neck = FPN([512, 1024, 2048], 256, 5, add_extra_convs='on_output')
+    state_dict = theirs.state_dict()
+    rename_published(neck, state_dict)
+    assert neck.state_dict().keys() == state_dict.keys() & neck.state_dict().keys()
+
+
+def test_unknown_layout():
+    assert recognise(nn.Conv2d(1, 1, 1).state_dict()) is None
+    assert recognise(f'x.{key}' for key in re.findall(r'\w+', 'layer1 fc')) is None
