@@ -21,7 +21,7 @@ demo:
 	$(with_python) "$$python" tools/demo.py $(ARGS)
 
 test:
-	$(with_python) "$$python" -m pytest $(ARGS)
+	$(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint:
 	$(with_python) "$$python" -m ruff check . && "$$python" -m ruff format --check .

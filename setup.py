@@ -44,6 +44,15 @@ setup(
         'det': ['onedl-mmdetection>=3.5.1'],
         'seg': ['onedl-mmsegmentation>=1.4.2'],
         'cls': ['onedl-mmpretrain>=1.3.6'],
-        'dev': ['hypothesis', 'onnx', 'onnxruntime', 'onnxscript', 'pytest', 'ruff', 'timm'],
+        'dev': [
+            'hypothesis',
+            'onnx',
+            'onnxruntime',
+            'onnxscript',
+            'pytest',
+            'pytest-xdist',
+            'ruff',
+            'timm',
+        ],
     },
 )

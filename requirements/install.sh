@@ -14,7 +14,7 @@ py=$venv/bin/python
 stamps=$venv/mmattn-stamps
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
 [ "$task" != lint ] || needs=(ruff)
-[[ $task != test && $task != mutants ]] || needs+=(pytest)
+[[ $task != test && $task != mutants ]] || needs+=(pytest xdist)
 [ "$task" != mutants ] || needs+=(mutmut)
 
 say() { echo "mmattn: $*" >&2; }

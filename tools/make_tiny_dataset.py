@@ -32,10 +32,10 @@ def main() -> int:
     args = parse_args()
 
     # Loading the package takes seconds, which --help and a mistyped option need not wait for.
-    from mmattn import datasets
+    from mmattn.datasets.benchmarks import BENCHMARKS
     from mmattn.errors import InputError
 
-    make = getattr(datasets, f'make_tiny_{args.kind}')
+    make = BENCHMARKS[args.kind]
     try:
         make(args.out, train=args.train, val=args.val, seed=args.seed)
     except InputError as error:

@@ -1,10 +1,18 @@
-"""Which generator draws data for which dataset class."""
+"""Which generator draws data for which benchmark, and for which dataset class."""
 
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
+
+BENCHMARKS = {
+    'ade20k': make_tiny_ade20k,
+    'cityscapes': make_tiny_cityscapes,
+    'coco': make_tiny_coco,
+    'imagenet': make_tiny_imagenet,
+    'voc': make_tiny_voc,
+}
 
 GENERATORS = {
     'ADE20KDataset': make_tiny_ade20k,

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmattn import datasets
 from mmattn.datasets.audit import run as audit
-from mmattn.datasets.benchmarks import DATA_ROOTS, GENERATORS
+from mmattn.datasets.benchmarks import BENCHMARKS, DATA_ROOTS, GENERATORS
 from mmattn.errors import InputError
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_tiny_dataset.py'
@@ -19,7 +18,7 @@ IMAGES = ('.jpg', '.JPEG', '_leftImg8bit.png')
 
 
 def make(kind, out, **options):
-    getattr(datasets, f'make_tiny_{kind}')(out, **{'size': (32, 48), **options})
+    BENCHMARKS[kind](out, **{'size': (32, 48), **options})
 
 
 def contents(folder):
@@ -118,7 +117,7 @@ def test_tool_writes_each_kind(kind, tmp_path):
 
 
 def sizes_by_default(kind):
-    function = getattr(datasets, f'make_tiny_{kind}')
+    function = BENCHMARKS[kind]
     return dict(size=function.__kwdefaults__['size'])
 
 

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmattn import datasets
-from mmattn.datasets.benchmarks import DATA_ROOTS
+from mmattn.datasets.benchmarks import BENCHMARKS, DATA_ROOTS
 from mmattn.datasets.checks import check_data
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.errors import InputError
@@ -131,7 +130,7 @@ KINDS = {name: name.split()[0].replace('panoptic', 'coco') for name in CONFIGS}
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp('generated')
     for kind in set(KINDS.values()):
-        make = getattr(datasets, f'make_tiny_{kind}')
+        make = BENCHMARKS[kind]
         make(folder / kind, train=3, val=2, size=(32, 32))
     return folder
 

@@ -29,8 +29,8 @@ def tests_of(root: Path, path: str) -> dict[str, list[str]]:
     Raises:
         FileNotFoundError: If a test file is listed that is not there.
     """
-    package, room, name = Path(path).parts
-    own = f'tests/{room}/test_{name}'
+    _, *rooms, name = Path(path).parts
+    own = '/'.join(['tests', *rooms, f'test_{name}'])
     tests = {path: [], **({own: []} if (root / own).exists() else {})}
     for pattern, entries in _LISTED['tests'].items():
         for entry in entries if fnmatch(path, pattern) else ():

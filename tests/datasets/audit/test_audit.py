@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmattn import datasets
 from mmattn.datasets.audit.faults import Fault, Plan
 from mmattn.datasets.audit.run import KINDS, Report, inspect_dataset
+from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.errors import InputError
 from tests.helpers import start_python
 
@@ -28,7 +28,7 @@ def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp('generated')
     for kind in KINDS:
         # Six images show a crowd, which is described by run lengths.
-        make = getattr(datasets, f'make_tiny_{kind}')
+        make = BENCHMARKS[kind]
         make(folder / kind, train=6, val=1, size=(48, 64))
     return folder
 
