@@ -38,6 +38,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mmattn', 'mmattn.*']),
     include_package_data=True,
+    entry_points={'console_scripts': ['mmattn = mmattn.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
     install_requires=['torch', 'onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3.6', 'numpy'],
     extras_require={

@@ -18,6 +18,7 @@ ARROWS = """
     attention, probe -> insertion
     files -> datasets, weights, engine
     weights, datasets, launch -> engine
+    engine, insertion, __init__ -> cli -> __main__
 """
 
 # What still breaks them. This list only gets shorter.

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from complexity import (
+from mmengine.config import Config
+
+import mmattn
+from mmattn.probe.count import (
     BOX_PROPOSALS,
     MASK_PROPOSALS,
     build,
     count_multiply_adds,
     count_parameters,
 )
-from mmengine.config import Config
-
-import mmattn
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,56 +1,12 @@
 """Test a checkpoint of a model of any scope."""
 
-import argparse
+import os
 
-from arguments import add_shared_arguments, parse
+# Read when PyTorch is imported; mmattn.cli.environment says what it is for.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--out', help='save the predictions: a folder of label maps for mmseg, else a .pkl file'
-    )
-    parser.add_argument('--show-dir', help='draw the predictions into this folder')
-    parser.add_argument(
-        '--tta', action='store_true', help='test-time augmentation: several scales and flips'
-    )
-    add_shared_arguments(parser)
-    return parse(parser)
-
-
-def main() -> None:
-    """Test as the command line says."""
-    from mmattn.datasets.checks import check_data
-    from mmattn.engine import options
-    from mmattn.engine.config import load_config
-    from mmattn.engine.tool import build_runner, prepare_work_dir
-    from mmattn.launch import distributed
-    from mmattn.weights.sources import trust_checkpoints
-
-    options.check_device(args.device)
-    options.check_checkpoint(args.checkpoint)
-    trust_checkpoints(args.trust_checkpoint)
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    distributed.prepare(cfg)
-    if args.out:
-        options.save_predictions(cfg, args.out)
-    if args.show_dir:
-        options.draw_predictions(cfg, args.show_dir)
-    if args.tta:
-        options.use_tta(cfg)
-    prepare_work_dir(cfg, args.work_dir)
-    check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
-    runner = build_runner(cfg)
-    runner.load_checkpoint(args.checkpoint, strict=True)
-    runner.test()
-
+from mmattn.cli import test  # noqa: E402
+from mmattn.cli.main import start  # noqa: E402
 
 if __name__ == '__main__':
-    args = parse_args()
-    from mmattn.engine.tool import run_tool
-
-    run_tool(main)
+    start(test)

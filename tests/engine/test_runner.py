@@ -8,8 +8,8 @@ from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmattn.engine.build import build_runner
 from mmattn.engine.runner import Runner
-from mmattn.engine.tool import build_runner
 from mmattn.errors import InputError
 
 

@@ -1,17 +1,16 @@
 """The tools on a config whose whole model is ``type='InsertAttention'``."""
 
-import importlib
-import sys
-
 import pytest
 import torch
 from mmengine.config import Config
 
+from mmattn.cli import options
+from mmattn.cli.train import find_random_backbone
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
-from mmattn.engine import options
+from mmattn.engine.build import build_runner
 from mmattn.engine.config import load_config
-from mmattn.engine.tool import build_runner
 from mmattn.insertion.inserted_attention import inserted_in, is_inserted
+from mmattn.probe.count import build, count_multiply_adds, count_parameters
 from tests.tools.test_tools import CONFIG, ROOT
 
 INSERTED = """
@@ -35,13 +34,6 @@ def folder(tmp_path_factory):
     (folder / 'plain.py').write_text(CONFIG.format(root=ROOT, data=folder / 'data'))
     (folder / 'inserted.py').write_text(INSERTED)
     return folder
-
-
-@pytest.fixture
-def tools(monkeypatch):
-    """What the tools do, without a process for each."""
-    monkeypatch.setattr(sys, 'path', [str(ROOT / 'tools'), *sys.path])
-    return importlib.import_module
 
 
 def load(folder, **changes):
@@ -88,18 +80,16 @@ def test_trains_resumes_and_tests(folder):
     ],
     ids=['random', 'init_cfg', 'list', 'pretrained'],
 )
-def test_knows_where_the_backbone_gets_its_weights(folder, tools, changes, place):
+def test_knows_where_the_backbone_gets_its_weights(folder, changes, place):
     cfg = load(folder)
     cfg.merge_from_dict({f'model.host.{key}': value for key, value in changes.items()})
-    assert tools('train').find_random_backbone(cfg) == place
+    assert find_random_backbone(cfg) == place
 
 
-def test_counts_what_was_inserted(folder, tools):
-    complexity = tools('complexity')
-    count_parameters, count = complexity.count_parameters, complexity.count_multiply_adds
+def test_counts_what_was_inserted(folder):
     configs = [Config.fromfile(folder / name) for name in ('plain.py', 'inserted.py')]
-    plain, model = map(complexity.build, configs)
+    plain, model = map(build, configs)
     inserted = sum(map(count_parameters, inserted_in(model)))
     assert inserted > 0
     assert count_parameters(model) == count_parameters(plain) + inserted
-    assert count(model, (64, 96)) > count(plain, (64, 96))
+    assert count_multiply_adds(model, (64, 96)) > count_multiply_adds(plain, (64, 96))

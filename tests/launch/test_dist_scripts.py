@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.engine.build import build_runner
 from mmattn.engine.config import load_config
-from mmattn.engine.tool import build_runner
 from tests.launch import points
 from tests.tools import test_tools
 

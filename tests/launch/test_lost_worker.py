@@ -1,10 +1,11 @@
 import os
 import signal
+from argparse import Namespace
 
 import pytest
 from torch.utils.data import DataLoader
 
-from mmattn.engine.tool import run_tool
+from mmattn.cli.shell import run
 from mmattn.launch.lost_worker import explain_lost_worker
 
 
@@ -18,7 +19,7 @@ class Killer:
 
 def test_a_killed_worker_is_one_line(capsys):
     with pytest.raises(SystemExit) as stop:
-        run_tool(lambda: list(DataLoader(Killer(), num_workers=1)))
+        run(lambda args: list(DataLoader(Killer(), num_workers=1)), Namespace())
     assert stop.value.code == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith('error: process ')
@@ -28,16 +29,16 @@ def test_a_killed_worker_is_one_line(capsys):
 
 
 def test_a_worker_lost_to_an_interrupt_is_an_interrupt(capsys):
-    def main():
+    def main(args):
         try:
             raise KeyboardInterrupt
         finally:
             raise RuntimeError('DataLoader worker (pid 7) exited unexpectedly with exit code 1.')
 
     with pytest.raises(SystemExit) as stop:
-        run_tool(main)
+        run(main, Namespace(interrupted='interrupted; stop'))
     assert stop.value.code == 130
-    assert capsys.readouterr().err.startswith('error: interrupted; checkpoints')
+    assert capsys.readouterr().err.startswith('error: interrupted; stop')
 
 
 def test_shared_memory():

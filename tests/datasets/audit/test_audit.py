@@ -474,5 +474,5 @@ def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):
         tool.kill()
     assert tool.returncode == 130
     assert out == ''
-    assert err.endswith('\ninterrupted\n')
+    assert err.endswith('\nerror: interrupted\n')
     assert 'Traceback' not in err

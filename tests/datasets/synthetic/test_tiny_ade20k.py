@@ -314,5 +314,5 @@ def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):
     finally:
         tool.kill()
     assert tool.returncode == 130
-    assert errors == 'interrupted: nothing was written\n'
+    assert errors == 'error: interrupted; nothing was written\n'
     assert not list(tmp_path.iterdir())

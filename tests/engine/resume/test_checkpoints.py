@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmattn.engine.options import resume
+from mmattn.cli.options import resume
 from mmattn.engine.resume import checkpoint_files
 from mmattn.engine.resume.checkpoint_files import find_last
 from mmattn.engine.runner import Runner

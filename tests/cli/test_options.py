@@ -2,8 +2,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmattn.engine import options
-from mmattn.engine.tool import prepare_work_dir
+from mmattn.cli import options
 from mmattn.errors import InputError
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason='asks for what this machine has')
@@ -90,14 +89,14 @@ def cfg(tmp_path):
 
 
 def test_work_dir(cfg, tmp_path):
-    prepare_work_dir(cfg, str(tmp_path / 'a' / 'b'))
+    options.prepare_work_dir(cfg, str(tmp_path / 'a' / 'b'))
     assert cfg.work_dir == str(tmp_path / 'a' / 'b') and (tmp_path / 'a' / 'b').is_dir()
     (tmp_path / 'file').touch()
     with pytest.raises(InputError, match=r'file/x cannot be written .*another --work-dir'):
-        prepare_work_dir(cfg, str(tmp_path / 'file' / 'x'))
+        options.prepare_work_dir(cfg, str(tmp_path / 'file' / 'x'))
 
 
 def test_work_dir_is_named_after_the_config(cfg, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    prepare_work_dir(cfg, None)
+    options.prepare_work_dir(cfg, None)
     assert cfg.work_dir == 'work_dirs/some_name'

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmattn.engine import smoke
+from mmattn.cli import smoke
 from mmattn.errors import InputError
 
 

@@ -1,0 +1,59 @@
+"""The shell around every command: errors of one line, and the exit status."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pickle import UnpicklingError
+
+from mmattn.engine.config import explain_build_error
+from mmattn.errors import InputError
+from mmattn.launch import distributed, failure
+from mmattn.launch.lost_worker import explain_lost_worker
+
+
+def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
+    """Run a command; what a user can put right ends it with one line and exit status 1.
+
+    Args:
+        main: The command, which gives its exit status, or None for 0.
+        args: Its arguments, and ``interrupted``: what to say after Ctrl-C.
+
+    Raises:
+        SystemExit: In the end, with status 1 after a user's error, 130 after Ctrl-C, and 0 after a
+            training that was told to go and has saved itself. Any other exception is a fault of the
+            program and keeps its traceback. Of several ranks, one tells.
+    """
+    try:
+        sys.exit(main(args))
+    except SystemExit:
+        distributed.leave()
+        raise
+    except KeyboardInterrupt:
+        _exit(args.interrupted, 130)
+    except InputError as error:
+        # A worker process sends its traceback along; the message is its last line.
+        _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
+    except UnpicklingError as error:
+        _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
+    except Exception as error:
+        if _comes_of_an_interrupt(error):
+            _exit(args.interrupted, 130)
+        explanation = explain_build_error(error) or explain_lost_worker(error)
+        if explanation is None and distributed.group() is None:
+            raise
+        if explanation is None:
+            failure.tell_of_exception(error)
+            sys.exit(1)
+        _exit(explanation)
+
+
+def _comes_of_an_interrupt(error: BaseException | None) -> bool:
+    # Ctrl-C also ends the loader's processes; their loss may be told while this one cleans up.
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _exit(message: str, status: int = 1) -> None:
+    failure.tell(message)
+    sys.exit(status)

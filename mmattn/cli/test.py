@@ -1,0 +1,47 @@
+"""Test a checkpoint of a model of any scope."""
+
+import argparse
+
+from mmattn.cli.arguments import add_runner_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--out', help='save the predictions: a folder of label maps for mmseg, else a .pkl file'
+    )
+    parser.add_argument('--show-dir', help='draw the predictions into this folder')
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation: several scales and flips'
+    )
+    add_runner_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Test as the command line says."""
+    from mmattn.cli import options
+    from mmattn.datasets.checks import check_data
+    from mmattn.engine.build import build_runner
+    from mmattn.engine.config import load_config
+    from mmattn.launch import distributed
+    from mmattn.weights.sources import trust_checkpoints
+
+    options.check_device(args.device)
+    options.check_checkpoint(args.checkpoint)
+    trust_checkpoints(args.trust_checkpoint)
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    distributed.prepare(cfg)
+    if args.out:
+        options.save_predictions(cfg, args.out)
+    if args.show_dir:
+        options.draw_predictions(cfg, args.show_dir)
+    if args.tta:
+        options.use_tta(cfg)
+    options.prepare_work_dir(cfg, args.work_dir)
+    check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
+    runner = build_runner(cfg)
+    runner.load_checkpoint(args.checkpoint, strict=True)
+    runner.test()

@@ -1,0 +1,122 @@
+"""Train a model of any scope from a config."""
+
+import argparse
+import gc
+import tempfile
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmattn.cli.arguments import add_runner_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='go on from PATH, or from the last checkpoint in the work dir',
+    )
+    parser.add_argument(
+        '--resume-partial',
+        action='store_true',
+        help='with --resume: go on even if parts of the checkpoint are missing or do not fit, such '
+        'as the optimizer; a warning names them',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the real over the intended total batch size',
+    )
+    parser.add_argument(
+        '--smoke',
+        action='store_true',
+        help='try the config on generated data: 4 iterations, a validation, a checkpoint, and 2 '
+        'iterations resumed from it',
+    )
+    add_runner_arguments(parser)
+    parser.set_defaults(
+        interrupted='interrupted; checkpoints written so far are whole, go on with --resume'
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train as the command line says."""
+    from mmattn.cli import options, smoke
+    from mmattn.datasets.checks import check_data
+    from mmattn.engine.config import load_config
+    from mmattn.engine.work_dir import locked
+    from mmattn.launch import distributed
+    from mmattn.weights.sources import trust_checkpoints
+
+    options.check_device(args.device)
+    trust_checkpoints(args.trust_checkpoint)
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    distributed.prepare(cfg)
+    if args.smoke:
+        options.prepare_work_dir(cfg, args.work_dir or f'work_dirs/{Path(args.config).stem}_smoke')
+        with locked(cfg.work_dir), tempfile.TemporaryDirectory() as data_root:
+            smoke.shrink(cfg, data_root)
+            train(cfg)
+            smoke.go_on(cfg)
+            train(cfg)
+        print(f'smoke run passed; its log and checkpoints are in {cfg.work_dir}')
+        return
+    if args.amp:
+        options.use_amp(cfg)
+    if args.auto_scale_lr:
+        options.use_auto_scale_lr(cfg)
+    options.prepare_work_dir(cfg, args.work_dir)
+    if args.resume_partial:
+        cfg.resume_partial = True
+    with locked(cfg.work_dir):
+        if options.has_restarted(cfg):
+            options.resume(cfg, 'auto')
+        elif args.resume:
+            options.resume(cfg, args.resume)
+        for name in ('train_dataloader', 'val_dataloader'):
+            if cfg.get(name):
+                check_data(cfg[name].dataset, f'{name}.dataset')
+        train(cfg)
+
+
+def find_random_backbone(cfg: Config) -> str | None:
+    """Give the place in a config of a backbone that starts from random values, if it does.
+
+    ``type='InsertAttention'`` has the model, or the backbone, one step further down.
+    """
+    place, part = 'model', cfg.model
+    parts = [part]
+    while inner := next((key for key in ('host', 'backbone') if key in part), None):
+        place, part = f'{place}.{inner}', part[inner]
+        parts.append(part)
+    init_cfgs = [part.get('init_cfg') or [] for part in parts]
+    init_cfgs = sum([i if isinstance(i, list) else [i] for i in init_cfgs], [])
+    pretrained = any(init_cfg.get('type') == 'Pretrained' for init_cfg in init_cfgs)
+    pretrained = pretrained or any(part.get('pretrained') for part in parts)
+    return None if pretrained or cfg.get('load_from') else place
+
+
+def train(cfg: Config) -> None:
+    """Build and run a training."""
+    from mmattn.engine.build import build_runner
+    from mmattn.engine.hooks.preemption import PreemptionHook
+
+    runner = build_runner(cfg)
+    runner.register_hook(PreemptionHook())
+    backbone = find_random_backbone(cfg)
+    if backbone:
+        runner.logger.warning(
+            'The backbone starts from random values. Published figures start from pretrained '
+            f'weights: --cfg-options {backbone}.init_cfg.type=Pretrained '
+            f'{backbone}.init_cfg.checkpoint=FILE'
+        )
+    runner.train()
+    # A model of the size of VAN-B6 should be gone before the next one is built.
+    del runner
+    gc.collect()

@@ -1,0 +1,38 @@
+"""Tell what of a file of weights fits a model, tensor by tensor, without training.
+
+The file is that of a model, as for load_from, or of a backbone, as for its init_cfg. The exit
+status is 1 if a training would refuse it.
+"""
+
+import argparse
+
+from mmattn.cli.arguments import add_config_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='file of weights, or an address')
+    add_config_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Compare, and print whatever does not simply fit."""
+    from mmengine.logging import MMLogger
+
+    from mmattn.engine.build import build_model
+    from mmattn.engine.config import load_config
+    from mmattn.weights.checking import check
+    from mmattn.weights.sources import trust_checkpoints
+
+    trust_checkpoints(args.trust_checkpoint)
+    # What initialization says of every tensor would hide the account.
+    MMLogger.get_instance('check_weights', log_level='ERROR')
+    model = build_model(load_config(args.config, args.cfg_options))
+    part, account, refusal = check(model, args.checkpoint)
+    print(f'{part or "model"}: {account.receiver}')
+    print(account.line(args.checkpoint))
+    for title, lines in account.listing().items():
+        print(f'\n{len(lines)} {title}:', *lines, sep='\n  ')
+    if refusal:
+        raise refusal
