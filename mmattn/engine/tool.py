@@ -14,6 +14,7 @@ from torch import nn
 
 from mmattn.engine.config import explain_build_error
 from mmattn.engine.runner import Runner
+from mmattn.engine.sharding import ShardedRunner  # noqa: F401 configs name it
 from mmattn.errors import InputError
 from mmattn.launch import distributed, failure
 from mmattn.launch.lost_worker import explain_lost_worker
