@@ -18,6 +18,7 @@ ARROWS = """
     attention, probe -> insertion
     files -> datasets, weights, engine
     weights, datasets, launch -> engine
+    weights -> checkpoints
 """
 
 # What still breaks them. This list only gets shorter.
