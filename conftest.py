@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 # Whoever starts the tests behind nohup, or in the background, ignores them.
 for _number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(_number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

@@ -19,6 +19,7 @@ ARROWS = """
     files -> datasets, weights, engine
     weights, datasets, launch -> engine
     engine, insertion, __init__ -> cli -> __main__
+    weights -> checkpoints
 """
 
 # What still breaks them. This list only gets shorter.

@@ -129,7 +129,7 @@ class AttentionAugmentedConv(Attention):
             out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # (N, heads, H * W, D)
         # Channels last: cat keeps this format if the convolution has it, else takes the other.
         out = out.transpose(1, 2).flatten(2).contiguous()  # (N, H * W, heads * D)
-        out = out.transpose(1, 2).unflatten(2, (h, w)).to(qkv.dtype)
+        out = out.unflatten(1, (h, w)).permute(0, 3, 1, 2).to(qkv.dtype)
         out = saturate(self.attn_out(out))
         return torch.cat([saturate(self.conv_out(x)), out], dim=1)
 

@@ -7,6 +7,7 @@ from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
 from mmattn.engine.runner import Runner
+from mmattn.engine.sharding import ShardedRunner  # noqa: F401 configs name it
 from mmattn.errors import InputError
 
 

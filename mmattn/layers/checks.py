@@ -19,6 +19,8 @@ from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmattn.errors import InputError
+
 
 class OptionError(ValueError):
     """A value that a module cannot serve: the message names the module and the option."""
@@ -82,7 +84,7 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
                 check_option(type(self).__name__, option, value, parameter.annotation)
         try:
             init(self, *args, **kwargs)
-        except OptionError:  # Of a module within, or already named.
+        except (InputError, OptionError):  # Of a module within, or already named.
             raise
         except ValueError as error:
             raise OptionError(f'{type(self).__name__}: {error}') from error

@@ -214,3 +214,10 @@ def test_larger_map(size, works):
 def test_values_it_cannot_serve(options, message):
     with pytest.raises(ValueError, match=message):
         AttentionAugmentedConv(**dict(dict(in_channels=16), **options))
+
+
+@pytest.mark.parametrize('batch', [1, 2])
+def test_keeps_channels_last(batch):
+    x = torch.randn(batch, 16, 5, 3).to(memory_format=torch.channels_last)
+    out = AttentionAugmentedConv(16)(x)
+    assert out.is_contiguous(memory_format=torch.channels_last)

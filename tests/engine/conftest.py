@@ -4,6 +4,8 @@ from itertools import count
 import pytest
 from mmengine.runner import Runner
 
+_names = count()
+
 
 @pytest.fixture(autouse=True)
 def unformatted_configs(monkeypatch):
@@ -14,11 +16,10 @@ def unformatted_configs(monkeypatch):
 @pytest.fixture(autouse=True)
 def names_of_their_own(monkeypatch):
     """Let no two runs of a second have one message hub: mmengine names it after the time."""
-    names = count()
     init = Runner.__init__
 
     @wraps(init)
     def named(self, *args, experiment_name=None, **kwargs):
-        init(self, *args, experiment_name=experiment_name or f'run{next(names)}', **kwargs)
+        init(self, *args, experiment_name=experiment_name or f'run{next(_names)}', **kwargs)
 
     monkeypatch.setattr(Runner, '__init__', named)

@@ -194,8 +194,9 @@ def test_names_the_ranks_with_other_code(name):
 def test_sources_are_compared(tmp_path, monkeypatch):
     texts = []
     for text in ('a = 1', 'a = 2'):
+        (tmp_path / 'launch').mkdir(exist_ok=True)
         (tmp_path / '__init__.py').write_text(text)
-        monkeypatch.setattr(agreement.mmattn, '__file__', str(tmp_path / '__init__.py'))
+        monkeypatch.setattr(agreement, '__file__', str(tmp_path / 'launch/agreement.py'))
         texts.append(agreement.facts(Config(CFG))['mmattn'])
     assert texts[0] != texts[1]
 

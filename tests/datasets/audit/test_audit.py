@@ -17,7 +17,7 @@ from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.errors import InputError
 from tests.helpers import start_python
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INSTANCES = 'annotations/instances_train2017.json'
 PANOPTIC = 'annotations/panoptic_train2017.json'
 XML = 'VOC2012/Annotations/2012_000001.xml'

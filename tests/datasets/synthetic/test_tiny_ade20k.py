@@ -21,7 +21,7 @@ from mmattn.datasets.synthetic.tiny_ade20k import (
 from mmattn.errors import InputError
 from tests.helpers import start_python
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOOL = ROOT / 'tools' / 'make_tiny_dataset.py'
 ABOVE = [LABELS[above] for paint, (above, _) in PAIRS.items() if paint != 'brick']
 BELOW = [LABELS[below] for paint, (_, below) in PAIRS.items() if paint != 'brick']

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from mmattn.cli.options import resume
-from mmattn.engine.resume import checkpoint_files
 from mmattn.engine.resume.checkpoint_files import find_last
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
+from mmattn.files import whole_file
 from mmattn.files.whole_file import write_whole
 from tests.engine.toy import record_of, toy_config, with_validation
 
@@ -268,7 +268,7 @@ def test_the_name_of_a_partial_file_is_new_each_time(tmp_path):
     for _ in range(5):
         write_whole(tmp_path / 'a', lambda path: (seen.add(path.name), path.touch()))
     assert len(seen) == 5
-    assert (tmp_path / 'a').stat().st_mode & 0o777 == 0o666 & ~checkpoint_files._umask()
+    assert (tmp_path / 'a').stat().st_mode & 0o777 == 0o666 & ~whole_file._umask()
 
 
 # ---- What a checkpoint says of files ----
@@ -385,7 +385,7 @@ def test_only_partial_files_of_a_run_are_removed(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / 'iter_1.pth.folder12.partial').mkdir()
     (tmp_path / 'iter_1.pth.a1b2c3d4.partial').touch()
-    checkpoint_files.remove_partial(tmp_path)
+    whole_file.remove_partial(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == mine
 
 
@@ -395,7 +395,7 @@ def test_partial_files_that_cannot_be_removed_stay(tmp_path, monkeypatch):
 
     (tmp_path / 'iter_1.pth.a1b2c3d4.partial').touch()
     monkeypatch.setattr(Path, 'unlink', refuse)
-    checkpoint_files.remove_partial(tmp_path)
+    whole_file.remove_partial(tmp_path)
     assert names(tmp_path) == ['iter_1.pth.a1b2c3d4.partial']
 
 
