@@ -4,7 +4,7 @@ import argparse
 
 from mmattn.cli.arguments import add_cfg_options
 
-# Height and width of the image for which papers count, by what a config is written for.
+# Height and width of the image where none are published, by what a config is written for.
 SHAPES = {
     'mmdet': (800, 1280),
     'mmseg': (512, 512),
@@ -16,13 +16,12 @@ SHAPES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument('config', help='config file')
-    shapes = ', '.join(f'{h} {w} for {scope}' for scope, (h, w) in SHAPES.items())
     parser.add_argument(
         '--shape',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help=f'height and width of the image in pixels; default: {shapes}',
+        help='height and width of the image in pixels; default: those of the published count',
     )
     add_cfg_options(parser)
 
@@ -36,7 +35,8 @@ def main(args: argparse.Namespace) -> None:
 
     cfg = load_config(args.config, args.cfg_options)
     check_model(cfg)
-    shape = args.shape or SHAPES.get(cfg.get('default_scope'))
+    usual = SHAPES.get(cfg.get('default_scope'))
+    shape = args.shape or cfg.get('published', {}).get('flops_shape', usual)
     if shape is None or min(shape) < 1:
         raise InputError('give the height and width of the image in pixels: --shape 224 224')
     model = build(cfg)

@@ -1,0 +1,198 @@
+"""The command mmattn, mostly without a process for each call."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from math import ceil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+import mmattn
+from mmattn.cli import demo, environment
+from mmattn.cli.main import COMMANDS, main, start
+from mmattn.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs' / 'seg' / 'upernet_van_b0_ade20k.py'
+TOOLS = {
+    'train': 'train.py',
+    'test': 'test.py',
+    'demo': 'demo.py',
+    'sites': 'list_sites.py',
+    'complexity': 'complexity.py',
+    'data make': 'make_tiny_dataset.py',
+    'data check': 'check_dataset.py',
+    'weights check': 'check_weights.py',
+    'weights convert': 'convert_checkpoint.py',
+}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Give the exit status, the output and the errors of a command line."""
+
+    def call(*words, run=main):
+        monkeypatch.setattr(sys, 'argv', ['mmattn', *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            run()
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+def test_help_fits_one_screen(call):
+    status, out, _ = call('--help')
+    assert status == 0
+    assert sum(ceil(len(line) / 80) or 1 for line in out.splitlines()) <= 24
+    assert set(re.findall(r'^  (\w+(?: \w+)?) {2,}', out, re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_of_a_command(call, name):
+    status, out, _ = call(*name.split(), '--help')
+    assert status == 0
+    assert out.startswith(f'usage: mmattn {name} ')
+
+
+@pytest.mark.parametrize(('name', 'tool'), TOOLS.items(), ids=TOOLS)
+def test_tool_takes_what_its_command_takes(call, name, tool):
+    path = ROOT / 'tools' / tool
+    _, expected, _ = call(*name.split(), '--help')
+    status, out, _ = call('--help', run=lambda: runpy.run_path(str(path), run_name='__main__'))
+    assert status == 0
+    # All but the usage, which has another name in it.
+    assert out.split('\n\n')[1:] == expected.split('\n\n')[1:]
+
+
+@pytest.mark.parametrize(
+    ('typed', 'message'),
+    [
+        (['trian', 'config.py'], "'trian' is no command; did you mean 'train'?"),
+        (['data', 'mkae', '--out', 'x'], "'data mkae' is no command; did you mean 'data make'?"),
+        (['wieghts', 'check'], "'wieghts check' is no command; did you mean 'weights check'?"),
+        (['trian', '--help'], "'trian' is no command"),
+        (['weights'], "'weights' is no command; did you mean 'weights check'?"),
+        (['--nope'], 'unrecognized arguments: --nope'),
+        ([], 'no command is given'),
+        (['sites'], 'required: config'),
+        (['list', '--kind', 'x'], "invalid choice: 'x'"),
+    ],
+    ids=' '.join,
+)
+def test_mistyped(call, typed, message):
+    status, out, err = call(*typed)
+    assert (status, out) == (2, '')
+    assert message in err.splitlines()[-1]
+
+
+def test_asks_for_help_behind_the_first_of_two_words(call):
+    status, out, _ = call('data', '--help')
+    assert status == 0 and 'data make' in out
+
+
+def test_as_a_module_and_without_the_runner():
+    ask = (
+        'import runpy, sys; sys.argv[1:] = ["--version"]\n'
+        'try: runpy.run_module("mmattn", run_name="__main__")\n'
+        'finally: assert "mmattn.engine.runner" not in sys.modules'
+    )
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run([sys.executable, '-c', ask], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f'mmattn {mmattn.__version__}\n'), done.stderr
+
+
+def test_lists_modules(call):
+    assert call('list')[1].split() == mmattn.list_modules()
+    assert call('list', '--kind', 'fusion')[1].split() == mmattn.list_modules('fusion')
+
+
+def test_complexity_is_that_of_the_model_zoo(call):
+    status, out, err = call('complexity', CONFIG)
+    # The shape of the published count.
+    models = yaml.safe_load((CONFIG.parent / 'metafile.yml').read_text())['Models']
+    [counts] = [model['Metadata'] for model in models if model['Name'] == CONFIG.stem]
+    assert status == 0, err
+    assert out.splitlines() == [
+        f'parameters: {counts["Parameters"] / 1e6:.2f} M',
+        f'multiply-adds: {counts["FLOPs"] / 1e9:.2f} G for 512 x 2048',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('text', 'options', 'message'),
+    [
+        ('model = dict(type="VAN", arch="b0")', [], '--shape 224 224'),
+        ('model = dict(type="VAN", arch="b0")', ['--shape', 0, 9], '--shape 224 224'),
+        ('model = dict(type="VAN", arch="b9")', ['--shape', 9, 9], "got 'b9'"),
+        ('optimizer = dict(type="SGD")', [], 'has no model'),
+        (None, [], 'is not a file'),
+    ],
+    ids=['shape', 'zero', 'option', 'no model', 'no file'],
+)
+def test_what_cannot_be_counted_is_one_line(call, tmp_path, text, options, message):
+    if text:
+        (tmp_path / 'config.py').write_text(text)
+    status, _, err = call('complexity', tmp_path / 'config.py', *options)
+    assert status == 1
+    [line] = err.splitlines()
+    assert line.startswith('error: ') and message in line
+
+
+def test_makes_and_checks_data(call, tmp_path):
+    folder = tmp_path / 'voc'
+    status, out, err = call('data', 'make', 'voc', '--out', folder, '--train', 2, '--val', 1)
+    assert status == 0, err
+    assert f'to {folder}; give this folder to VOCDataset' in out
+    check = ('data', 'check', 'voc', folder, '--workers', 1)
+    status, out, err = call(*check)
+    assert status == 0 and out.endswith(': 0 faults\n'), err
+    next(folder.rglob('*.xml')).unlink()
+    assert call(*check)[0] == 1
+    status, _, err = call('data', 'make', 'voc', '--out', folder)
+    assert (status, err) == (1, f'error: {folder} is not empty; give a new or empty folder\n')
+
+
+@pytest.mark.parametrize(
+    ('raised', 'status', 'line'),
+    [
+        (KeyboardInterrupt, 130, 'error: interrupted'),
+        (InputError('no such thing'), 1, 'error: no such thing'),
+    ],
+    ids=['Ctrl-C', 'error'],
+)
+def test_ends_in_one_line(call, raised, status, line):
+    def fail(args):
+        raise raised
+
+    command = SimpleNamespace(add_arguments=lambda parser: None, main=fail)
+    command.__doc__ = 'Fail.'
+    assert call(run=lambda: start(command, [])) == (status, '', f'{line}\n')
+
+
+@pytest.mark.parametrize('sees_gpu', [False, True], ids=['CPU', 'GPU'])
+@pytest.mark.parametrize('device', ['cpu', 'cuda', None])
+def test_begins_anew_where_pytorch_has_looked_already(monkeypatch, device, sees_gpu):
+    begun = []
+    monkeypatch.setattr(os, 'execv', lambda *command: begun.append(command))
+    monkeypatch.setattr('torch.cuda.is_available', lambda: sees_gpu)
+    monkeypatch.setattr(os, 'environ', {})
+    environment.set_environment(device, local_rank=3)
+    assert begun == [(sys.executable, [sys.executable, *sys.orig_argv[1:]])]
+    hidden = {'CUDA_VISIBLE_DEVICES': '-1'} if device == 'cpu' else {}
+    assert os.environ == {'OMP_WAIT_POLICY': 'PASSIVE', 'LOCAL_RANK': '3', **hidden}
+    # The second time PyTorch has read it.
+    sees_gpu = sees_gpu and device != 'cpu'
+    environment.set_environment(device, local_rank=3)
+    assert len(begun) == 1
+
+
+def test_demo_says_where_its_config_should_be(monkeypatch, tmp_path):
+    assert demo.find_config().is_file()
+    monkeypatch.setattr(demo, 'HOMES', (tmp_path / 'inside', tmp_path / 'beside'))
+    with pytest.raises(InputError, match='neither in .*inside nor in .*beside; run the demo from'):
+        demo.find_config()
