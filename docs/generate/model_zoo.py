@@ -9,18 +9,19 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from complexity import (
+from mmengine.config import Config
+
+import mmattn
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / 'tools'))
+from complexity import (  # noqa: E402
     BOX_PROPOSALS,
     MASK_PROPOSALS,
     build,
     count_multiply_adds,
     count_parameters,
 )
-from mmengine.config import Config
-
-import mmattn
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Folder, heading, and height and width for multiply-adds where none are published.
 FOLDERS = (
@@ -53,7 +54,7 @@ INTRODUCTION = """\
 # Model zoo
 
 Every config of this repository, what it costs here, and what its authors report. `python
-tools/model_zoo.py` builds each model and writes this page.
+docs/generate/model_zoo.py` builds each model and writes this page.
 
 - **Parameters** are those of the whole model that is trained, auxiliary heads included.
 - **Multiply-adds** are those of convolutions and matrix products for one image of the size given;
@@ -82,7 +83,7 @@ def main() -> None:
         else:
             path.write_text(text, encoding='utf-8')
     if stale:
-        sys.exit(f'error: {", ".join(stale)} out of date; run python tools/model_zoo.py')
+        sys.exit(f'error: {", ".join(stale)} out of date; run python docs/generate/model_zoo.py')
 
 
 def pages() -> dict[Path, str]:
