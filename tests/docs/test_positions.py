@@ -1,8 +1,7 @@
 """docs/positions.png: each position that it names can be used."""
 
-import importlib
+import io
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from matplotlib.text import Text
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from docs.generate import positions
 from mmattn.insertion import InsertAttention
 from mmattn.insertion.inserted_attention import inserted_in
 from mmattn.probe.meta_device import meta_device
@@ -28,34 +28,28 @@ HOSTS = dict(
 )
 
 
-@pytest.fixture
-def drawing(monkeypatch):
-    monkeypatch.setattr(sys, 'path', [str(ROOT / 'tools'), *sys.path])
-    return importlib.import_module('draw_positions')
-
-
-def positions(drawing, panels):
+def named(panels):
     """Give place and name of the positions in some panels."""
-    sheet = drawing.Sheet()
+    sheet = positions.Sheet()
     for panel in panels:
-        getattr(drawing, panel)(sheet)
+        getattr(positions, panel)(sheet)
     texts = [text.get_text() for text in sheet.figure.findobj(Text)]
     found = [re.fullmatch(r'(after|before|instead_of) (\S+)', text) for text in texts]
     return dict.fromkeys(match.groups() for match in found if match)
 
 
-def test_every_panel_is_looked_at(drawing):
-    drawn = [panel.__name__ for panel in drawing.PANELS]
+def test_every_panel_is_looked_at():
+    drawn = [panel.__name__ for panel in positions.PANELS]
     assert sorted(drawn) == sorted(panel for panels, *_ in HOSTS.values() for panel in panels)
 
 
 @pytest.mark.parametrize(('panels', 'cfg', 'prefix'), HOSTS.values(), ids=HOSTS)
-def test_attention_can_be_put_where_it_is_drawn(drawing, panels, cfg, prefix):
+def test_attention_can_be_put_where_it_is_drawn(panels, cfg, prefix):
     if isinstance(cfg, str):
         init_default_scope('mmdet' if 'rcnn' in cfg else 'mmseg')
         cfg = Config.fromfile(BASES / f'{cfg}.py').model
     sites = []
-    for place, name in positions(drawing, panels):
+    for place, name in named(panels):
         whole = name.split('.')[0] in ('backbone', 'neck', 'roi_head', 'decode_head')
         pattern = re.escape(name if whole else prefix + name)
         pattern = pattern.replace('N', r'\d').replace('M', r'\d+')
@@ -67,3 +61,10 @@ def test_attention_can_be_put_where_it_is_drawn(drawing, panels, cfg, prefix):
     with meta_device():
         model = InsertAttention(MODELS.build(cfg), sites)
     assert len(list(inserted_in(model))) >= len(sites)
+
+
+def test_notices_another_picture(tmp_path):
+    same, other = io.BytesIO(positions.PICTURE.read_bytes()), tmp_path / 'other.png'
+    assert positions.same_pixels(positions.PICTURE, same)
+    positions.Sheet().figure.savefig(other, dpi=20)
+    assert not positions.same_pixels(other, same)

@@ -20,7 +20,7 @@ from mmattn.probe.count import (
     count_parameters,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Folder, heading, and height and width for multiply-adds where none are published.
 FOLDERS = (
@@ -53,7 +53,7 @@ INTRODUCTION = """\
 # Model zoo
 
 Every config of this repository, what it costs here, and what its authors report. `python
-tools/model_zoo.py` builds each model and writes this page.
+docs/generate/model_zoo.py` builds each model and writes this page.
 
 - **Parameters** are those of the whole model that is trained, auxiliary heads included.
 - **Multiply-adds** are those of convolutions and matrix products for one image of the size given;
@@ -82,7 +82,7 @@ def main() -> None:
         else:
             path.write_text(text, encoding='utf-8')
     if stale:
-        sys.exit(f'error: {", ".join(stale)} out of date; run python tools/model_zoo.py')
+        sys.exit(f'error: {", ".join(stale)} out of date; run python docs/generate/model_zoo.py')
 
 
 def pages() -> dict[Path, str]:

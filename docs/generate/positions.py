@@ -1,11 +1,16 @@
 """Draw where attention can be inserted: docs/positions.png."""
 
+import argparse
+import io
+import sys
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.pyplot import imread
 
-PICTURE = Path(__file__).resolve().parents[1] / 'docs' / 'positions.png'
+PICTURE = Path(__file__).resolve().parents[2] / 'docs' / 'positions.png'
 WIDTH, HEIGHT = 12.6, 14.88  # Inches, as all lengths below; y points down.
 MIDDLE, RIGHT, GAP = 4.5, 8.55, 0.15
 BLOCKS, LOWER, PARTS = 3.3, 7.33, 10.45  # Tops of panels below the first one.
@@ -15,9 +20,23 @@ SITE = '#d64545'
 
 
 def main() -> None:
-    """Draw the picture and say where it is."""
-    draw().savefig(PICTURE, dpi=110)
-    print(f'picture: {PICTURE}')
+    """Draw the picture and say where it is, or with ``--check`` say that it is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help='compare, write nothing')
+    args = parser.parse_args()
+    new = io.BytesIO()
+    draw().savefig(new, dpi=110)
+    if not args.check:
+        PICTURE.write_bytes(new.getvalue())
+        print(f'picture: {PICTURE}')
+    elif not PICTURE.is_file() or not same_pixels(PICTURE, new):
+        sys.exit('error: docs/positions.png out of date; run python docs/generate/positions.py')
+
+
+def same_pixels(one: Path, other: io.BytesIO) -> bool:
+    """Compare two pictures; how they are compressed does not count."""
+    other.seek(0)
+    return np.array_equal(imread(one), imread(other))
 
 
 def draw() -> Figure:

@@ -1,0 +1,79 @@
+"""Write the table of docs/modules.md: all modules, and what attention and fusion cost."""
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.registry import MODELS
+from torch.utils.flop_counter import FlopCounterMode
+
+import mmattn
+from mmattn.probe.meta_device import meta_device
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs' / 'modules.md'
+COUNTED = ('attention', 'fusion')
+SHAPE = (1, 256, 32, 32)  # As the page says.
+
+
+def main() -> None:
+    """Write the table into the page, or with ``--check`` say that it is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help='compare, write nothing')
+    args = parser.parse_args()
+    text = PAGE.read_text(encoding='utf-8')
+    new = fill(text)
+    if not args.check:
+        PAGE.write_text(new, encoding='utf-8')
+    elif new != text:
+        sys.exit('error: docs/modules.md out of date; run python docs/generate/module_table.py')
+
+
+def fill(text: str) -> str:
+    """Replace what stands between the markers."""
+    marked = re.compile(r'(<!-- table: modules -->\n).*?(<!-- end -->)', re.DOTALL)
+    return marked.sub(lambda match: f'{match[1]}{table()}{match[2]}', text)
+
+
+def table() -> str:
+    """List the registered modules and networks."""
+    head = ['`type`', 'kind', 'parameters', 'multiply-adds', 'paper', 'file']
+    rules = ['---', '---', '--:', '--:', '---', '---']
+    rows = [row(name, kind) for kind in mmattn.KINDS for name in mmattn.list_modules(kind)]
+    return ''.join(f'| {" | ".join(line)} |\n' for line in [head, rules, *rows])
+
+
+def row(name: str, kind: str) -> list[str]:
+    """Describe one module."""
+    cls = getattr(mmattn, name)
+    costs = cost(name, maps=2 if kind == 'fusion' else 1) if kind in COUNTED else ['', '']
+    paper = re.search(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(cls))
+    cited = f'[{" ".join(paper[1].split())}]({paper[2]})' if paper else 'none'
+    file = Path(inspect.getfile(cls)).relative_to(ROOT).as_posix()
+    return [f'`{name}`', kind, *costs, cited, f'[{file}](../{file})']
+
+
+def cost(name: str, maps: int) -> list[str]:
+    """Count a module with its default options, without memory for its weights.
+
+    Args:
+        name: Its ``type``.
+        maps: How many maps it takes.
+
+    Returns:
+        Its parameters, and the multiply-adds of its convolutions and matrix products.
+    """
+    with meta_device():
+        module = MODELS.build(dict(type=name, in_channels=SHAPE[1])).eval()
+    inputs = [torch.rand(SHAPE, device='meta')] * maps
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*inputs)
+    parameters = sum(p.numel() for p in module.parameters())
+    return [f'{parameters:,}', f'{counter.get_total_flops() / 2e6:.2f} M']
+
+
+if __name__ == '__main__':
+    main()
