@@ -1,7 +1,7 @@
 # requirements/install.sh prints the Python to use: MMATTN_PYTHON, an active environment that has the stack, or .venv.
 # What a task starts from there finds the package in this checkout and the same Python as `python`.
 .NOTPARALLEL:
-.PHONY: help demo test lint mutants clean
+.PHONY: help demo test lint mutants clean clean-runs
 
 # Threads that wait by spinning make CPU runs many times slower when the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -13,7 +13,8 @@ help:
 	@echo 'make test   the test suite; the first run compiles the ops of mmcv (about 9 minutes on 2 cores)'
 	@echo 'make lint   ruff: style and format'
 	@echo 'make mutants  make small mistakes in the code and count those that the tests notice; see docs/testing.md'
-	@echo 'make clean  delete caches, build output and all of work_dirs (checkpoints, logs); .venv stays'
+	@echo 'make clean  delete caches and build output; .venv and work_dirs stay'
+	@echo 'make clean-runs  delete all of work_dirs (checkpoints, logs), after asking'
 	@echo 'demo, test, lint and mutants make .venv when it is missing. MMATTN_PYTHON=/path/to/python uses that Python as it is,'
 	@echo 'PYTHON=python3.11 makes .venv from that one, ARGS="-k coord" goes to demo, pytest or mutants.'
 
@@ -32,4 +33,8 @@ mutants:
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+clean-runs:
+	@du -sh work_dirs/* 2> /dev/null || { echo 'work_dirs is empty'; exit 0; }; \
+	read -r -p 'delete these? [y/N] ' answer && [ "$$answer" = y ] || { echo 'nothing is deleted'; exit 1; }; \
 	find work_dirs -mindepth 1 -not -path work_dirs/.gitignore -delete
