@@ -1,7 +1,7 @@
 # requirements/install.sh prints the Python to use: MMATTN_PYTHON, an active environment that has the stack, or .venv.
 # What a task starts from there finds the package in this checkout and the same Python as `python`.
 .NOTPARALLEL:
-.PHONY: help demo test lint mutants clean clean-runs
+.PHONY: help demo test lint docs mutants clean clean-runs
 
 # Threads that wait by spinning make CPU runs many times slower when the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -12,10 +12,11 @@ help:
 	@echo 'make demo   a short tour on the CPU; compiles nothing'
 	@echo 'make test   the test suite; the first run compiles the ops of mmcv (about 9 minutes on 2 cores)'
 	@echo 'make lint   ruff: style and format'
+	@echo 'make docs   write the generated pages and build the site in build/site; ARGS=--check only compares'
 	@echo 'make mutants  make small mistakes in the code and count those that the tests notice; see docs/testing.md'
 	@echo 'make clean  delete caches and build output; .venv and work_dirs stay'
 	@echo 'make clean-runs  delete all of work_dirs (checkpoints, logs), after asking'
-	@echo 'demo, test, lint and mutants make .venv when it is missing. MMATTN_PYTHON=/path/to/python uses that Python as it is,'
+	@echo 'demo, test, lint, docs and mutants make .venv when it is missing. MMATTN_PYTHON=/path/to/python uses that Python as it is,'
 	@echo 'PYTHON=python3.11 makes .venv from that one, ARGS="-k coord" goes to demo, pytest or mutants.'
 
 demo:
@@ -26,6 +27,9 @@ test:
 
 lint:
 	$(with_python) "$$python" -m ruff check . && "$$python" -m ruff format --check .
+
+docs:
+	$(with_python) "$$python" docs/generate/website.py $(ARGS)
 
 mutants:
 	$(with_python) OMP_NUM_THREADS=1 "$$python" -m tests.mutants $(ARGS)

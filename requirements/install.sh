@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test|mutants)
+# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test|docs|mutants)
 #
 # In this order: MMATTN_PYTHON; an active virtual environment that has all the task needs; .venv, made here when missing.
 # Only .venv is ever written to.
@@ -15,6 +15,7 @@ stamps=$venv/mmattn-stamps
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
 [ "$task" != lint ] || needs=(ruff)
 [[ $task != test && $task != mutants ]] || needs+=(pytest xdist)
+[ "$task" != docs ] || needs+=(mkdocs material mkdocstrings_handlers.python)
 [ "$task" != mutants ] || needs+=(mutmut)
 
 say() { echo "mmattn: $*" >&2; }
@@ -74,7 +75,7 @@ base_python() {
 }
 
 # A step is done when its stamp holds the checksum of what it was made from. Stamps are written last.
-pins=$(cat requirements/*.txt | cksum)
+pins=$(find requirements -name '*.txt' -not -name docs.txt | sort | xargs cat | cksum)
 is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp() { echo "$2" > "$stamps/$1"; }
 
@@ -148,7 +149,7 @@ if [ "$task" = demo ] && ! is_done mmcv "$pins"; then
     marked pip install --no-deps --no-cache-dir -r requirements/mmcv.txt
     stamp mmcv "$pins"
 fi
-if [[ $task = test || $task = mutants ]] && ! is_done ops "$pins"; then
+if [[ $task = test || $task = docs || $task = mutants ]] && ! is_done ops "$pins"; then
     if ! "$py" -c 'import torch, mmcv._ext' 2>/dev/null; then
         find_or_compile_ops
         marked pip install --force-reinstall --no-deps "$wheel"
@@ -158,6 +159,10 @@ if [[ $task = test || $task = mutants ]] && ! is_done ops "$pins"; then
     stamp ops "$pins"
 fi
 # Not among the pins, which make .venv again for everybody.
+if [ "$task" = docs ] && ! is_done docs "$(cksum < requirements/docs.txt)"; then
+    marked pip install -r requirements/docs.txt
+    stamp docs "$(cksum < requirements/docs.txt)"
+fi
 if [ "$task" = mutants ] && ! is_done mutants "$(cksum < tests/mutants/requirements.txt)"; then
     marked pip install -r tests/mutants/requirements.txt
     stamp mutants "$(cksum < tests/mutants/requirements.txt)"

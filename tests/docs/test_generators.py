@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = [path.stem for path in sorted((ROOT / 'docs' / 'generate').glob('*.py'))]
+PROGRAMS = ['model_zoo', 'module_table', 'positions', 'website']
 # What the quick ones write.
 PAGES = {'module_table': 'docs/modules.md', 'positions': 'docs/positions.png'}
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.launch.helpers import ENV
 
-# Two GPUs of the name only: enough to see who is given which. The number of a job makes its port, and
-# another cluster may run beside this one.
+# Two GPUs of the name only: enough to see who is given which. The number of a job makes its port,
+# and another cluster may run beside this one.
 CONFIG = """
 ClusterName=mmattn
 SlurmctldHost={host}(127.0.0.1)
