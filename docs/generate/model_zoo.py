@@ -3,8 +3,10 @@
 import argparse
 import importlib.util
 import inspect
+import logging
 import re
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -74,6 +76,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='compare, write nothing')
     args = parser.parse_args()
+    logging.disable(logging.INFO)  # What models say while they are built.
+    warnings.simplefilter('ignore')
     stale = []
     for path, text in pages().items():
         if args.check:
