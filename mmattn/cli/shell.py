@@ -24,7 +24,7 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
             program and keeps its traceback. Of several ranks, one tells.
     """
     try:
-        sys.exit(main(args))
+        sys.exit(main(args) or 0)
     except SystemExit:
         distributed.leave()
         raise

@@ -40,7 +40,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', ['mmattn', *map(str, words)])
         with pytest.raises(SystemExit) as stop:
             run()
-        return stop.value.code or 0, *capsys.readouterr()
+        return stop.value.code, *capsys.readouterr()
 
     return call
 
