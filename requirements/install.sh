@@ -75,7 +75,12 @@ base_python() {
 }
 
 # A step is done when its stamp holds the checksum of what it was made from. Stamps are written last.
+<<<<<<< HEAD
 pins=$(find requirements -name '*.txt' -not -name docs.txt | sort | xargs cat | cksum)
+=======
+pins=$(cat requirements/*.txt | cksum)
+metadata=$(cat pyproject.toml setup.py | cksum)
+>>>>>>> 2d6890b
 is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp() { echo "$2" > "$stamps/$1"; }
 
@@ -139,9 +144,9 @@ if [ "$task" != lint ] && ! is_done stack "$pins"; then
     marked pip install --force-reinstall --no-deps "$(grep '^opencv-python-headless==' requirements/openmmlab.txt)"
     stamp stack "$pins"
 fi
-if [ "$task" != lint ] && ! is_done package "$(cksum < setup.py)"; then
+if [ "$task" != lint ] && ! is_done package "$metadata"; then
     marked pip install --no-deps --no-build-isolation -e .
-    stamp package "$(cksum < setup.py)"
+    stamp package "$metadata"
 fi
 if [ "$task" = demo ] && ! is_done mmcv "$pins"; then
     # pip's isolated build has no torch: it compiles no ops and takes seconds. Keep that wheel out of pip's cache, where
