@@ -75,12 +75,8 @@ base_python() {
 }
 
 # A step is done when its stamp holds the checksum of what it was made from. Stamps are written last.
-<<<<<<< HEAD
 pins=$(find requirements -name '*.txt' -not -name docs.txt | sort | xargs cat | cksum)
-=======
-pins=$(cat requirements/*.txt | cksum)
 metadata=$(cat pyproject.toml setup.py | cksum)
->>>>>>> 2d6890b
 is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp() { echo "$2" > "$stamps/$1"; }
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
-from mmattn.engine import smoke
+from mmattn.cli import smoke
 from mmattn.engine.runner import Runner
 from mmattn.insertion.inserted_attention import is_inserted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmattn.engine import smoke
+from mmattn.cli import smoke
 from mmattn.engine.config import load_config
 from mmattn.insertion.inserted_attention import is_inserted
 

@@ -83,10 +83,11 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
 
     faults = plan.faults
     if plan.tasks:
-        bar = ProgressBar(len(plan.tasks), file=sys.stderr)
         with ProcessPoolExecutor(workers or os.cpu_count(), initializer=_start_process) as pool:
             try:
-                for found in pool.map(_carry_out, plan.tasks, chunksize=_CHUNK):
+                results = pool.map(_carry_out, plan.tasks, chunksize=_CHUNK)
+                bar = ProgressBar(len(plan.tasks), file=sys.stderr)
+                for found in results:
                     faults += found
                     bar.update()
             except BrokenProcessPool as error:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmattn.engine import options
+from mmattn.cli import options
 from mmattn.engine.resume.checkpoint_files import find_last, out_dir_of
 from mmattn.engine.resume.random_state import check_random_state, get_random_state
 from mmattn.engine.runner import Runner
