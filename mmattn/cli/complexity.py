@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         multiply_adds = count_multiply_adds(model, (height, width))
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0]
         raise InputError(
             f'multiply-adds for {height} x {width} cannot be counted ({reason}); '
             'try another --shape'

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
     if plan.tasks:
         with ProcessPoolExecutor(workers or os.cpu_count(), initializer=_start_process) as pool:
             try:
-                results = pool.map(_carry_out, plan.tasks, chunksize=_CHUNK)
+                results = _map_uninterrupted(pool, plan.tasks)
                 bar = ProgressBar(len(plan.tasks), file=sys.stderr)
                 for found in results:
                     faults += found
@@ -101,9 +101,21 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
     return Report(len(plan.tasks), faults, plan.notes)
 
 
+def _map_uninterrupted(
+    pool: ProcessPoolExecutor, tasks: list[Callable[[], list[Fault]]]
+) -> Iterator[list[Fault]]:
+    """Start the processes, which Ctrl-C must not reach, and hold it back here until they run.
+
+    It reaches all processes of a terminal, and one message is enough.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.map(_carry_out, tasks, chunksize=_CHUNK)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _start_process() -> None:
-    # Ctrl-C reaches all processes of a terminal, and one message is enough.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An image that is too large is a fault, which needs no warning besides.
     warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 
