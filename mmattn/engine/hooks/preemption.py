@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +20,27 @@ from mmattn.engine.resume.checkpoint_files import note_last
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 CHECKPOINT = 'preempted.pth'
+
+
+_masks = threading.local()
+
+
+@cache
+def _keep_signals_over_forks() -> None:
+    """Hold the signals back while a process forks; once, for all that it will start.
+
+    Python forgets what reaches a child before it is ready. Without a handler the kernel would have
+    ended it; a pool that ends one as it starts would wait for it for ever.
+    """
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
+
+
+def _hold() -> None:
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
 
 
 @HOOKS.register_module()
@@ -46,6 +69,7 @@ class PreemptionHook(Hook):
         """Listen for the signals."""
         self._signal = 0
         self._process = os.getpid()
+        _keep_signals_over_forks()
         handlers = {
             **dict.fromkeys(SIGNALS, self._note),
             signal.SIGQUIT: signal.default_int_handler,

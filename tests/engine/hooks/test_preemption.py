@@ -144,6 +144,24 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path, number):
         signal.signal(number, before)
 
 
+def test_a_process_that_is_told_to_go_as_it_starts_goes():
+    """Pools send it to processes that they have only just made."""
+    hook = PreemptionHook()
+    hook.before_train(None)
+    try:
+        for _ in range(200):
+            child = os.fork()
+            if not child:
+                time.sleep(20)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+    finally:
+        hook.after_train(None)
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_quit_is_an_interruption(tmp_path):
     """What is being written is removed on the way out."""
     with pytest.raises(KeyboardInterrupt):
