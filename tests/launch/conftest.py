@@ -17,7 +17,7 @@ from tests.launch.helpers import ENV
 CONFIG = """
 ClusterName=mmattn
 SlurmctldHost={host}(127.0.0.1)
-FirstJobId={ports[0]}
+FirstJobId={first_job}
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 SlurmUser={user}
@@ -70,6 +70,8 @@ class Cluster:
             host=socket.gethostname().split('.')[0],
             user=getpass.getuser(),
             ports=_free_ports(2),
+            # Their ports lie below those that are given out as free ones.
+            first_job=os.getpid() % 120 * 100 + 1,
         )
         (self.folder / 'slurm.conf').write_text(config)
         gpus = 'Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n'

@@ -20,7 +20,7 @@ def checkout(tmp_path):
 
 
 def make(target, folder, answer=''):
-    command = ['make', target]
+    command = ['make', '--no-print-directory', target]
     return subprocess.run(command, cwd=folder, input=answer, capture_output=True, text=True)
 
 
