@@ -3,7 +3,7 @@
 # levels. The paper has attention in backbones only. The modules start as the identity. The recipe
 # is that of the plain Mask R-CNN. Not measured here.
 _base_ = [
-    '../_base_/models/mask_rcnn_r50_pafpn.py',
+    '../_base_/models/mask_rcnn_r50_fpn.py',
     '../_base_/datasets/coco_instance.py',
     '../_base_/schedules/det_sgd_1x.py',
     '../_base_/runtime/det.py',
@@ -13,7 +13,7 @@ model = dict(
     neck=dict(
         _delete_=True,
         type='InsertAttention',
-        host={{_base_.model.neck}},
+        host=dict(type='PAFPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5),
         sites=[
             dict(
                 after='',

@@ -2,7 +2,8 @@
 # ahead of the addition, as in the paper. Not measured here; the base says how this differs from
 # experiments with ImageNet weights of the whole backbone.
 _base_ = [
-    '../_base_/models/mask_rcnn_r50_attention_fpn.py',
+    '../_base_/models/mask_rcnn_r50_fpn.py',
+    '../_base_/models/attention_in_r50.py',
     '../_base_/datasets/coco_instance.py',
     '../_base_/schedules/det_sgd_1x.py',
     '../_base_/runtime/det.py',

@@ -13,6 +13,7 @@ model = dict(
     backbone=dict(
         type='AFFResNet',
         depth=50,
+        norm_cfg={{_base_.norm_cfg}},
         deep_stem=True,
         fusion=dict(type='AFF', reduction=16, scale=2.0, norm_cfg={{_base_.norm_cfg}}),
         init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),

@@ -23,6 +23,8 @@ model = dict(
             ),
         ],
     ),
+    # Overlapping windows.
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
 
 optim_wrapper = dict(
