@@ -57,10 +57,10 @@ def test_the_rate_ends_with_the_training(path):
     ('name', 'epochs', 'batch_size', 'lr', 'decay', 'flat'),
     [
         ('van_b0_in1k', 300, 1024, 1e-3, 0.05, 0.0),
-        ('van_b6_pre22k_384_in1k', 30, 512, 5e-5, 1e-8, 0.0),
-        ('coordatt_mobilenetv2_in1k', 200, 256, 0.05, 4e-5, None),
+        ('van_b6_pre22k-384_in1k', 30, 512, 5e-5, 1e-8, 0.0),
+        ('mobilenetv2-coordatt_in1k', 200, 256, 0.05, 4e-5, None),
         ('mobilenext_in1k', 200, 256, 0.05, 4e-5, None),
-        ('iaff_resnet50_in1k', 240, 512, 0.075, 1e-4, 0.0),
+        ('r50-iaff_in1k', 240, 512, 0.075, 1e-4, 0.0),
     ],
 )
 def test_recipe(name, epochs, batch_size, lr, decay, flat):
@@ -103,11 +103,11 @@ def test_rows_of_mobilenetv2_differ_in_the_attention_alone(size):
 
 
 def test_rows_of_the_ablation():
-    assert attention('coordatt_mobilenetv2_r16_in1k').reduction == 16
-    assert attention('se_mobilenetv2_r12_in1k').reduction == 12
-    assert attention('cbam_mobilenetv2_r12_in1k').reduction == 12
-    assert attention('coordatt_mobilenetv2_h_in1k').direction == 'h'
-    assert attention('coordatt_mobilenetv2_w_in1k').direction == 'w'
+    assert attention('mobilenetv2-coordatt-r16_in1k').reduction == 16
+    assert attention('mobilenetv2-se-r12_in1k').reduction == 12
+    assert attention('mobilenetv2-cbam-r12_in1k').reduction == 12
+    assert attention('mobilenetv2-coordatt-h_in1k').direction == 'h'
+    assert attention('mobilenetv2-coordatt-w_in1k').direction == 'w'
 
 
 def test_mobile_networks_have_the_dropout_of_their_release():

@@ -62,9 +62,9 @@ def test_there_is_every_config():
     expected |= {f'mask_rcnn_r50_{name}_fpn_1x_coco' for name in (*PLUGINS, 'aff', 'iaff')}
     expected |= {f'ssdlite320_{a}mobilenetv2_{d}' for a in SSDLITE for d in ('coco', 'voc0712')}
     expected |= {
-        'mask_rcnn_aff_r50_fpn_1x_coco',
+        'mask_rcnn_r50-aff_fpn_1x_coco',
         'ssdlite320_mobilenext_coco',
-        'mask2former_van_b2_panoptic_coco',
+        'mask2former_van_b2_coco-panoptic',
     }
     expected |= {
         f'{host}_coco'
@@ -104,7 +104,7 @@ def test_recipe_of_van(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_panoptic_coco']
+    'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_coco-panoptic']
 )
 def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
     cfg = load(name)
@@ -122,7 +122,7 @@ def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
 
 
 def test_mask2former_has_a_tenth_of_the_rate_in_its_backbone():
-    cfg = load('mask2former_van_b2_panoptic_coco')
+    cfg = load('mask2former_van_b2_coco-panoptic')
     for name, group in options_of(cfg, build(cfg.model)).items():
         assert group['lr'] == pytest.approx(1e-5 if name.startswith('backbone.') else 1e-4), name
 
@@ -158,7 +158,7 @@ def test_plugins_are_trained_and_the_backbone_is_as_in_the_plain_detector(name):
 
 
 def test_fusions_are_trained_and_the_first_stage_is_not():
-    backbone = build(load('mask_rcnn_aff_r50_fpn_1x_coco').model.backbone)
+    backbone = build(load('mask_rcnn_r50-aff_fpn_1x_coco').model.backbone)
     backbone.train()
     frozen = {key.split('.')[0] for key, p in backbone.named_parameters() if not p.requires_grad}
     assert frozen == {'conv1', 'bn1', 'layer1'}

@@ -29,57 +29,57 @@ class Inserted(NamedTuple):
 
 MASK_RCNN = 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco'
 INSERTED = {
-    'det/mask_rcnn_r18_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_r18-coordatt-insert_fpn_1x_coco': Inserted(
         None, 8, 'backbone.layer4.1.bn2', 512
     ),
-    'det/mask_rcnn_r50_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_r50-coordatt-insert_fpn_1x_coco': Inserted(
         MASK_RCNN, 16, 'backbone.layer4.2.conv3', 512
     ),
-    'det/mask_rcnn_swin_t_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_swin_t-coordatt-insert_fpn_1x_coco': Inserted(
         'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco', 4, 'backbone', 768
     ),
-    'det/mask_rcnn_convnext_t_insert_coordatt_fpn_3x_coco': Inserted(
+    'det/mask_rcnn_convnext_t-coordatt-insert_fpn_3x_coco': Inserted(
         'convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco',
         18,
         'backbone.stages.3.2.depthwise_conv',
         768,
     ),
-    'det/mask_rcnn_r50_fpn_insert_coordatt_1x_coco': Inserted(MASK_RCNN, 5, 'neck', 256),
-    'det/mask_rcnn_r50_pafpn_insert_coordatt_1x_coco': Inserted(None, 5, 'neck', 256),
-    'det/retinanet_pvtv2_b0_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_r50_fpn-coordatt-insert_1x_coco': Inserted(MASK_RCNN, 5, 'neck', 256),
+    'det/mask_rcnn_r50_pafpn-coordatt-insert_1x_coco': Inserted(None, 5, 'neck', 256),
+    'det/retinanet_pvtv2_b0-coordatt-insert_fpn_1x_coco': Inserted(
         'pvt/retinanet_pvtv2-b0_fpn_1x_coco', 8, 'backbone.layers.3.1.1.ffn.layers.4', 1024
     ),
-    'det/retinanet_regnetx_800mf_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/retinanet_regnetx_800mf-coordatt-insert_fpn_1x_coco': Inserted(
         'regnet/retinanet_regnetx-800MF_fpn_1x_coco', 16, 'backbone.layer4.4.conv3', 672
     ),
-    'det/retinanet_timm_efficientnet_b1_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/retinanet_timm_efficientnet_b1-coordatt-insert_fpn_1x_coco': Inserted(
         'timm_example/retinanet_timm-efficientnet-b1_fpn_1x_coco',
         21,
         'backbone.timm_model.blocks.6.1.se',
         1920,
     ),
-    'det/yolox_s_insert_coordatt_300e_coco': Inserted(
+    'det/yolox_s-coordatt-insert_300e_coco': Inserted(
         'yolox/yolox_s_8xb8-300e_coco', 3, 'backbone.stage4', 512
     ),
-    'seg/upernet_insert_coordatt_r50_ade20k': Inserted(
+    'seg/upernet-coordatt-insert_r50_ade20k': Inserted(
         'upernet/upernet_r50_4xb4-160k_ade20k-512x512', 1, 'decode_head.fpn_bottleneck', 512
     ),
-    'seg/deeplabv3_insert_coordatt_r50_d8_ade20k': Inserted(
+    'seg/deeplabv3-coordatt-insert_r50_d8_ade20k': Inserted(
         'deeplabv3/deeplabv3_r50-d8_4xb4-160k_ade20k-512x512', 1, 'decode_head.bottleneck', 512
     ),
-    'seg/upernet_swin_t_insert_coordatt_ade20k': Inserted(
+    'seg/upernet_swin_t-coordatt-insert_ade20k': Inserted(
         'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
         4,
         'backbone',
         768,
     ),
-    'seg/upernet_convnext_t_insert_coordatt_ade20k': Inserted(
+    'seg/upernet_convnext_t-coordatt-insert_ade20k': Inserted(
         'convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512',
         18,
         'backbone.stages.3.2.depthwise_conv',
         768,
     ),
-    'seg/fcn_hr18_insert_coordatt_ade20k': Inserted(
+    'seg/fcn_hr18-coordatt-insert_ade20k': Inserted(
         'hrnet/fcn_hr18_4xb4-160k_ade20k-512x512', 4, 'backbone', 144
     ),
 }
@@ -132,7 +132,7 @@ def test_attention_stands_in_its_place(name):
 
 @each
 def test_starts_as_the_host_unless_trained_from_random_weights(name):
-    identity = name != 'det/yolox_s_insert_coordatt_300e_coco'
+    identity = name != 'det/yolox_s-coordatt-insert_300e_coco'
     assert all((a.blend is not None) == identity for a in attentions(name).values())
 
 
@@ -184,8 +184,8 @@ def test_attention_trains_in_the_frozen_stage_of_its_host(host):
 @pytest.mark.parametrize(
     'name',
     [
-        'det/mask_rcnn_convnext_t_insert_coordatt_fpn_3x_coco',
-        'seg/upernet_convnext_t_insert_coordatt_ade20k',
+        'det/mask_rcnn_convnext_t-coordatt-insert_fpn_3x_coco',
+        'seg/upernet_convnext_t-coordatt-insert_ade20k',
     ],
 )
 def test_attention_learns_at_the_rate_of_its_block(name):

@@ -36,7 +36,7 @@ def test_there_is_every_config():
     expected |= {f'upernet_van_b{i}_ade20k' for i in range(7)}
     expected |= {f'upernet_van_b{i}_in22k_ade20k' for i in (4, 5, 6)}
     expected |= {'upernet_van_b6_fsdp_ade20k'}
-    expected |= {'fpn_aff_r50_ade20k', 'upernet_aff_r50_ade20k'}
+    expected |= {'fpn-aff_r50_ade20k', 'upernet_r50-aff_ade20k'}
     expected |= {f'upernet_r50_{name}_ade20k' for name in PLUGINS}
     expected |= {
         f'{host}_ade20k'
@@ -165,7 +165,7 @@ def test_attention_of_resnet_stands_in_its_place_and_plain_weights_fit(name):
 
 
 def test_aff_replaces_every_sum_of_the_pyramid():
-    cfg = load('fpn_aff_r50_ade20k').model
+    cfg = load('fpn-aff_r50_ade20k').model
     neck = build(cfg.neck)
     assert sum(type(m) is MODELS.get('AFF') for m in neck.modules()) == 3
     plain = dict(cfg.neck, type='FPN')
@@ -174,7 +174,7 @@ def test_aff_replaces_every_sum_of_the_pyramid():
 
 
 def test_aff_resnet_takes_plain_weights_and_fuses_in_the_last_two_stages():
-    backbone = build(load('upernet_aff_r50_ade20k').model.backbone)
+    backbone = build(load('upernet_r50-aff_ade20k').model.backbone)
     assert sum(type(m) is MODELS.get('AFF') for m in backbone.modules()) == 9
     plain = build(dict(type='ResNetV1c', depth=50))
     assert shapes(plain) <= shapes(backbone)

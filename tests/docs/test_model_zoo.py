@@ -25,7 +25,7 @@ VAN = [
 SAMPLE = (
     'fpn_van_b2_ade20k',
     'mask_rcnn_van_b2_fpn_3x_coco',
-    'ssdlite320_coordatt_mobilenetv2_coco',
+    'ssdlite320_mobilenetv2-coordatt_coco',
     'upernet_van_b2_ade20k',
     'van_b0_in1k',
 )

@@ -178,7 +178,7 @@ test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(dat
 test_evaluator = dict(ann_file='{data}/annotations/instances_val2017.json')
 """
 CLASSIFIER = """
-_base_ = '{root}/configs/cls/coordatt_mobilenetv2_w050_in1k.py'
+_base_ = '{root}/configs/cls/mobilenetv2_w050-coordatt_in1k.py'
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}'))
 """
 
@@ -334,10 +334,10 @@ def smoke(path, work_dir):
 
 # One of each scope and kind of model; the others run with `pytest -m slow`.
 QUICK = (
-    'coordatt_mobilenetv2_in1k',
-    'deeplabv3_coordatt_mobilenetv2_d16_voc12aug',
+    'mobilenetv2-coordatt_in1k',
+    'deeplabv3_mobilenetv2_d16-coordatt_voc12aug',
     'mask_rcnn_van_b0_fpn_1x_coco',
-    'ssdlite320_coordatt_mobilenetv2_voc0712',
+    'ssdlite320_mobilenetv2-coordatt_voc0712',
     'upernet_van_b0_ade20k',
 )
 
