@@ -3,6 +3,7 @@
 import copy
 import functools
 import importlib.util
+import re
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -22,6 +23,15 @@ BUILT = [p for p in LEAVES if p.parent.name != 'pose' or importlib.util.find_spe
 
 read = functools.cache(Config.fromfile)
 """Read a config that is not to be changed: all tests of a process share it."""
+
+
+@functools.cache
+def own(path: Path) -> dict:
+    """Read what a file itself sets, with a stand-in for what it takes from its bases."""
+    values = {}
+    exec(re.sub(r'\{\{.*?\}\}', "'inherited'", path.read_text()), values)
+    del values['__builtins__']
+    return values
 
 
 def names(folder: str) -> list[str]:

@@ -7,15 +7,13 @@ from typing import NamedTuple
 import pytest
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmattn import CoordAtt
 from mmattn.insertion.inserted_attention import is_inserted
-from mmattn.probe.meta_device import meta_device
-from tests import test_configs
-
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+from tests.configs import leaves
+from tests.configs.leaves import build_part
 
 
 class Inserted(NamedTuple):
@@ -90,7 +88,7 @@ each_of_a_published_host = pytest.mark.parametrize(
 
 
 def load(name: str) -> Config:
-    return test_configs.load(CONFIGS / f'{name}.py')
+    return leaves.load(leaves.named(*name.split('/')))
 
 
 def load_host(name: str) -> Config:
@@ -101,7 +99,7 @@ def load_host(name: str) -> Config:
 
 
 def build(name: str) -> nn.Module:
-    return test_configs.build(CONFIGS / f'{name}.py')
+    return leaves.build(leaves.named(*name.split('/')))
 
 
 def attentions(name: str) -> dict[str, nn.Module]:
@@ -116,7 +114,7 @@ def shapes(module: nn.Module) -> dict[str, tuple]:
 def test_is_every_config_with_insertion():
     assert set(INSERTED) == {
         f'{path.parent.name}/{path.stem}'
-        for path in CONFIGS.rglob('*.py')
+        for path in leaves.LEAVES
         if 'InsertAttention' in path.read_text()
     }
 
@@ -141,9 +139,7 @@ def test_host_is_the_published_one(name):
     host = load_host(name)
     if 'pretrained' in host.model.backbone:
         host.model.backbone.pretrained = False
-    with meta_device():
-        theirs = MODELS.build(host.model)
-    assert shapes(theirs) == shapes(build(name))
+    assert shapes(build_part(host.model)) == shapes(build(name))
 
 
 def recipe(cfg: Config) -> dict:
@@ -171,7 +167,7 @@ def test_recipe_is_that_of_the_host(name):
 
 @pytest.mark.parametrize('host', ['mask_rcnn_r18', 'mask_rcnn_r50', 'retinanet_regnetx_800mf'])
 def test_attention_trains_in_the_frozen_stage_of_its_host(host):
-    backbone = build(f'det/{host}_insert_coordatt_fpn_1x_coco').backbone
+    backbone = build(f'det/{host}-coordatt-insert_fpn_1x_coco').backbone
     backbone.train()
     assert backbone.frozen_stages == 1 and backbone.norm_eval
     for name, parameter in backbone.layer1.named_parameters():

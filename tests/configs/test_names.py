@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmattn import list_modules
-from tests.configs.leaves import FORMER, LEAVES, read
+from tests.configs.leaves import CONFIGS, FORMER, LEAVES, own, read
 
 # What a word stands for: dotted keys of the config, and the value that each has or may have.
 MODELS = {
@@ -100,6 +100,8 @@ OPTIONS = {
     # By InsertAttention, into a part that has no place for it.
     'insert': {'inserted': True},
 }
+# What follows a word: its attention and the options of that one, then the next word or the end.
+ADDED = re.compile(rf'(?:-({"|".join(ATTENTION)})((?:-(?:{"|".join(OPTIONS)}))*))?(?:_|$)')
 WITH_ATTENTION = ('model', 'backbone', 'neck')
 
 
@@ -109,15 +111,13 @@ def readings(name: str, parts: tuple = tuple(VOCABULARIES)) -> list[dict[str, tu
         return [] if name else [{}]
     part, *rest = parts
     found = readings(name, rest)  # without this part
-    attention = rf'(?:-({"|".join(ATTENTION)})((?:-(?:{"|".join(OPTIONS)}))*))?'
     for word in VOCABULARIES[part]:
-        pattern = re.escape(word) + (attention if part in WITH_ATTENTION else '()()') + '(?:_|$)'
-        match = re.match(pattern, name)
-        if match:
-            options = (match[2] or '').split('-')[1:]
+        added = ADDED.match(name, len(word)) if name.startswith(word) else None
+        if added and (part in WITH_ATTENTION or not added[1]):
+            options = (added[2] or '').split('-')[1:]
             found += [
-                {part: (word, match[1] or None, options), **after}
-                for after in readings(name[match.end() :], rest)
+                {part: (word, added[1], options), **after}
+                for after in readings(name[added.end() :], rest)
             ]
     return found
 
@@ -180,15 +180,23 @@ def test_what_a_backbone_of_ours_puts_in_by_default_is_said():
             assert 'attention' in backbone, path
 
 
-@pytest.mark.parametrize('path', FORMER, ids=lambda p: p.stem)
-def test_former_name_gives_the_same_config_and_warns(path):
-    [successor] = re.findall(r"^_base_ = '\./(.+)'$", path.read_text(), re.MULTILINE)
-    successor = path.parent / successor
-    assert successor in LEAVES
-    expected = re.escape(f'Please use configs/{path.parent.name}/{successor.name} instead')
-    with pytest.warns(DeprecationWarning, match=expected):
+def test_former_names_only_inherit_from_one_config_and_name_it():
+    for path in FORMER:
+        content = own(path)
+        assert content.keys() == {'_base_', '_deprecation_'}, path
+        successor = path.parent / content['_base_']
+        assert successor in LEAVES, path
+        expected = f'configs/{path.parent.name}/{successor.name}'
+        assert content['_deprecation_'] == dict(expected=expected, reference='docs/configs.md')
+
+
+def test_a_former_name_gives_the_same_config_and_warns():
+    path = CONFIGS / 'seg' / 'upernet_van_b4_in22k_ade20k.py'
+    with pytest.warns(
+        DeprecationWarning, match=r'use configs/seg/upernet_van_b4_ade20k\.py instead'
+    ):
         cfg = Config.fromfile(path)
-    assert cfg.to_dict() == read(successor).to_dict()
+    assert cfg.to_dict() == read(path.with_name('upernet_van_b4_ade20k.py')).to_dict()
 
 
 def test_no_two_configs_are_the_same():
