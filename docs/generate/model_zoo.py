@@ -235,7 +235,7 @@ def describe_result(result: dict, dataset: str) -> list[dict]:
     for name, value in result.get('metrics', {}).items():
         label, task = METRICS[name]
         tasks.setdefault(task, {})[label] = value
-    source = f'reported in {result.paper}, {result.where}{start(result)}; not measured here'
+    source = f'reported{start(result)} in {result.paper}, {result.where}; not measured here'
     return [
         {'Task': task, 'Dataset': dataset, 'Metrics': metrics, 'Source': source}
         for task, metrics in tasks.items()
