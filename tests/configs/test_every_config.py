@@ -15,11 +15,6 @@ from tests.configs.leaves import BUILT, LEAVES, LISTED, build, datasets, load, n
 each = pytest.mark.parametrize('path', BUILT, ids=lambda p: p.stem)
 
 
-@each
-def test_builds(path):
-    assert sum(p.numel() for p in build(path).parameters()) > 0
-
-
 @pytest.mark.parametrize(
     'path', [p for p in BUILT if p.parent.name in ('seg', 'demo')], ids=lambda p: p.stem
 )
@@ -31,11 +26,13 @@ def test_heads_fit_the_maps_of_the_backbone(path):
         indices = head.in_index if isinstance(head.in_index, list | tuple) else [head.in_index]
         channels = head.in_channels
         channels = channels if isinstance(channels, list | tuple) else [channels]
-        assert [maps[i].shape[1] for i in indices] == list(channels)
+        # A head that concatenates what it takes knows the sum.
+        given = [maps[i].shape[1] for i in indices]
+        assert list(channels) in (given, [sum(given)])
 
 
 @each
-def test_every_decay_key_names_something(path):
+def test_builds_and_every_decay_key_names_something(path):
     names = [name for name, _ in build(path).named_parameters()]
     for key in read(path).optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}):
         assert any(key in name for name in names), key
