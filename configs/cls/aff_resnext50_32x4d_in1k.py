@@ -1,22 +1,4 @@
-# ResNeXt-50 (32x4d) with AFF on ImageNet-1K. The authors report 79.54 top-1 accuracy for the
-# second run of their release, whose recipe this is, and 79.2 in the paper (table 5, as errors),
-# with 29.9 M parameters; none was measured here.
-_base_ = [
-    '../_base_/models/classifier_aff_resnet.py',
-    '../_base_/datasets/imagenet_autoaugment.py',
-    '../_base_/schedules/cls_nag_240e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Attentional Feature Fusion',
-    where="authors' second run",
-    parameters=29.9,
-    metrics=dict(top1=79.54),
-)
-
-model = dict(
-    backbone=dict(
-        groups=32, base_width=4, stem_channels=128, fusion=dict(type='AFF', reduction=16, scale=2.0)
-    )
+_base_ = './resnext50_32x4d-aff_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/resnext50_32x4d-aff_in1k.py', reference='docs/configs.md'
 )

@@ -1,19 +1,2 @@
-# MobileNetV2 with CBAM on ImageNet-1K. The authors report 73.6 top-1 accuracy with 3.89 M
-# parameters and 0.3 G multiply-adds; none was measured here.
-_base_ = [
-    '../_base_/models/classifier_mobilenetv2.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=3.89,
-    flops=0.3,
-    flops_shape=(224, 224),
-    metrics=dict(top1=73.6),
-)
-
-model = dict(backbone=dict(attention=dict(type='CBAM', reduction=24)))
+_base_ = './mobilenetv2-cbam_in1k.py'
+_deprecation_ = dict(expected='configs/cls/mobilenetv2-cbam_in1k.py', reference='docs/configs.md')

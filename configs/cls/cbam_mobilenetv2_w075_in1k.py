@@ -1,21 +1,4 @@
-# MobileNetV2 of width 0.75 with CBAM on ImageNet-1K. The authors report 71.5 top-1 accuracy with
-# 2.86 M parameters and 0.21 G multiply-adds, figures not verified against the paper's text; none
-# was measured here.
-_base_ = [
-    '../_base_/models/classifier_mobilenetv2.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where='comparison of widths',
-    parameters=2.86,
-    flops=0.21,
-    flops_shape=(224, 224),
-    metrics=dict(top1=71.5),
-    verified=False,
+_base_ = './mobilenetv2_w075-cbam_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/mobilenetv2_w075-cbam_in1k.py', reference='docs/configs.md'
 )
-
-model = dict(backbone=dict(widen_factor=0.75, attention=dict(type='CBAM', reduction=24)))

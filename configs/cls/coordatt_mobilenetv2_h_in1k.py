@@ -1,19 +1,4 @@
-# MobileNetV2 with one gate per row only on ImageNet-1K. The authors report 73.5 top-1 accuracy
-# with 3.89 M parameters, figures not verified against the paper's text; none was measured here.
-# The reduction of 24 is concluded from the parameters.
-_base_ = [
-    '../_base_/models/classifier_mobilenetv2.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where='ablation',
-    parameters=3.89,
-    metrics=dict(top1=73.5),
-    verified=False,
+_base_ = './mobilenetv2-coordatt-h_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/mobilenetv2-coordatt-h_in1k.py', reference='docs/configs.md'
 )
-
-model = dict(backbone=dict(attention=dict(type='CoordAtt', reduction=24, direction='h')))

@@ -1,19 +1,4 @@
-# MobileNetV2 with coordinate attention on ImageNet-1K. The authors report 74.3 top-1 accuracy
-# with 3.95 M parameters and 0.31 G multiply-adds; none was measured here.
-_base_ = [
-    '../_base_/models/classifier_mobilenetv2.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=3.95,
-    flops=0.31,
-    flops_shape=(224, 224),
-    metrics=dict(top1=74.3),
+_base_ = './mobilenetv2-coordatt_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/mobilenetv2-coordatt_in1k.py', reference='docs/configs.md'
 )
-
-model = dict(backbone=dict(attention=dict(type='CoordAtt', reduction=32)))

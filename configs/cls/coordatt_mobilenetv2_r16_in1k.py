@@ -1,17 +1,4 @@
-# MobileNetV2 with coordinate attention of reduction 16 on ImageNet-1K. The authors report 74.7
-# top-1 accuracy, figures not verified against the paper's text; none was measured here.
-_base_ = [
-    '../_base_/models/classifier_mobilenetv2.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where='ablation',
-    metrics=dict(top1=74.7),
-    verified=False,
+_base_ = './mobilenetv2-coordatt-r16_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/mobilenetv2-coordatt-r16_in1k.py', reference='docs/configs.md'
 )
-
-model = dict(backbone=dict(attention=dict(type='CoordAtt', reduction=16)))

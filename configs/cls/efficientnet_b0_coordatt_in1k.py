@@ -1,22 +1,4 @@
-# EfficientNet-B0 with coordinate attention in place of squeeze-and-excitation on ImageNet-1K. The
-# authors report 76.9 top-1 accuracy with 5.4 M parameters and 0.4 G multiply-adds, figures not
-# verified against the paper's text; none was measured here. The paper's recipe for this network
-# is not known; this is the one of its other networks.
-_base_ = [
-    '../_base_/models/classifier_efficientnet_b0.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where='comparison on EfficientNet',
-    parameters=5.4,
-    flops=0.4,
-    flops_shape=(224, 224),
-    metrics=dict(top1=76.9),
-    verified=False,
+_base_ = './efficientnet_b0-coordatt_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/efficientnet_b0-coordatt_in1k.py', reference='docs/configs.md'
 )
-
-model = dict(backbone=dict(attention=dict(type='CoordAtt', reduction=32)))

@@ -1,6 +1,5 @@
-# EfficientNet-B0 on ImageNet-1K. The authors report 76.3 top-1 accuracy with 5.3 M parameters and
-# 0.39 G multiply-adds, figures not verified against the paper's text; none was measured here. The
-# paper's recipe for this network is not known; this is the one of its other networks.
+# EfficientNet-B0 on ImageNet-1K. The paper's recipe for this network is not known; this is the one
+# of its other networks.
 _base_ = [
     '../_base_/models/classifier_efficientnet_b0.py',
     '../_base_/datasets/imagenet.py',

@@ -1,22 +1,4 @@
-# ResNeXt-50 (32x4d) with iAFF on ImageNet-1K. The authors report 80.22 top-1 accuracy for the
-# second run of their release, whose recipe this is, and 79.8 in the paper (table 5, as errors),
-# with 34.7 M parameters; none was measured here.
-_base_ = [
-    '../_base_/models/classifier_aff_resnet.py',
-    '../_base_/datasets/imagenet_autoaugment.py',
-    '../_base_/schedules/cls_nag_240e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Attentional Feature Fusion',
-    where="authors' second run",
-    parameters=34.7,
-    metrics=dict(top1=80.22),
-)
-
-model = dict(
-    backbone=dict(
-        groups=32, base_width=4, stem_channels=128, fusion=dict(type='iAFF', reduction=16)
-    )
+_base_ = './resnext50_32x4d-iaff_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/resnext50_32x4d-iaff_in1k.py', reference='docs/configs.md'
 )

@@ -1,5 +1,4 @@
-# MobileNetV2 on ImageNet-1K. The authors report 72.3 top-1 accuracy with 3.5 M parameters and 0.3
-# G multiply-adds; none was measured here.
+# MobileNetV2 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_mobilenetv2.py',
     '../_base_/datasets/imagenet.py',

@@ -1,6 +1,4 @@
-# MobileNetV2 of width 0.5 on ImageNet-1K. The authors report 65.4 top-1 accuracy with 2 M
-# parameters and 0.1 G multiply-adds, figures not verified against the paper's text; none was
-# measured here.
+# MobileNetV2 of width 0.5 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_mobilenetv2.py',
     '../_base_/datasets/imagenet.py',

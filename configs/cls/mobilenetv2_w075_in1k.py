@@ -1,6 +1,4 @@
-# MobileNetV2 of width 0.75 on ImageNet-1K. The authors report 69.9 top-1 accuracy with 2.5 M
-# parameters and 0.2 G multiply-adds, figures not verified against the paper's text; none was
-# measured here. The layers of this width hold 2.64 M parameters.
+# MobileNetV2 of width 0.75 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_mobilenetv2.py',
     '../_base_/datasets/imagenet.py',

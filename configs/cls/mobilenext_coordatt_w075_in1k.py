@@ -1,21 +1,4 @@
-# MobileNeXt of width 0.75 with coordinate attention on ImageNet-1K. The authors report 73.2 top-1
-# accuracy with 3 M parameters and 0.22 G multiply-adds, figures not verified against the paper's
-# text; none was measured here.
-_base_ = [
-    '../_base_/models/classifier_mobilenext.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where='comparison of widths',
-    parameters=3,
-    flops=0.22,
-    flops_shape=(224, 224),
-    metrics=dict(top1=73.2),
-    verified=False,
+_base_ = './mobilenext_w075-coordatt_in1k.py'
+_deprecation_ = dict(
+    expected='configs/cls/mobilenext_w075-coordatt_in1k.py', reference='docs/configs.md'
 )
-
-model = dict(backbone=dict(widen_factor=0.75, attention=dict(type='CoordAtt', reduction=32)))

@@ -1,6 +1,4 @@
-# MobileNeXt of width 0.75 on ImageNet-1K. The authors report 72 top-1 accuracy with 2.5 M
-# parameters and 0.21 G multiply-adds; none was measured here. The layers that the released code
-# builds at this width hold 2.77 M parameters.
+# MobileNeXt of width 0.75 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_mobilenext_released.py',
     '../_base_/datasets/imagenet.py',

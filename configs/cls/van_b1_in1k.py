@@ -1,5 +1,4 @@
-# VAN-B1 on ImageNet-1K. The paper reports 81.1 top-1 accuracy with 13.9 M parameters and 2.5 G
-# multiply-adds; none was measured here.
+# VAN-B1 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_van.py',
     '../_base_/datasets/imagenet_van.py',

@@ -1,5 +1,4 @@
-# VAN-B2 on ImageNet-1K. The paper reports 82.8 top-1 accuracy with 26.6 M parameters and 5 G
-# multiply-adds; none was measured here.
+# VAN-B2 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_van.py',
     '../_base_/datasets/imagenet_van.py',

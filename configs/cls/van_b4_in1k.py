@@ -1,5 +1,4 @@
-# VAN-B4 on ImageNet-1K. The paper reports 84.2 top-1 accuracy with 60.3 M parameters and 12.2 G
-# multiply-adds; none was measured here. The drop path rate of B4 is not published; it is B3's.
+# VAN-B4 on ImageNet-1K. The drop path rate of B4 is not published; it is B3's.
 _base_ = [
     '../_base_/models/classifier_van.py',
     '../_base_/datasets/imagenet_van.py',

@@ -1,21 +1,2 @@
-# VAN-B5 fine-tuned on ImageNet-1K at 384x384 from ImageNet-22K weights. The paper reports 87
-# top-1 accuracy with 90 M parameters and 50.6 G multiply-adds; none was measured here. Give the
-# 22K weights as model.backbone.init_cfg or load_from; without them the backbone starts from
-# random values.
-_base_ = [
-    '../_base_/models/classifier_van_finetune.py',
-    '../_base_/datasets/imagenet_van_finetune_384.py',
-    '../_base_/schedules/cls_adamw_30e.py',
-    '../_base_/runtime/cls.py',
-]
-
-published = dict(
-    paper='Visual Attention Network',
-    where='table 8',
-    parameters=90,
-    flops=50.6,
-    flops_shape=(384, 384),
-    metrics=dict(top1=87),
-)
-
-model = dict(backbone=dict(arch='b5'), head=dict(in_channels=768))
+_base_ = './van_b5_pre22k-384_in1k.py'
+_deprecation_ = dict(expected='configs/cls/van_b5_pre22k-384_in1k.py', reference='docs/configs.md')

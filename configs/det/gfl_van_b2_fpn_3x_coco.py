@@ -1,7 +1,6 @@
-# GFL + VAN-B2 on COCO, 36 epochs at many sizes. The paper reports 50.8 box AP at 34 M parameters
-# and 224 G multiply-adds for 1280x800 pixels (Visual Attention Network, table 11); not measured
-# here. The code was never released; schedule and sizes follow Swin, as the paper says. The drop
-# path rate is chosen here: the authors advise at least 0.3 from B2 on.
+# GFL + VAN-B2 on COCO, 36 epochs at many sizes. The code was never released; schedule and sizes
+# follow Swin, as the paper says. The drop path rate is chosen here: the authors advise at least 0.3
+# from B2 on.
 _base_ = [
     '../_base_/models/gfl_van_fpn.py',
     '../_base_/datasets/coco_detection_ms.py',

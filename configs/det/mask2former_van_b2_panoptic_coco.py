@@ -1,35 +1,4 @@
-# Mask2Former + VAN-B2 with 100 queries on COCO panoptic, 50 epochs. The paper reports 54.9 PQ
-# (Visual Attention Network, section on panoptic segmentation) with AdamW at 1e-4, a batch of 16 and
-# large-scale jittering; not measured here. All else, which the paper does not state, is
-# Mask2Former's recipe for Swin-T, the drop path rate of 0.3 included.
-_base_ = [
-    '../_base_/models/mask2former_van_panoptic.py',
-    '../_base_/datasets/coco_panoptic.py',
-    '../_base_/schedules/mask2former_50e.py',
-    '../_base_/runtime/det_iterations.py',
-]
-
-published = dict(
-    paper='Visual Attention Network',
-    where='section on panoptic segmentation',
-    metrics=dict(PQ=54.9),
-)
-depths = (3, 3, 12, 3)
-backbone_norm = dict(lr_mult=0.1, decay_mult=0.0)
-
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
-
-# The longest key that a name holds decides, so 'backbone' alone would let the norms decay.
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys={
-            'backbone.norm': backbone_norm,
-            **{f'backbone.patch_embed{i + 1}.norm': backbone_norm for i in range(len(depths))},
-            **{
-                f'backbone.block{i + 1}.{j}.norm': backbone_norm
-                for i, depth in enumerate(depths)
-                for j in range(depth)
-            },
-        },
-    ),
+_base_ = './mask2former_van_b2_coco-panoptic.py'
+_deprecation_ = dict(
+    expected='configs/det/mask2former_van_b2_coco-panoptic.py', reference='docs/configs.md'
 )

@@ -1,18 +1,4 @@
-# Mask R-CNN + ResNet-50 whose feature pyramid fuses by AFF where the plain one adds (Attentional
-# Feature Fusion, section 4.3: reduction 4). The paper tries this on a segmentation of stop signs
-# and has no figure for COCO, its pyramid was never released; the recipe is that of the plain Mask
-# R-CNN. Not measured here.
-_base_ = [
-    '../_base_/models/mask_rcnn_r50_fpn.py',
-    '../_base_/datasets/coco_instance.py',
-    '../_base_/schedules/det_sgd_1x.py',
-    '../_base_/runtime/det.py',
-]
-
-model = dict(
-    neck=dict(
-        type='AFFFPN',
-        # One branch of the gate norms means of whole maps, so one GPU alone has too few values.
-        fusion=dict(type='AFF', reduction=4, norm_cfg=dict(type='SyncBN')),
-    ),
+_base_ = './mask_rcnn_r50_fpn-aff_1x_coco.py'
+_deprecation_ = dict(
+    expected='configs/det/mask_rcnn_r50_fpn-aff_1x_coco.py', reference='docs/configs.md'
 )

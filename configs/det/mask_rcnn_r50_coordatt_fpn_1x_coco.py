@@ -1,24 +1,4 @@
-# Mask R-CNN + ResNet-50 with coordinate attention (Coordinate Attention for Efficient Mobile
-# Network Design) behind the 3x3 convolution of a block, its norm and ReLU, which is its place in
-# the paper's inverted residuals; the paper has no ResNet. Not measured here; the base says how
-# this differs from experiments with ImageNet weights of the whole backbone.
-_base_ = [
-    '../_base_/models/mask_rcnn_r50_attention_fpn.py',
-    '../_base_/datasets/coco_instance.py',
-    '../_base_/schedules/det_sgd_1x.py',
-    '../_base_/runtime/det.py',
-]
-
-model = dict(
-    backbone=dict(
-        plugins=[
-            dict(
-                cfg=dict(
-                    type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}, start='identity'
-                ),
-                stages={{_base_.attention_stages}},
-                position='after_conv2',
-            ),
-        ],
-    ),
+_base_ = './mask_rcnn_r50-coordatt_fpn_1x_coco.py'
+_deprecation_ = dict(
+    expected='configs/det/mask_rcnn_r50-coordatt_fpn_1x_coco.py', reference='docs/configs.md'
 )

@@ -1,21 +1,4 @@
-# Mask R-CNN + ResNet-50 with squeeze-and-excitation (Squeeze-and-Excitation Networks) behind the
-# last norm of a block, ahead of the addition, as in the paper. Not measured here; the base says
-# how this differs from experiments with ImageNet weights of the whole backbone.
-_base_ = [
-    '../_base_/models/mask_rcnn_r50_attention_fpn.py',
-    '../_base_/datasets/coco_instance.py',
-    '../_base_/schedules/det_sgd_1x.py',
-    '../_base_/runtime/det.py',
-]
-
-model = dict(
-    backbone=dict(
-        plugins=[
-            dict(
-                cfg=dict(type='SE', reduction=16, start='identity'),
-                stages={{_base_.attention_stages}},
-                position='after_conv3',
-            ),
-        ],
-    ),
+_base_ = './mask_rcnn_r50-se_fpn_1x_coco.py'
+_deprecation_ = dict(
+    expected='configs/det/mask_rcnn_r50-se_fpn_1x_coco.py', reference='docs/configs.md'
 )

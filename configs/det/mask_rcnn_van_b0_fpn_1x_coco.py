@@ -1,6 +1,5 @@
-# Mask R-CNN + VAN-B0 on COCO, 12 epochs. The paper reports 40.2 box AP and 37.6 mask AP at 23.9 M
-# parameters (Visual Attention Network, table 10); not measured here. The code was never released
-# and the paper does not state the drop path rate and the warmup: both are chosen here.
+# Mask R-CNN + VAN-B0 on COCO, 12 epochs. The code was never released and the paper does not state
+# the drop path rate and the warmup: both are chosen here.
 _base_ = [
     '../_base_/models/mask_rcnn_van_fpn.py',
     '../_base_/datasets/coco_instance.py',

@@ -1,7 +1,6 @@
-# Mask R-CNN + VAN-B2 on COCO, 12 epochs. The paper reports 46.4 box AP and 41.8 mask AP at 46.2 M
-# parameters (Visual Attention Network, table 10); not measured here. The code was never released
-# and the paper does not state the drop path rate (chosen here; the authors advise at least 0.3
-# from B2 on) and the warmup (chosen here).
+# Mask R-CNN + VAN-B2 on COCO, 12 epochs. The code was never released and the paper does not state
+# the drop path rate (chosen here; the authors advise at least 0.3 from B2 on) and the warmup
+# (chosen here).
 _base_ = [
     '../_base_/models/mask_rcnn_van_fpn.py',
     '../_base_/datasets/coco_instance.py',

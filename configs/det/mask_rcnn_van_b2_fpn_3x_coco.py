@@ -1,7 +1,6 @@
-# Mask R-CNN + VAN-B2 on COCO, 36 epochs at many sizes. The paper reports 48.8 box AP at 46 M
-# parameters and 273 G multiply-adds for 1280x800 pixels (Visual Attention Network, table 11); not
-# measured here. The code was never released; schedule and sizes follow Swin, as the paper says.
-# The drop path rate is chosen here: the authors advise at least 0.3 from B2 on.
+# Mask R-CNN + VAN-B2 on COCO, 36 epochs at many sizes. The code was never released; schedule and
+# sizes follow Swin, as the paper says. The drop path rate is chosen here: the authors advise at
+# least 0.3 from B2 on.
 _base_ = [
     '../_base_/models/mask_rcnn_van_fpn.py',
     '../_base_/datasets/coco_instance_ms.py',

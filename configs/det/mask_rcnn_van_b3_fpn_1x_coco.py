@@ -1,7 +1,6 @@
-# Mask R-CNN + VAN-B3 on COCO, 12 epochs. The paper reports 48.3 box AP and 43.4 mask AP at 64.4 M
-# parameters (Visual Attention Network, table 10); not measured here. The code was never released
-# and the paper does not state the drop path rate (chosen here; the authors advise at least 0.3
-# from B2 on) and the warmup (chosen here).
+# Mask R-CNN + VAN-B3 on COCO, 12 epochs. The code was never released and the paper does not state
+# the drop path rate (chosen here; the authors advise at least 0.3 from B2 on) and the warmup
+# (chosen here).
 _base_ = [
     '../_base_/models/mask_rcnn_van_fpn.py',
     '../_base_/datasets/coco_instance.py',

@@ -1,30 +1,5 @@
-# RetinaNet + RegNetX-800MF with coordinate attention (Coordinate Attention for Efficient Mobile
-# Network Design) put into the blocks of all stages, ahead of the last 1x1 convolution, which is its
-# place in the paper's inverted residuals; the paper has no RegNet. The modules start as the
-# identity and train although the backbone keeps its statistics and its first stage. The recipe is
-# mmdet's, which reaches 35.6 box AP without attention. Not measured here.
-_base_ = [
-    '../_base_/models/retinanet_regnetx_800mf_fpn.py',
-    '../_base_/datasets/coco_detection.py',
-    '../_base_/schedules/det_sgd_1x.py',
-    '../_base_/runtime/det.py',
-]
-
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='InsertAttention',
-        host={{_base_.model.backbone}},
-        sites=[
-            dict(
-                before=r'layer\d\.\d+\.conv3',
-                attention=dict(type='CoordAtt', reduction=32, norm_cfg=dict(type='SyncBN')),
-            ),
-        ],
-    ),
-)
-
-optim_wrapper = dict(
-    optimizer=dict(weight_decay=5e-5),
-    clip_grad=dict(max_norm=35, norm_type=2),
+_base_ = './retinanet_regnetx_800mf-coordatt-insert_fpn_1x_coco.py'
+_deprecation_ = dict(
+    expected='configs/det/retinanet_regnetx_800mf-coordatt-insert_fpn_1x_coco.py',
+    reference='docs/configs.md',
 )

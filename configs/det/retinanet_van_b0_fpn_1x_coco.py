@@ -1,6 +1,5 @@
-# RetinaNet + VAN-B0 on COCO, 12 epochs. The paper reports 38.8 box AP at 13.4 M parameters (Visual
-# Attention Network, table 9); not measured here. The code was never released and the paper does
-# not state the drop path rate and the warmup: both are chosen here.
+# RetinaNet + VAN-B0 on COCO, 12 epochs. The code was never released and the paper does not state
+# the drop path rate and the warmup: both are chosen here.
 _base_ = [
     '../_base_/models/retinanet_van_fpn.py',
     '../_base_/datasets/coco_detection.py',

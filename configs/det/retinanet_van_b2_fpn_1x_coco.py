@@ -1,7 +1,6 @@
-# RetinaNet + VAN-B2 on COCO, 12 epochs. The paper reports 44.9 box AP at 36.3 M parameters (Visual
-# Attention Network, table 9); not measured here. The code was never released and the paper does
-# not state the drop path rate (chosen here; the authors advise at least 0.3 from B2 on) and the
-# warmup (chosen here).
+# RetinaNet + VAN-B2 on COCO, 12 epochs. The code was never released and the paper does not state
+# the drop path rate (chosen here; the authors advise at least 0.3 from B2 on) and the warmup
+# (chosen here).
 _base_ = [
     '../_base_/models/retinanet_van_fpn.py',
     '../_base_/datasets/coco_detection.py',

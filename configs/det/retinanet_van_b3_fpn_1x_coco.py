@@ -1,7 +1,6 @@
-# RetinaNet + VAN-B3 on COCO, 12 epochs. The paper reports 47.5 box AP at 54.5 M parameters (Visual
-# Attention Network, table 9); not measured here. The code was never released and the paper does
-# not state the drop path rate (chosen here; the authors advise at least 0.3 from B2 on) and the
-# warmup (chosen here).
+# RetinaNet + VAN-B3 on COCO, 12 epochs. The code was never released and the paper does not state
+# the drop path rate (chosen here; the authors advise at least 0.3 from B2 on) and the warmup
+# (chosen here).
 _base_ = [
     '../_base_/models/retinanet_van_fpn.py',
     '../_base_/datasets/coco_detection.py',

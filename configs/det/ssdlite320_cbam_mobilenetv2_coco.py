@@ -1,23 +1,4 @@
-# SSDLite320 + MobileNetV2 with CBAM on COCO. The paper reports 23.0 box AP on COCO val at 4.7 M
-# parameters (Coordinate Attention, authors' README); not measured here. The figure is with
-# ImageNet weights of the whole backbone, which were never released; without any the backbone
-# starts from random values.
-_base_ = [
-    '../_base_/models/ssdlite320_mobilenetv2_coco.py',
-    '../_base_/datasets/coco_ssd_320.py',
-    '../_base_/schedules/ssd_coco_200k.py',
-    '../_base_/runtime/det_iterations.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=4.7,
-    flops_shape=(320, 320),
-    metrics=dict(bbox_mAP=23.0),
-)
-model = dict(
-    backbone=dict(
-        attention=dict(type='CBAM', reduction=24, norm_cfg=dict(type='SyncBN', momentum=0.01))
-    )
+_base_ = './ssdlite320_mobilenetv2-cbam_coco.py'
+_deprecation_ = dict(
+    expected='configs/det/ssdlite320_mobilenetv2-cbam_coco.py', reference='docs/configs.md'
 )

@@ -1,25 +1,4 @@
-# SSDLite320 + MobileNetV2 with CBAM on PASCAL VOC, trained on 2007 and 2012. The paper reports
-# 71.7 mAP on VOC 2007 test at 4.7 M parameters (Coordinate Attention, authors' README); not
-# measured here. Here it has 3.81 M: the published count is that for the 80 classes of COCO. The
-# figure is with ImageNet weights of the whole backbone, which were never released; without any the
-# backbone starts from random values.
-_base_ = [
-    '../_base_/models/ssdlite320_mobilenetv2_voc.py',
-    '../_base_/datasets/voc0712_ssd_320.py',
-    '../_base_/schedules/ssd_voc_60k.py',
-    '../_base_/runtime/det_iterations.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=4.7,
-    flops_shape=(320, 320),
-    metrics=dict(mAP=71.7),
-    difference='published is the count for the 80 classes of COCO; with the 20 of VOC it is 3.81 M',
-)
-model = dict(
-    backbone=dict(
-        attention=dict(type='CBAM', reduction=24, norm_cfg=dict(type='BN', momentum=0.01))
-    )
+_base_ = './ssdlite320_mobilenetv2-cbam_voc0712.py'
+_deprecation_ = dict(
+    expected='configs/det/ssdlite320_mobilenetv2-cbam_voc0712.py', reference='docs/configs.md'
 )

@@ -1,23 +1,4 @@
-# SSDLite320 + CoordAtt-MobileNetV2 on COCO. The paper reports 24.5 box AP on COCO val at 4.8 M
-# parameters (Coordinate Attention, authors' README); not measured here. Here it has 4.73 M, for
-# the release has one class output more and biases that its norms cancel, 0.02 M. The figure is
-# with ImageNet weights of the whole backbone; without them (see "Load published weights" in the
-# README) the backbone starts from random values.
-_base_ = [
-    '../_base_/models/ssdlite320_mobilenetv2_coco.py',
-    '../_base_/datasets/coco_ssd_320.py',
-    '../_base_/schedules/ssd_coco_200k.py',
-    '../_base_/runtime/det_iterations.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=4.8,
-    flops_shape=(320, 320),
-    metrics=dict(bbox_mAP=24.5),
-    difference='4.73 M; the release also has a spare class output and biases that norms cancel',
-)
-model = dict(
-    backbone=dict(attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}))
+_base_ = './ssdlite320_mobilenetv2-coordatt_coco.py'
+_deprecation_ = dict(
+    expected='configs/det/ssdlite320_mobilenetv2-coordatt_coco.py', reference='docs/configs.md'
 )

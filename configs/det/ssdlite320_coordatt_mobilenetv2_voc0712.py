@@ -1,21 +1,4 @@
-# SSDLite320 + CoordAtt-MobileNetV2 on PASCAL VOC, trained on 2007 and 2012. The paper reports 73.1
-# mAP on VOC 2007 test at 4.8 M parameters (Coordinate Attention, authors' README); not measured
-# here. Here it has 3.87 M: the published count is that for the 80 classes of COCO. The figure is
-# with ImageNet weights of the whole backbone; without them (see "Load published weights" in the
-# README) the backbone starts from random values.
-_base_ = [
-    '../_base_/models/ssdlite320_mobilenetv2_voc.py',
-    '../_base_/datasets/voc0712_ssd_320.py',
-    '../_base_/schedules/ssd_voc_60k.py',
-    '../_base_/runtime/det_iterations.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=4.8,
-    flops_shape=(320, 320),
-    metrics=dict(mAP=73.1),
-    difference='published is the count for the 80 classes of COCO; with the 20 of VOC it is 3.87 M',
+_base_ = './ssdlite320_mobilenetv2-coordatt_voc0712.py'
+_deprecation_ = dict(
+    expected='configs/det/ssdlite320_mobilenetv2-coordatt_voc0712.py', reference='docs/configs.md'
 )
-model = dict(backbone=dict(attention=dict(type='CoordAtt', reduction=32)))

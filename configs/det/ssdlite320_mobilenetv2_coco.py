@@ -1,6 +1,5 @@
-# SSDLite320 + MobileNetV2 on COCO. The paper reports 22.3 box AP on COCO val at 4.3 M parameters
-# (Coordinate Attention, authors' README); not measured here. The figure is with ImageNet weights;
-# without any the backbone starts from random values.
+# SSDLite320 + MobileNetV2 on COCO. The published accuracy is with ImageNet weights; without any the
+# backbone starts from random values.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_coco.py',
     '../_base_/datasets/coco_ssd_320.py',

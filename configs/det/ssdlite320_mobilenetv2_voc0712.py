@@ -1,6 +1,4 @@
-# SSDLite320 + MobileNetV2 on PASCAL VOC, trained on 2007 and 2012. The paper reports 71.7 mAP on
-# VOC 2007 test at 4.3 M parameters (Coordinate Attention, authors' README); not measured here.
-# Here it has 3.42 M: the published count is that for the 80 classes of COCO. The figure is with
+# SSDLite320 + MobileNetV2 on PASCAL VOC, trained on 2007 and 2012. The published accuracy is with
 # ImageNet weights; without any the backbone starts from random values.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_voc.py',

@@ -1,8 +1,6 @@
-# SSDLite320 + MobileNeXt on COCO. The paper reports 23.3 box AP on COCO val at 4.4 M parameters
-# (Coordinate Attention, authors' README); not measured here. As in the released code, the map of
-# stride 16 has 576 channels and is taken inside the block that then goes to stride 32, which makes
-# 4.52 M; 4.4 M would fit the 384 channels of the stage before. The figure is with ImageNet
-# weights; without any the backbone starts from random values.
+# SSDLite320 + MobileNeXt on COCO. As in the released code, the map of stride 16 is taken inside the
+# block that then goes to stride 32. The published accuracy is with ImageNet weights; without any
+# the backbone starts from random values.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_coco.py',
     '../_base_/datasets/coco_ssd_320.py',

@@ -1,18 +1,4 @@
-# DeepLabV3 + MobileNetV2 with CBAM on ADE20K at output stride 8, with mmseg's head and recipe for
-# MobileNetV2, which reaches 34.08 mIoU at stride 8 without attention. The paper has no figure on
-# ADE20K, and none was measured here.
-_base_ = [
-    '../_base_/models/deeplabv3_512_mobilenetv2_d8.py',
-    '../_base_/datasets/ade20k.py',
-    '../_base_/schedules/seg_sgd_160k.py',
-    '../_base_/runtime/seg.py',
-]
-
-model = dict(
-    backbone=dict(
-        attention=dict(type='CBAM', reduction=24, norm_cfg=dict(type='SyncBN', momentum=0.01))
-    ),
+_base_ = './deeplabv3_mobilenetv2_d8-cbam_ade20k.py'
+_deprecation_ = dict(
+    expected='configs/seg/deeplabv3_mobilenetv2_d8-cbam_ade20k.py', reference='docs/configs.md'
 )
-
-# 4 GPUs x 4 in mmseg.
-train_dataloader = dict(batch_size=4)

@@ -1,24 +1,4 @@
-# DeepLabV3 + MobileNetV2 with CBAM on PASCAL VOC 2012 with the labels of SBD, output stride 8. The
-# paper reports 71.67 mIoU at 4.9 M parameters (Coordinate Attention, authors' README); not measured
-# here. The release has no training settings for it: these are mmseg's for DeepLabV3, SGD for 40k
-# iterations of 16 crops of 512x512. The figure is with ImageNet weights of the whole backbone,
-# which were never released; without any the backbone starts from random values.
-_base_ = [
-    '../_base_/models/deeplabv3_256_mobilenetv2_d8.py',
-    '../_base_/datasets/voc12aug.py',
-    '../_base_/schedules/seg_sgd_40k.py',
-    '../_base_/runtime/seg.py',
-]
-
-published = dict(
-    paper='Coordinate Attention for Efficient Mobile Network Design',
-    where="authors' README",
-    parameters=4.9,
-    metrics=dict(mIoU=71.67),
-)
-model = dict(
-    backbone=dict(
-        attention=dict(type='CBAM', reduction=24, norm_cfg=dict(type='SyncBN', momentum=0.01))
-    ),
-    decode_head=dict(num_classes=21),
+_base_ = './deeplabv3_mobilenetv2_d8-cbam_voc12aug.py'
+_deprecation_ = dict(
+    expected='configs/seg/deeplabv3_mobilenetv2_d8-cbam_voc12aug.py', reference='docs/configs.md'
 )

@@ -1,6 +1,6 @@
 # DeepLabV3 + MobileNetV2 on ADE20K at output stride 8, with mmseg's head and recipe: the plain
-# network beside those with attention. mmseg reports 34.08 mIoU (its model zoo, MobileNetV2) with
-# ImageNet weights; not measured here. Without weights the backbone starts from random values.
+# network beside those with attention. The published figure is mmseg's, with ImageNet weights;
+# without any the backbone starts from random values.
 _base_ = [
     '../_base_/models/deeplabv3_512_mobilenetv2_d8.py',
     '../_base_/datasets/ade20k.py',

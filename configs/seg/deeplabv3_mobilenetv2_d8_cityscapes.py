@@ -1,8 +1,8 @@
-# DeepLabV3 + MobileNetV2 on Cityscapes, output stride 8. The paper reports 71.4 mIoU (Coordinate
-# Attention, authors' README); not measured here. The release has no training settings for it: these
-# are mmseg's for DeepLabV3, SGD for 80k iterations of 8 crops of 512x1024. With its ASPP of 512
-# channels mmseg reports 73.84. The figure is with ImageNet weights of the whole backbone; without
-# them (see "Load published weights" in the README) the backbone starts from random values.
+# DeepLabV3 + MobileNetV2 on Cityscapes, output stride 8. The release has no training settings for
+# it: these are mmseg's for DeepLabV3, SGD for 80k iterations of 8 crops of 512x1024. With its ASPP
+# of 512 channels mmseg reports 73.84. The published accuracy is with ImageNet weights of the whole
+# backbone; without them (see "Load published weights" in the README) the backbone starts from
+# random values.
 _base_ = [
     '../_base_/models/deeplabv3_256_mobilenetv2_d8.py',
     '../_base_/datasets/cityscapes.py',

@@ -1,8 +1,7 @@
-# DeepLabV3 + MobileNetV2 on PASCAL VOC 2012 with the labels of SBD, output stride 8. The paper
-# reports 71.82 mIoU at 4.5 M parameters (Coordinate Attention, authors' README); not measured here.
-# The release has no training settings for it: these are mmseg's for DeepLabV3, SGD for 40k
-# iterations of 16 crops of 512x512. The figure is with ImageNet weights of the whole backbone;
-# without them (see "Load published weights" in the README) the backbone starts from random values.
+# DeepLabV3 + MobileNetV2 on PASCAL VOC 2012 with the labels of SBD, output stride 8. The release
+# has no training settings for it: these are mmseg's for DeepLabV3, SGD for 40k iterations of 16
+# crops of 512x512. The published accuracy is with ImageNet weights of the whole backbone; without
+# them (see "Load published weights" in the README) the backbone starts from random values.
 _base_ = [
     '../_base_/models/deeplabv3_256_mobilenetv2_d8.py',
     '../_base_/datasets/voc12aug.py',

@@ -1,14 +1,4 @@
-# DeepLabV3 + MobileNetV2 with SE on ADE20K at output stride 16, with mmseg's head and recipe for
-# MobileNetV2, which reaches 34.08 mIoU at stride 8 without attention. The paper has no figure on
-# ADE20K, and none was measured here.
-_base_ = [
-    '../_base_/models/deeplabv3_512_mobilenetv2_d16.py',
-    '../_base_/datasets/ade20k.py',
-    '../_base_/schedules/seg_sgd_160k.py',
-    '../_base_/runtime/seg.py',
-]
-
-model = dict(backbone=dict(attention=dict(type='SE', reduction=24)))
-
-# 4 GPUs x 4 in mmseg.
-train_dataloader = dict(batch_size=4)
+_base_ = './deeplabv3_mobilenetv2_d16-se_ade20k.py'
+_deprecation_ = dict(
+    expected='configs/seg/deeplabv3_mobilenetv2_d16-se_ade20k.py', reference='docs/configs.md'
+)

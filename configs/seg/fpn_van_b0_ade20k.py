@@ -1,8 +1,7 @@
-# Semantic FPN + VAN-B0 on ADE20K, 40k iterations. The paper reports 38.5 mIoU of one scale at 8 M
-# parameters and 26 G multiply-adds at 512x512 (Visual Attention Network, authors' README) with
-# ImageNet-1K weights; not measured here. A user's run with the released code gave 38.65. The recipe
-# is that of the released config; the paper states that of UperNet for all. Without such weights
-# (see "Load published weights" in the README) the backbone starts from random values.
+# Semantic FPN + VAN-B0 on ADE20K, 40k iterations, with ImageNet-1K weights. A user's run with the
+# released code gave 38.65. The recipe is that of the released config; the paper states that of
+# UperNet for all. Without such weights (see "Load published weights" in the README) the backbone
+# starts from random values.
 _base_ = [
     '../_base_/models/fpn_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',

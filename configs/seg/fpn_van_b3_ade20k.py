@@ -1,8 +1,6 @@
-# Semantic FPN + VAN-B3 on ADE20K, 40k iterations. The paper reports 48.1 mIoU of one scale at 49 M
-# parameters and 68 G multiply-adds at 512x512 (Visual Attention Network, authors' README) with
-# ImageNet-1K weights; not measured here. The recipe is that of the released config; the paper
-# states that of UperNet for all. Without such weights (see "Load published weights" in the README)
-# the backbone starts from random values.
+# Semantic FPN + VAN-B3 on ADE20K, 40k iterations, with ImageNet-1K weights. The recipe is that of
+# the released config; the paper states that of UperNet for all. Without such weights (see "Load
+# published weights" in the README) the backbone starts from random values.
 _base_ = [
     '../_base_/models/fpn_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',

@@ -1,25 +1,4 @@
-# UperNet + ResNet-50 with global context on ADE20K, with mmseg's recipe, which reaches 42.05 mIoU
-# without attention. No figure of this network is published, and none was measured here. The block
-# stands at the end of the residual branches of the last three stages, as in its paper. The ImageNet
-# weights of the plain ResNet-50 fit; the attention starts from random values.
-_base_ = [
-    '../_base_/models/upernet_r50.py',
-    '../_base_/datasets/ade20k.py',
-    '../_base_/schedules/seg_sgd_160k.py',
-    '../_base_/runtime/seg.py',
-]
-
-model = dict(
-    backbone=dict(
-        plugins=[
-            dict(
-                cfg=dict(type='GlobalContext', reduction=16),
-                position='after_conv3',
-                stages=(False, True, True, True),
-            )
-        ],
-    ),
+_base_ = './upernet_r50-globalcontext_ade20k.py'
+_deprecation_ = dict(
+    expected='configs/seg/upernet_r50-globalcontext_ade20k.py', reference='docs/configs.md'
 )
-
-# 4 GPUs x 4 in mmseg.
-train_dataloader = dict(batch_size=4)

@@ -1,7 +1,6 @@
-# UperNet + VAN-B0 on ADE20K with ImageNet-1K weights. The paper reports 41.1 mIoU at 32 M
-# parameters (Visual Attention Network, authors' README); not measured here. The table says several
-# scales, but the figure is older than that label and probably of one scale. Without such weights
-# (see "Load published weights" in the README) the backbone starts from random values.
+# UperNet + VAN-B0 on ADE20K with ImageNet-1K weights. The table says several scales, but the
+# published figure is older than that label and probably of one scale. Without such weights (see
+# "Load published weights" in the README) the backbone starts from random values.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',

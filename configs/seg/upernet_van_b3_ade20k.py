@@ -1,7 +1,5 @@
-# UperNet + VAN-B3 on ADE20K with ImageNet-1K weights. The paper reports 50.6 mIoU at 75 M
-# parameters and 1030 G multiply-adds at 2048x512 (Visual Attention Network, authors' README); not
-# measured here. The figure is of several scales. Without such weights (see "Load published weights"
-# in the README) the backbone starts from random values.
+# UperNet + VAN-B3 on ADE20K with ImageNet-1K weights. Without such weights (see "Load published
+# weights" in the README) the backbone starts from random values.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',

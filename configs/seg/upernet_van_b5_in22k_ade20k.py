@@ -1,27 +1,2 @@
-# UperNet + VAN-B5 on ADE20K with ImageNet-22K weights. The paper reports 53.9 mIoU at 117 M
-# parameters and 1208 G multiply-adds at 2048x512 (Visual Attention Network, authors' README); not
-# measured here. The figure is of several scales. There are 121.9 M parameters here, of which 89.2 M
-# in the backbone (90.0 M with its classifier, as published) and 32.7 M in heads of the released
-# widths. Only the figure differs from upernet_van_b5_ade20k. Without such weights (see "Load
-# published weights" in the README) the backbone starts from random values.
-_base_ = [
-    '../_base_/models/upernet_van.py',
-    '../_base_/datasets/ade20k_multiple_of_32.py',
-    '../_base_/schedules/seg_adamw_160k.py',
-    '../_base_/runtime/seg.py',
-]
-
-published = dict(
-    paper='Visual Attention Network',
-    where="authors' README",
-    parameters=117,
-    flops=1208,
-    flops_shape=(512, 2048),
-    metrics=dict(mIoU_ms=53.9),
-    difference='B5 has 89.2 M, and heads of the released widths have 32.7 M.',
-)
-model = dict(
-    backbone=dict(arch='b5', drop_path_rate=0.4),
-    decode_head=dict(in_channels=[96, 192, 480, 768]),
-    auxiliary_head=dict(in_channels=480),
-)
+_base_ = './upernet_van_b5_ade20k.py'
+_deprecation_ = dict(expected='configs/seg/upernet_van_b5_ade20k.py', reference='docs/configs.md')

@@ -14,6 +14,7 @@ import yaml
 from mmengine.config import Config
 
 import mmattn
+from mmattn.engine.config import published_results
 from mmattn.probe.count import (
     BOX_PROPOSALS,
     MASK_PROPOSALS,
@@ -63,7 +64,7 @@ docs/generate/model_zoo.py` builds each model and writes this page.
   detectors are counted as by mmdet 2.x, which the papers used: {boxes} proposals to every box head
   and {masks} to every mask head.
 - **Published** figures are the papers' own and carry their rounding; * marks those that were not
-  verified against the paper's text. The header of a config says where they come from, and why a
+  verified against the paper's text. `published` in a config says where they come from, and why a
   count of parameters differs by more than 1 %.
 - **Not counted** are Mask2Former's multiply-adds, which depend on the values of the maps, and what
   needs a package that is not in requirements/ (mmpose).
@@ -89,6 +90,17 @@ def main() -> None:
         sys.exit(f'error: {", ".join(stale)} out of date; run python docs/generate/model_zoo.py')
 
 
+def list_configs(folder: Path, former: bool = False) -> list[Path]:
+    """List the configs under a folder, without bases.
+
+    Args:
+        folder: Where to look.
+        former: The former names, which only inherit from the new one and warn, and not the others.
+    """
+    paths = sorted(path for path in folder.rglob('*.py') if '_base_' not in path.parts)
+    return [path for path in paths if ('_deprecation_' in path.read_text('utf-8')) == former]
+
+
 def pages() -> dict[Path, str]:
     """Make the text of every file."""
     files = {}
@@ -96,11 +108,11 @@ def pages() -> dict[Path, str]:
     dump = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100)
     metafiles, urls = [], cited_papers()
     for folder, heading, size in FOLDERS:
-        models = [measure(path, size) for path in sorted((ROOT / 'configs' / folder).glob('*.py'))]
+        models = [measure(path, size) for path in list_configs(ROOT / 'configs' / folder)]
         zoo += f'\n## {heading}\n\n{table(models)}'
         metafile = ROOT / 'configs' / folder / 'metafile.yml'
         metafiles.append(metafile.relative_to(ROOT).as_posix())
-        papers = sorted({m['published'].paper for m in models if m['published']})
+        papers = sorted({result.paper for model in models for result in model['published']})
         files[metafile] = dump(
             {
                 'Collections': [
@@ -132,8 +144,8 @@ def measure(path: Path, size: tuple[int, int]) -> dict:
         size: Height and width of the image where none are published.
     """
     cfg = Config.fromfile(path)
-    published = cfg.get('published')
-    size = tuple(published.get('flops_shape', size)) if published else size
+    published = published_results(cfg)
+    size = tuple(first(published, 'flops_shape', size))
     dataset = cfg.train_dataloader.dataset
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
@@ -151,6 +163,11 @@ def measure(path: Path, size: tuple[int, int]) -> dict:
     )
 
 
+def first(published: list[dict], key: str, default: object = None) -> object:
+    """Look up what the first of several results says that says anything."""
+    return next((result[key] for result in published if key in result), default)
+
+
 def table(models: list[dict]) -> str:
     """Lay out a Markdown table, one line per config."""
     lines = [
@@ -159,22 +176,28 @@ def table(models: list[dict]) -> str:
         '| --- | --: | --: | --: | --: | --: | --: | --- | --- |',
     ]
     for model in models:
-        published = model['published'] or {}
-        mark = '' if published.get('verified', True) else '*'
+        published = model['published']
+        mark = '' if first(published, 'verified', True) else '*'
         accuracy = ', '.join(
-            f'{value}{mark} {METRICS[name][0]}'
-            for name, value in published.get('metrics', {}).items()
+            f'{value}{mark} {METRICS[name][0]}{start(result)}'
+            for result in published
+            for name, value in result.get('metrics', {}).items()
         )
         h, w = model['size']
         cells = [
             f'[{Path(model["path"]).stem}](../{model["path"]})',
-            *compared(model.get('parameters'), 1e6, 'M', published.get('parameters'), mark),
-            *compared(model.get('flops'), 1e9, 'G', published.get('flops'), mark),
+            *compared(model.get('parameters'), 1e6, 'M', first(published, 'parameters'), mark),
+            *compared(model.get('flops'), 1e9, 'G', first(published, 'flops'), mark),
             f'{w}x{h}',
             accuracy or 'none',
         ]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
+
+
+def start(result: dict) -> str:
+    """Say from which weights a result is, if it says so itself."""
+    return f' from {result.weights} weights' if 'weights' in result else ''
 
 
 def compared(
@@ -195,22 +218,28 @@ def describe(model: dict) -> dict:
     entry = {'Name': Path(model['path']).stem, 'Config': model['path']}
     published = model['published']
     if published:
-        entry['In Collection'] = published.paper
+        entry['In Collection'] = published[0].paper
     if model.get('parameters'):
         entry['Metadata'] = {'Parameters': model['parameters']}
         if model.get('flops'):
             entry['Metadata']['FLOPs'] = int(model['flops'])
-    if published and 'metrics' in published:
-        tasks = {}
-        for name, value in published.metrics.items():
-            label, task = METRICS[name]
-            tasks.setdefault(task, {})[label] = value
-        source = f'reported in {published.paper}, {published.where}; not measured here'
-        entry['Results'] = [
-            {'Task': task, 'Dataset': model['dataset'], 'Metrics': metrics, 'Source': source}
-            for task, metrics in tasks.items()
-        ]
+    results = [found for result in published for found in describe_result(result, model['dataset'])]
+    if results:
+        entry['Results'] = results
     return entry
+
+
+def describe_result(result: dict, dataset: str) -> list[dict]:
+    """Describe one published result as a metafile does, one entry for each task."""
+    tasks = {}
+    for name, value in result.get('metrics', {}).items():
+        label, task = METRICS[name]
+        tasks.setdefault(task, {})[label] = value
+    source = f'reported{start(result)} in {result.paper}, {result.where}; not measured here'
+    return [
+        {'Task': task, 'Dataset': dataset, 'Metrics': metrics, 'Source': source}
+        for task, metrics in tasks.items()
+    ]
 
 
 if __name__ == '__main__':

@@ -29,14 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Print the counts of the model of a config."""
     from mmattn.engine.build import check_model
-    from mmattn.engine.config import load_config
+    from mmattn.engine.config import load_config, published_results
     from mmattn.errors import InputError
     from mmattn.probe.count import build, count_multiply_adds, count_parameters
 
     cfg = load_config(args.config, args.cfg_options)
     check_model(cfg)
     usual = SHAPES.get(cfg.get('default_scope'))
-    shape = args.shape or cfg.get('published', {}).get('flops_shape', usual)
+    shapes = [found['flops_shape'] for found in published_results(cfg) if 'flops_shape' in found]
+    shape = args.shape or (shapes or [usual])[0]
     if shape is None or min(shape) < 1:
         raise InputError('give the height and width of the image in pixels: --shape 224 224')
     model = build(cfg)

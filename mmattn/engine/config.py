@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import re
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if not Path(path).is_file():
         raise InputError(f'config {path} is not a file; check the path')
     try:
-        cfg = Config.fromfile(path)
+        with warnings.catch_warnings():
+            # Python hides from a user that a library, here mmengine, calls a name a former one.
+            warnings.filterwarnings('default', 'The config file .* will be deprecated')
+            cfg = Config.fromfile(path)
         if options:
             cfg.merge_from_dict(options)
     except (
@@ -64,6 +68,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'config {path} is written for {scope}, which is not installed; pip install {install}'
         )
     return cfg
+
+
+def published_results(cfg: Config) -> list[dict]:
+    """List what papers report for a config, as its ``published`` says: one result or several."""
+    published = cfg.get('published', [])
+    return [published] if isinstance(published, dict) else published
 
 
 def explain_build_error(error: Exception) -> str | None:

@@ -1,45 +1,38 @@
 """The detection configs: published recipes, places of the modules, what is trained how."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmattn.layers.plugins import let_train, plugins_of
-from mmattn.probe.meta_device import meta_device
+from tests.configs import leaves
+from tests.configs.leaves import build_part
 
-FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'det'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
-PLAIN = Config.fromfile(FOLDER.parent / '_base_' / 'models' / 'mask_rcnn_r50_fpn.py')
-# Attention and its place in a bottleneck.
-PLUGINS = dict(
-    se=('SE', 'after_conv3'),
-    eca=('ECA', 'after_conv3'),
-    cbam=('CBAM', 'after_conv3'),
-    gc=('GlobalContext', 'after_conv3'),
-    triplet=('TripletAttention', 'after_conv3'),
-    strip_pooling=('StripPooling', 'after_conv2'),
-    coordatt=('CoordAtt', 'after_conv2'),
-    simam=('SimAM', 'after_conv2'),
-    ms_cam=('MSCAM', 'after_conv3'),
-)
-SSDLITE = ('', 'se_', 'cbam_', 'coordatt_')
+NAMES = leaves.names('det')
+PLAIN = leaves.CONFIGS / '_base_' / 'models' / 'mask_rcnn_r50_fpn.py'
+# Where each attention module stands in a bottleneck.
+PLUGINS = {
+    'SE': 'after_conv3',
+    'ECA': 'after_conv3',
+    'CBAM': 'after_conv3',
+    'GlobalContext': 'after_conv3',
+    'TripletAttention': 'after_conv3',
+    'StripPooling': 'after_conv2',
+    'CoordAtt': 'after_conv2',
+    'SimAM': 'after_conv2',
+    'MSCAM': 'after_conv3',
+}
+WITH_PLUGINS = {f'mask_rcnn_r50-{kind.lower()}_fpn_1x_coco': kind for kind in PLUGINS}
+each_with_plugins = pytest.mark.parametrize('name', WITH_PLUGINS)
+SSDLITE = ('', '-se', '-cbam', '-coordatt')
 
 
 def load(name: str) -> Config:
-    cfg = Config.fromfile(FOLDER / f'{name}.py')
-    init_default_scope(cfg.default_scope)
-    return cfg
-
-
-def build(cfg: dict) -> nn.Module:
-    with meta_device():
-        return MODELS.build(cfg)
+    return leaves.load(leaves.named('det', name))
 
 
 def options_of(cfg: Config, model: nn.Module) -> dict[str, dict]:
@@ -47,41 +40,6 @@ def options_of(cfg: Config, model: nn.Module) -> dict[str, dict]:
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     options = {id(p): group for group in groups for p in group['params']}
     return {name: options[id(p)] for name, p in model.named_parameters()}
-
-
-def test_there_is_every_config():
-    expected = {
-        f'{detector}_van_b{i}_fpn_1x_coco'
-        for detector in ('mask_rcnn', 'retinanet')
-        for i in range(4)
-    }
-    expected |= {
-        f'{detector}_van_b2_fpn_3x_coco'
-        for detector in ('mask_rcnn', 'cascade_mask_rcnn', 'atss', 'gfl')
-    }
-    expected |= {f'mask_rcnn_r50_{name}_fpn_1x_coco' for name in (*PLUGINS, 'aff', 'iaff')}
-    expected |= {f'ssdlite320_{a}mobilenetv2_{d}' for a in SSDLITE for d in ('coco', 'voc0712')}
-    expected |= {
-        'mask_rcnn_aff_r50_fpn_1x_coco',
-        'ssdlite320_mobilenext_coco',
-        'mask2former_van_b2_panoptic_coco',
-    }
-    expected |= {
-        f'{host}_coco'
-        for host in (
-            'mask_rcnn_convnext_t_insert_coordatt_fpn_3x',
-            'mask_rcnn_r18_insert_coordatt_fpn_1x',
-            'mask_rcnn_r50_fpn_insert_coordatt_1x',
-            'mask_rcnn_r50_insert_coordatt_fpn_1x',
-            'mask_rcnn_r50_pafpn_insert_coordatt_1x',
-            'mask_rcnn_swin_t_insert_coordatt_fpn_1x',
-            'retinanet_pvtv2_b0_insert_coordatt_fpn_1x',
-            'retinanet_regnetx_800mf_insert_coordatt_fpn_1x',
-            'retinanet_timm_efficientnet_b1_insert_coordatt_fpn_1x',
-            'yolox_s_insert_coordatt_300e',
-        )
-    }
-    assert expected == set(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +62,11 @@ def test_recipe_of_van(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_panoptic_coco']
+    'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_coco-panoptic']
 )
 def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
     cfg = load(name)
-    model = build(cfg.model)
+    model = build_part(cfg.model)
     options = options_of(cfg, model)
     norms = {
         f'{prefix}.{key}'
@@ -122,32 +80,37 @@ def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
 
 
 def test_mask2former_has_a_tenth_of_the_rate_in_its_backbone():
-    cfg = load('mask2former_van_b2_panoptic_coco')
-    for name, group in options_of(cfg, build(cfg.model)).items():
+    cfg = load('mask2former_van_b2_coco-panoptic')
+    for name, group in options_of(cfg, build_part(cfg.model)).items():
         assert group['lr'] == pytest.approx(1e-5 if name.startswith('backbone.') else 1e-4), name
 
 
-@pytest.mark.parametrize(('name', 'expected'), PLUGINS.items())
-def test_place_of_the_attention_in_resnet(name, expected):
-    cfg = load(f'mask_rcnn_r50_{name}_fpn_1x_coco')
+def test_knows_every_config_with_plugins():
+    backbones = {name: leaves.read(leaves.named('det', name)).model.backbone for name in NAMES}
+    assert {name for name, cfg in backbones.items() if 'plugins' in cfg} == set(WITH_PLUGINS)
+
+
+@each_with_plugins
+def test_place_of_the_attention_in_resnet(name):
+    cfg = load(name)
     [plugin] = cfg.model.backbone.plugins
-    assert (plugin.cfg.type, plugin.position) == expected
+    assert plugin.position == PLUGINS[WITH_PLUGINS[name]]
     # From plain ImageNet weights, in the stages that are trained.
     assert plugin.cfg.start == 'identity'
     assert plugin.stages == (False, True, True, True)
-    attention = MODELS.get(plugin.cfg.type)
-    blocks = build(cfg.model.backbone).layer4
+    attention = MODELS.get(WITH_PLUGINS[name])
+    blocks = leaves.build(leaves.named('det', name)).backbone.layer4
     assert [any(isinstance(m, attention) for m in block.modules()) for block in blocks] == [
         True
     ] * 3
 
 
-@pytest.mark.parametrize('name', PLUGINS)
+@each_with_plugins
 def test_plugins_are_trained_and_the_backbone_is_as_in_the_plain_detector(name):
-    cfg, plain = load(f'mask_rcnn_r50_{name}_fpn_1x_coco'), PLAIN.model.backbone
+    cfg, plain = load(name), leaves.read(PLAIN).model.backbone
     assert {**cfg.model.backbone, 'plugins': None} == {**plain, 'plugins': None}
     assert [hook.type for hook in cfg.custom_hooks] == ['KeepAttentionTraining']
-    backbone = build(cfg.model.backbone)
+    backbone = build_part(cfg.model.backbone)
     backbone.train()  # mmdet's returns None
     plugins = plugins_of(backbone)
     assert len(plugins) == 4 + 6 + 3
@@ -158,7 +121,7 @@ def test_plugins_are_trained_and_the_backbone_is_as_in_the_plain_detector(name):
 
 
 def test_fusions_are_trained_and_the_first_stage_is_not():
-    backbone = build(load('mask_rcnn_aff_r50_fpn_1x_coco').model.backbone)
+    backbone = build_part(load('mask_rcnn_r50-aff_fpn_1x_coco').model.backbone)
     backbone.train()
     frozen = {key.split('.')[0] for key, p in backbone.named_parameters() if not p.requires_grad}
     assert frozen == {'conv1', 'bn1', 'layer1'}
@@ -175,7 +138,7 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
     ],
 )
 def test_recipe_of_ssdlite(attention, data, classes, batch, gpus, lr, iterations, focal):
-    cfg = load(f'ssdlite320_{attention}mobilenetv2_{data}')
+    cfg = load(f'ssdlite320_mobilenetv2{attention}_{data}')
     assert cfg.model.bbox_head.num_classes == classes
     assert ('loss_cls' in cfg.model.bbox_head) == focal
     assert cfg.train_dataloader.batch_size == batch

@@ -7,15 +7,13 @@ from typing import NamedTuple
 import pytest
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmattn import CoordAtt
 from mmattn.insertion.inserted_attention import is_inserted
-from mmattn.probe.meta_device import meta_device
-from tests import test_configs
-
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+from tests.configs import leaves
+from tests.configs.leaves import build_part
 
 
 class Inserted(NamedTuple):
@@ -29,57 +27,57 @@ class Inserted(NamedTuple):
 
 MASK_RCNN = 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco'
 INSERTED = {
-    'det/mask_rcnn_r18_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_r18-coordatt-insert_fpn_1x_coco': Inserted(
         None, 8, 'backbone.layer4.1.bn2', 512
     ),
-    'det/mask_rcnn_r50_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_r50-coordatt-insert_fpn_1x_coco': Inserted(
         MASK_RCNN, 16, 'backbone.layer4.2.conv3', 512
     ),
-    'det/mask_rcnn_swin_t_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_swin_t-coordatt-insert_fpn_1x_coco': Inserted(
         'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco', 4, 'backbone', 768
     ),
-    'det/mask_rcnn_convnext_t_insert_coordatt_fpn_3x_coco': Inserted(
+    'det/mask_rcnn_convnext_t-coordatt-insert_fpn_3x_coco': Inserted(
         'convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco',
         18,
         'backbone.stages.3.2.depthwise_conv',
         768,
     ),
-    'det/mask_rcnn_r50_fpn_insert_coordatt_1x_coco': Inserted(MASK_RCNN, 5, 'neck', 256),
-    'det/mask_rcnn_r50_pafpn_insert_coordatt_1x_coco': Inserted(None, 5, 'neck', 256),
-    'det/retinanet_pvtv2_b0_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/mask_rcnn_r50_fpn-coordatt-insert_1x_coco': Inserted(MASK_RCNN, 5, 'neck', 256),
+    'det/mask_rcnn_r50_pafpn-coordatt-insert_1x_coco': Inserted(None, 5, 'neck', 256),
+    'det/retinanet_pvtv2_b0-coordatt-insert_fpn_1x_coco': Inserted(
         'pvt/retinanet_pvtv2-b0_fpn_1x_coco', 8, 'backbone.layers.3.1.1.ffn.layers.4', 1024
     ),
-    'det/retinanet_regnetx_800mf_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/retinanet_regnetx_800mf-coordatt-insert_fpn_1x_coco': Inserted(
         'regnet/retinanet_regnetx-800MF_fpn_1x_coco', 16, 'backbone.layer4.4.conv3', 672
     ),
-    'det/retinanet_timm_efficientnet_b1_insert_coordatt_fpn_1x_coco': Inserted(
+    'det/retinanet_timm_efficientnet_b1-coordatt-insert_fpn_1x_coco': Inserted(
         'timm_example/retinanet_timm-efficientnet-b1_fpn_1x_coco',
         21,
         'backbone.timm_model.blocks.6.1.se',
         1920,
     ),
-    'det/yolox_s_insert_coordatt_300e_coco': Inserted(
+    'det/yolox_s-coordatt-insert_300e_coco': Inserted(
         'yolox/yolox_s_8xb8-300e_coco', 3, 'backbone.stage4', 512
     ),
-    'seg/upernet_insert_coordatt_r50_ade20k': Inserted(
+    'seg/upernet-coordatt-insert_r50_ade20k': Inserted(
         'upernet/upernet_r50_4xb4-160k_ade20k-512x512', 1, 'decode_head.fpn_bottleneck', 512
     ),
-    'seg/deeplabv3_insert_coordatt_r50_d8_ade20k': Inserted(
+    'seg/deeplabv3-coordatt-insert_r50_d8_ade20k': Inserted(
         'deeplabv3/deeplabv3_r50-d8_4xb4-160k_ade20k-512x512', 1, 'decode_head.bottleneck', 512
     ),
-    'seg/upernet_swin_t_insert_coordatt_ade20k': Inserted(
+    'seg/upernet_swin_t-coordatt-insert_ade20k': Inserted(
         'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
         4,
         'backbone',
         768,
     ),
-    'seg/upernet_convnext_t_insert_coordatt_ade20k': Inserted(
+    'seg/upernet_convnext_t-coordatt-insert_ade20k': Inserted(
         'convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512',
         18,
         'backbone.stages.3.2.depthwise_conv',
         768,
     ),
-    'seg/fcn_hr18_insert_coordatt_ade20k': Inserted(
+    'seg/fcn_hr18-coordatt-insert_ade20k': Inserted(
         'hrnet/fcn_hr18_4xb4-160k_ade20k-512x512', 4, 'backbone', 144
     ),
 }
@@ -90,7 +88,7 @@ each_of_a_published_host = pytest.mark.parametrize(
 
 
 def load(name: str) -> Config:
-    return test_configs.load(CONFIGS / f'{name}.py')
+    return leaves.load(leaves.named(*name.split('/')))
 
 
 def load_host(name: str) -> Config:
@@ -101,7 +99,7 @@ def load_host(name: str) -> Config:
 
 
 def build(name: str) -> nn.Module:
-    return test_configs.build(CONFIGS / f'{name}.py')
+    return leaves.build(leaves.named(*name.split('/')))
 
 
 def attentions(name: str) -> dict[str, nn.Module]:
@@ -116,7 +114,7 @@ def shapes(module: nn.Module) -> dict[str, tuple]:
 def test_is_every_config_with_insertion():
     assert set(INSERTED) == {
         f'{path.parent.name}/{path.stem}'
-        for path in CONFIGS.rglob('*.py')
+        for path in leaves.LEAVES
         if 'InsertAttention' in path.read_text()
     }
 
@@ -132,7 +130,7 @@ def test_attention_stands_in_its_place(name):
 
 @each
 def test_starts_as_the_host_unless_trained_from_random_weights(name):
-    identity = name != 'det/yolox_s_insert_coordatt_300e_coco'
+    identity = name != 'det/yolox_s-coordatt-insert_300e_coco'
     assert all((a.blend is not None) == identity for a in attentions(name).values())
 
 
@@ -141,9 +139,7 @@ def test_host_is_the_published_one(name):
     host = load_host(name)
     if 'pretrained' in host.model.backbone:
         host.model.backbone.pretrained = False
-    with meta_device():
-        theirs = MODELS.build(host.model)
-    assert shapes(theirs) == shapes(build(name))
+    assert shapes(build_part(host.model)) == shapes(build(name))
 
 
 def recipe(cfg: Config) -> dict:
@@ -171,7 +167,7 @@ def test_recipe_is_that_of_the_host(name):
 
 @pytest.mark.parametrize('host', ['mask_rcnn_r18', 'mask_rcnn_r50', 'retinanet_regnetx_800mf'])
 def test_attention_trains_in_the_frozen_stage_of_its_host(host):
-    backbone = build(f'det/{host}_insert_coordatt_fpn_1x_coco').backbone
+    backbone = build(f'det/{host}-coordatt-insert_fpn_1x_coco').backbone
     backbone.train()
     assert backbone.frozen_stages == 1 and backbone.norm_eval
     for name, parameter in backbone.layer1.named_parameters():
@@ -184,8 +180,8 @@ def test_attention_trains_in_the_frozen_stage_of_its_host(host):
 @pytest.mark.parametrize(
     'name',
     [
-        'det/mask_rcnn_convnext_t_insert_coordatt_fpn_3x_coco',
-        'seg/upernet_convnext_t_insert_coordatt_ade20k',
+        'det/mask_rcnn_convnext_t-coordatt-insert_fpn_3x_coco',
+        'seg/upernet_convnext_t-coordatt-insert_ade20k',
     ],
 )
 def test_attention_learns_at_the_rate_of_its_block(name):

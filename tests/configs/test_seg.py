@@ -1,59 +1,25 @@
 """The segmentation configs: published recipes, parameters and places."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from mmseg.registry import DATASETS
 from torch import nn
 
-from mmattn.probe.meta_device import meta_device
+from tests.configs import leaves
+from tests.configs.leaves import build_part
 
-FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'seg'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
-ATTENTIONS = ('', 'se_', 'cbam_', 'coordatt_')
+NAMES = leaves.names('seg')
+ATTENTIONS = ('', '-se', '-cbam', '-coordatt')
 
 
 def load(name: str) -> Config:
-    cfg = Config.fromfile(FOLDER / f'{name}.py')
-    init_default_scope(cfg.default_scope)
-    return cfg
-
-
-def build(cfg: dict) -> nn.Module:
-    with meta_device():
-        return MODELS.build(cfg)
+    return leaves.load(leaves.named('seg', name))
 
 
 def shapes(module: nn.Module) -> set[tuple]:
     return {(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()}
-
-
-def test_there_is_every_config():
-    expected = {f'fpn_van_b{i}_ade20k' for i in range(5)}
-    expected |= {f'upernet_van_b{i}_ade20k' for i in range(7)}
-    expected |= {f'upernet_van_b{i}_in22k_ade20k' for i in (4, 5, 6)}
-    expected |= {'upernet_van_b6_fsdp_ade20k'}
-    expected |= {'fpn_aff_r50_ade20k', 'upernet_aff_r50_ade20k'}
-    expected |= {f'upernet_r50_{name}_ade20k' for name in PLUGINS}
-    expected |= {
-        f'{host}_ade20k'
-        for host in (
-            'deeplabv3_insert_coordatt_r50_d8',
-            'fcn_hr18_insert_coordatt',
-            'upernet_convnext_t_insert_coordatt',
-            'upernet_insert_coordatt_r50',
-            'upernet_swin_t_insert_coordatt',
-        )
-    }
-    for attention in ATTENTIONS:
-        expected |= {
-            f'deeplabv3_{attention}mobilenetv2_{data}'
-            for data in ('d8_cityscapes', 'd8_ade20k', 'd16_ade20k', 'd8_voc12aug', 'd16_voc12aug')
-        }
-    assert expected == set(NAMES)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -91,14 +57,14 @@ def test_recipe_of_semantic_fpn(arch, drop_path_rate):
 @pytest.mark.parametrize(
     ('data', 'iterations', 'batch', 'crop'),
     [
-        ('d8_voc12aug', 40000, 16, (512, 512)),
-        ('d8_cityscapes', 80000, 8, (512, 1024)),
-        ('d8_ade20k', 160000, 16, (512, 512)),
+        ('voc12aug', 40000, 16, (512, 512)),
+        ('cityscapes', 80000, 8, (512, 1024)),
+        ('ade20k', 160000, 16, (512, 512)),
     ],
 )
 def test_recipe_of_deeplab(data, iterations, batch, crop):
     for attention in ATTENTIONS:
-        cfg = load(f'deeplabv3_{attention}mobilenetv2_{data}')
+        cfg = load(f'deeplabv3_mobilenetv2_d8{attention}_{data}')
         assert cfg.optim_wrapper.optimizer.lr == 0.01
         assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end == iterations
         assert cfg.auto_scale_lr.base_batch_size == 4 * cfg.train_dataloader.batch_size == batch
@@ -111,16 +77,18 @@ def test_recipe_of_deeplab(data, iterations, batch, crop):
 )
 @pytest.mark.parametrize('stride', [8, 16])
 def test_parameters_of_deeplab(attention, count, stride):
-    model = build(load(f'deeplabv3_{attention}mobilenetv2_d{stride}_voc12aug').model)
+    model = leaves.build(
+        leaves.named('seg', f'deeplabv3_mobilenetv2_d{stride}{attention}_voc12aug')
+    )
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     assert parameters == pytest.approx(count, abs=0.001)
 
 
 @pytest.mark.parametrize('name', [name for name in NAMES if '_mobilenetv2_' in name])
 def test_output_stride_of_deeplab(name):
-    stride = 16 if '_d16_' in name else 8
+    stride = 16 if '_d16' in name else 8
     cfg = load(name).model
-    maps = build(cfg.backbone).eval()(torch.rand(1, 3, 64, 64, device='meta'))
+    maps = build_part(cfg.backbone).eval()(torch.rand(1, 3, 64, 64, device='meta'))
     assert maps[-1].shape[2:] == (64 // stride, 64 // stride)
     assert max(cfg.decode_head.dilations) == 288 // stride
 
@@ -140,41 +108,46 @@ def test_voc_trains_on_the_labels_of_sbd_too_and_is_tested_without():
 
 # Modules in the 3, 4, 6 and 3 blocks of the four stages, and the channels they see in the last.
 PLUGINS = {
-    'se': ('SE', 16, 2048),
-    'cbam': ('CBAM', 16, 2048),
-    'eca': ('ECA', 16, 2048),
-    'triplet': ('TripletAttention', 16, 2048),
-    'gc': ('GlobalContext', 13, 2048),
-    'strip_pooling': ('StripPooling', 3, 512),
-    'coordatt': ('CoordAtt', 16, 512),
-    'simam': ('SimAM', 16, 512),
-    'ms_cam': ('MSCAM', 16, 2048),
+    'SE': (16, 2048),
+    'CBAM': (16, 2048),
+    'ECA': (16, 2048),
+    'TripletAttention': (16, 2048),
+    'GlobalContext': (13, 2048),
+    'StripPooling': (3, 512),
+    'CoordAtt': (16, 512),
+    'SimAM': (16, 512),
+    'MSCAM': (16, 2048),
 }
+WITH_PLUGINS = {f'upernet_r50-{kind.lower()}_ade20k': kind for kind in PLUGINS}
 
 
-@pytest.mark.parametrize('name', PLUGINS)
+def test_knows_every_config_with_plugins():
+    backbones = {name: leaves.read(leaves.named('seg', name)).model.backbone for name in NAMES}
+    assert {name for name, cfg in backbones.items() if 'plugins' in cfg} == set(WITH_PLUGINS)
+
+
+@pytest.mark.parametrize('name', WITH_PLUGINS)
 def test_attention_of_resnet_stands_in_its_place_and_plain_weights_fit(name):
-    kind, count, channels = PLUGINS[name]
-    cfg = load(f'upernet_r50_{name}_ade20k').model.backbone
-    backbone = build(cfg)
+    kind = WITH_PLUGINS[name]
+    cfg = load(name).model.backbone
+    backbone = build_part(cfg)
     found = [m for m in backbone.modules() if type(m) is MODELS.get(kind)]
-    assert len(found) == count
-    assert found[-1].in_channels == channels
+    assert (len(found), found[-1].in_channels) == PLUGINS[kind]
     cfg.pop('plugins')
-    assert shapes(build(cfg)) <= shapes(backbone)
+    assert shapes(build_part(cfg)) <= shapes(backbone)
 
 
 def test_aff_replaces_every_sum_of_the_pyramid():
-    cfg = load('fpn_aff_r50_ade20k').model
-    neck = build(cfg.neck)
+    cfg = load('fpn-aff_r50_ade20k').model
+    neck = build_part(cfg.neck)
     assert sum(type(m) is MODELS.get('AFF') for m in neck.modules()) == 3
     plain = dict(cfg.neck, type='FPN')
     plain.pop('fusion')
-    assert shapes(build(plain)) <= shapes(neck)
+    assert shapes(build_part(plain)) <= shapes(neck)
 
 
 def test_aff_resnet_takes_plain_weights_and_fuses_in_the_last_two_stages():
-    backbone = build(load('upernet_aff_r50_ade20k').model.backbone)
+    backbone = build_part(load('upernet_r50-aff_ade20k').model.backbone)
     assert sum(type(m) is MODELS.get('AFF') for m in backbone.modules()) == 9
-    plain = build(dict(type='ResNetV1c', depth=50))
+    plain = build_part(dict(type='ResNetV1c', depth=50))
     assert shapes(plain) <= shapes(backbone)

@@ -1,4 +1,5 @@
 import importlib.util
+import warnings
 
 import pytest
 from mmengine.config import Config
@@ -39,6 +40,14 @@ def test_options_of_the_command_line(tmp_path):
 def test_a_broken_config(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         load_config(write(tmp_path, text))
+
+
+def test_a_former_name_of_a_config_is_seen_to_be_one(tmp_path):
+    text = "_deprecation_ = dict(expected='new.py')"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('ignore')  # as Python does with what libraries deprecate
+        load_config(write(tmp_path, text))
+    assert ['new.py instead' in str(warning.message) for warning in caught] == [True]
 
 
 @pytest.mark.parametrize(

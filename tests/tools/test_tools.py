@@ -17,8 +17,8 @@ from mmattn import VAN
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
+from tests.configs.leaves import BUILT, named
 from tests.helpers import start_python
-from tests.test_configs import PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {**os.environ, 'PYTHONPATH': str(ROOT)}
@@ -178,7 +178,7 @@ test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(dat
 test_evaluator = dict(ann_file='{data}/annotations/instances_val2017.json')
 """
 CLASSIFIER = """
-_base_ = '{root}/configs/cls/coordatt_mobilenetv2_w050_in1k.py'
+_base_ = '{root}/configs/cls/mobilenetv2_w050-coordatt_in1k.py'
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}'))
 """
 
@@ -334,18 +334,18 @@ def smoke(path, work_dir):
 
 # One of each scope and kind of model; the others run with `pytest -m slow`.
 QUICK = (
-    'coordatt_mobilenetv2_in1k',
-    'deeplabv3_coordatt_mobilenetv2_d16_voc12aug',
-    'mask_rcnn_van_b0_fpn_1x_coco',
-    'ssdlite320_coordatt_mobilenetv2_voc0712',
-    'upernet_van_b0_ade20k',
+    named('cls', 'mobilenetv2-coordatt_in1k'),
+    named('seg', 'deeplabv3_mobilenetv2_d16-coordatt_voc12aug'),
+    named('det', 'mask_rcnn_van_b0_fpn_1x_coco'),
+    named('det', 'ssdlite320_mobilenetv2-coordatt_voc0712'),
+    named('seg', 'upernet_van_b0_ade20k'),
 )
 
 
 @pytest.mark.parametrize(
     'path',
-    [p if p.stem in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PATHS],
-    ids=[p.stem for p in PATHS],
+    [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in BUILT],
+    ids=[p.stem for p in BUILT],
 )
 def test_smoke(path, tmp_path):
     smoke(path, tmp_path)

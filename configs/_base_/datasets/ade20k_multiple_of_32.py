@@ -1,5 +1,5 @@
 # ADE20K, tested at sizes that are multiples of 32, as the release of VAN does.
-_base_ = './ade20k.py'
+_base_ = './ade20k_loaders.py'
 
 test_pipeline = [
     dict(type='LoadImage'),

@@ -1,5 +1,5 @@
 # COCO 2017 with boxes, trained at many sizes.
-_base_ = ['./coco_detection.py', './multi_scale.py']
+_base_ = ['./coco_boxes.py', './multi_scale.py']
 
 train_pipeline = [
     dict(type='LoadImage'),

@@ -1,5 +1,5 @@
-# COCO 2017 with boxes and masks.
-_base_ = './coco_detection.py'
+# COCO 2017 with boxes and masks, trained at the size that is tested.
+_base_ = './coco_masks.py'
 
 train_pipeline = [
     dict(type='LoadImage'),
@@ -8,19 +8,4 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    # After the resizing, so that boxes and masks stay in the size of the file.
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
-]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-
-val_evaluator = dict(metric=['bbox', 'segm'])
-test_evaluator = dict(metric=['bbox', 'segm'])

@@ -1,5 +1,5 @@
 # COCO 2017 with boxes and masks, trained at many sizes.
-_base_ = ['./coco_instance.py', './multi_scale.py']
+_base_ = ['./coco_masks.py', './multi_scale.py']
 
 train_pipeline = [
     dict(type='LoadImage'),

@@ -1,5 +1,5 @@
 # COCO keypoints with persons of 384x288.
-_base_ = './coco_keypoints_256x192.py'
+_base_ = './coco_keypoints.py'
 
 codec = dict(type='MSRAHeatmap', input_size=(288, 384), heatmap_size=(72, 96), sigma=3)
 

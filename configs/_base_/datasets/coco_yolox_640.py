@@ -1,6 +1,6 @@
 # COCO 2017 with boxes for YOLOX: 8 images of 640x640 pixels per GPU, trained on mosaics of four
 # images with a fifth mixed in, until the hook of the schedule takes both away.
-_base_ = './coco_detection.py'
+_base_ = './coco_val2017.py'
 
 size = (640, 640)
 
@@ -30,10 +30,10 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=8,
+    sampler=dict(type='DefaultSampler', shuffle=True),
     # All images have one size.
     batch_sampler=None,
     dataset=dict(
-        _delete_=True,
         type='MultiImageMixDataset',
         dataset=dict(
             type='CocoDataset',
@@ -51,3 +51,6 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
+
+val_evaluator = dict(metric='bbox')
+test_evaluator = dict(metric='bbox')

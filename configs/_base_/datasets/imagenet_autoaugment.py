@@ -1,5 +1,5 @@
 # ImageNet-1K with AutoAugment, 128 images per GPU, tested on the central 224x224 of 256.
-_base_ = './imagenet.py'
+_base_ = './imagenet_loaders.py'
 
 train_pipeline = [
     dict(type='LoadImage'),
@@ -13,6 +13,12 @@ train_pipeline = [
     ),
     dict(type='PackInputs'),
 ]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bilinear'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='PackInputs'),
+]
 train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=128)
-test_dataloader = dict(batch_size=128)
+val_dataloader = dict(batch_size=128, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(batch_size=128, dataset=dict(pipeline=test_pipeline))

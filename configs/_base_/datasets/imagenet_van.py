@@ -1,6 +1,6 @@
 # ImageNet-1K with the augmentation of VAN's release (timm's rand-m9-mstd0.5-inc1 and random
 # erasing), 128 images per GPU, tested on the central 90% of the short side.
-_base_ = './imagenet.py'
+_base_ = './imagenet_loaders.py'
 
 train_pipeline = [
     dict(type='LoadImage'),

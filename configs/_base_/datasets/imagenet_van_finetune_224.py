@@ -1,6 +1,6 @@
 # ImageNet-1K at 224x224 as VAN is fine-tuned, 32 images per GPU, tested on
 # the central 224x224 of 256.
-_base_ = './imagenet.py'
+_base_ = './imagenet_loaders.py'
 
 train_pipeline = [
     dict(type='LoadImage'),

@@ -1,6 +1,6 @@
 # ImageNet-1K at 384x384 as VAN is fine-tuned, 16 images per GPU, tested on
 # whole images made 384x384.
-_base_ = './imagenet.py'
+_base_ = './imagenet_loaders.py'
 
 train_pipeline = [
     dict(type='LoadImage'),

@@ -17,4 +17,5 @@ model = dict(
         loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
     ),
     train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9)),
+    test_cfg=dict(nms=dict(iou_threshold=0.6)),
 )

@@ -1,10 +1,17 @@
 # Cascade Mask R-CNN on VAN with the box heads of Swin: four convolutions and one fully connected
 # layer each, norms over all GPUs, GIoU on decoded boxes.
-_base_ = './mask_rcnn_van_fpn.py'
+_base_ = './two_stage_fpn.py'
 
 model = dict(
     type='CascadeRCNN',
-    rpn_head=dict(loss_bbox=dict(_delete_=True, type='SmoothL1Loss', beta=1 / 9, loss_weight=1.0)),
+    backbone=dict(
+        type='VAN',
+        norm_cfg=dict(type='SyncBN', requires_grad=True),
+        # The released code for dense prediction has PyTorch's eps here, the classifier 1e-6.
+        stage_norm_cfg=dict(type='LN', eps=1e-5),
+    ),
+    neck=dict(in_channels=[64, 128, 320, 512]),
+    rpn_head=dict(loss_bbox=dict(type='SmoothL1Loss', beta=1 / 9, loss_weight=1.0)),
     roi_head=dict(
         type='CascadeRoIHead',
         num_stages=3,

@@ -1,8 +1,8 @@
 # MobileNeXt with the label smoothing of its released script.
-_base_ = './classifier_mobilenext.py'
+_base_ = './image_classifier_mobile.py'
 
 model = dict(
-    head=dict(
-        loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
-    ),
+    backbone=dict(type='MobileNeXt', out_indices=(7,)),
+    neck=dict(drop_rate=0.2),
+    head=dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
 )

@@ -1,5 +1,5 @@
 # VAN with the regularization of its release for training from random weights.
-_base_ = './image_classifier.py'
+_base_ = './image_classifier_smoothed.py'
 
 model = dict(
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
@@ -7,7 +7,6 @@ model = dict(
     backbone=dict(type='mmattn.VAN', drop_path_rate=0.1, out_indices=(3,)),
     head=dict(
         in_channels=512,
-        loss=dict(_delete_=True, type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),

@@ -1,5 +1,5 @@
-# The same at output stride 16.
-_base_ = './deeplabv3_256_mobilenetv2_d8.py'
+# At output stride 16.
+_base_ = './deeplabv3_256_mobilenetv2.py'
 
 model = dict(
     backbone=dict(strides=(1, 2, 2, 2, 1, 1, 1), dilations=(1, 1, 1, 1, 1, 2, 2)),

@@ -1,8 +1,7 @@
-# DeepLabV3 on MobileNetV2 at output stride 8 with the parameters of the published one: ASPP with
-# 256 channels, a 1x1 convolution behind it, no second head.
-_base_ = './deeplabv3_512_mobilenetv2_d8.py'
+# At output stride 8.
+_base_ = './deeplabv3_256_mobilenetv2.py'
 
 model = dict(
-    decode_head=dict(type='DeepLabV3Head', channels=256),
-    auxiliary_head=None,
+    backbone=dict(strides=(1, 2, 2, 1, 1, 1, 1), dilations=(1, 1, 1, 2, 2, 4, 4)),
+    decode_head=dict(dilations=(1, 12, 24, 36)),
 )

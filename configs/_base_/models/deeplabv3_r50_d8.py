@@ -5,6 +5,7 @@ model = dict(
     backbone=dict(
         type='ResNetV1c',
         depth=50,
+        norm_cfg={{_base_.norm_cfg}},
         strides=(1, 2, 1, 1),
         dilations=(1, 1, 2, 4),
         contract_dilation=True,
@@ -16,6 +17,7 @@ model = dict(
         in_index=3,
         channels=512,
         dilations=(1, 12, 24, 36),
+        dropout_ratio=0.1,
     ),
     auxiliary_head=dict(in_channels=1024),
 )

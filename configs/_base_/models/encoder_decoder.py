@@ -13,9 +13,7 @@ model = dict(
         seg_pad_val=255,
         size=(512, 512),
     ),
-    backbone=dict(norm_cfg=norm_cfg),
     decode_head=dict(
-        dropout_ratio=0.1,
         num_classes=150,
         norm_cfg=norm_cfg,
         align_corners=False,

@@ -4,6 +4,7 @@ _base_ = './encoder_decoder.py'
 model = dict(
     backbone=dict(
         type='HRNet',
+        norm_cfg={{_base_.norm_cfg}},
         extra=dict(
             stage1=dict(
                 num_modules=1,

@@ -9,5 +9,6 @@ model = dict(
         in_index=[0, 1, 2, 3],
         feature_strides=[4, 8, 16, 32],
         channels=128,
+        dropout_ratio=0.1,
     ),
 )

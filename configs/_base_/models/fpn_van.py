@@ -4,6 +4,7 @@ _base_ = './fpn.py'
 model = dict(
     backbone=dict(
         type='VAN',
+        norm_cfg={{_base_.norm_cfg}},
         drop_path_rate=0.2,
         # The released segmentation code has PyTorch's eps here, the classifier 1e-6.
         stage_norm_cfg=dict(type='LN', eps=1e-5),

@@ -13,4 +13,5 @@ model = dict(
         loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
     ),
     train_cfg=dict(assigner=dict(type='ATSSAssigner', topk=9)),
+    test_cfg=dict(nms=dict(iou_threshold=0.6)),
 )

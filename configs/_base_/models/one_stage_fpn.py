@@ -1,5 +1,5 @@
-# What the one-stage detectors share: a pyramid of the strides 8 to 128. The backbone and the neck's
-# in_channels are left open.
+# What the one-stage detectors share: a pyramid of the strides 8 to 128. The backbone, the neck's
+# in_channels and the overlap of the NMS are left open.
 _base_ = './detector_fpn.py'
 
 model = dict(
@@ -16,7 +16,7 @@ model = dict(
         nms_pre=1000,
         min_bbox_size=0,
         score_thr=0.05,
-        nms=dict(type='nms', iou_threshold=0.6),
+        nms=dict(type='nms'),
         max_per_img=100,
     ),
 )

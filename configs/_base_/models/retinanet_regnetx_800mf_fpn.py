@@ -2,10 +2,6 @@
 _base_ = './retinanet_fpn.py'
 
 model = dict(
-    # The colours of pycls, where the weights come from.
-    data_preprocessor=dict(
-        mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], bgr_to_rgb=False
-    ),
     backbone=dict(
         type='RegNet',
         arch='regnetx_800mf',

@@ -7,5 +7,6 @@ model = dict(
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
         channels=512,
+        dropout_ratio=0.1,
     ),
 )

@@ -1,9 +1,8 @@
-# UperNet on ConvNeXt-T, of mmpretrain, with ImageNet weights; tested in overlapping windows.
+# UperNet on ConvNeXt-T, of mmpretrain, with ImageNet weights.
 _base_ = './upernet.py'
 
 model = dict(
     backbone=dict(
-        _delete_=True,
         type='mmpretrain.ConvNeXt',
         arch='tiny',
         out_indices=(0, 1, 2, 3),
@@ -19,5 +18,4 @@ model = dict(
     ),
     decode_head=dict(in_channels=[96, 192, 384, 768]),
     auxiliary_head=dict(in_channels=384),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )

@@ -5,6 +5,7 @@ model = dict(
     backbone=dict(
         type='ResNetV1c',
         depth=50,
+        norm_cfg={{_base_.norm_cfg}},
         init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
     ),
     decode_head=dict(in_channels=[256, 512, 1024, 2048]),

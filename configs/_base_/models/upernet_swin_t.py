@@ -3,7 +3,6 @@ _base_ = './upernet.py'
 
 model = dict(
     backbone=dict(
-        _delete_=True,
         type='SwinTransformer',
         embed_dims=96,
         depths=[2, 2, 6, 2],

@@ -1,24 +1,5 @@
-_base_ = './loss_guard.py'
+# Detection counted in epochs.
+_base_ = './det_default.py'
 
-# The one place that makes the names of mmattn known to a config.
-custom_imports = dict(imports=['mmattn'])
-default_scope = 'mmdet'
-
-env_cfg = dict(
-    # Nearly every batch has another size: searching for the fastest algorithm would not pay.
-    cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
-)
-default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=1, max_keep_ckpts=3),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-)
-visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
 log_processor = dict(by_epoch=True)
-log_level = 'INFO'
-load_from = None
-resume = False

@@ -1,5 +1,5 @@
-# Detection counted in iterations instead of epochs.
-_base_ = './det.py'
+# Detection counted in iterations.
+_base_ = './det_default.py'
 
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),

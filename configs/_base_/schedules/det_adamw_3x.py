@@ -1,5 +1,5 @@
-# AdamW for 36 epochs at a total batch size of 16 (8 GPUs x 2).
-_base_ = './det_adamw_1x.py'
+# AdamW for 36 epochs.
+_base_ = './det_adamw.py'
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),

@@ -1,0 +1,19 @@
+# COCO 2017 tested on boxes; how images are trained is left open.
+_base_ = './coco_short_side_800.py'
+
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+    # After the resizing, so that boxes stay in the size of the file.
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
+]
+
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+val_evaluator = dict(metric='bbox')
+test_evaluator = dict(metric='bbox')

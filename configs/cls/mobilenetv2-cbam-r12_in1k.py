@@ -1,0 +1,16 @@
+# MobileNetV2 with CBAM of reduction 12 on ImageNet-1K.
+_base_ = [
+    '../_base_/models/classifier_mobilenetv2.py',
+    '../_base_/datasets/imagenet.py',
+    '../_base_/schedules/cls_sgd_200e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Coordinate Attention for Efficient Mobile Network Design',
+    where='ablation',
+    metrics=dict(top1=74.1),
+    verified=False,
+)
+
+model = dict(backbone=dict(attention=dict(type='CBAM', reduction=12)))

@@ -1,0 +1,18 @@
+# MobileNetV2 with CBAM on ImageNet-1K.
+_base_ = [
+    '../_base_/models/classifier_mobilenetv2.py',
+    '../_base_/datasets/imagenet.py',
+    '../_base_/schedules/cls_sgd_200e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Coordinate Attention for Efficient Mobile Network Design',
+    where="authors' README",
+    parameters=3.89,
+    flops=0.3,
+    flops_shape=(224, 224),
+    metrics=dict(top1=73.6),
+)
+
+model = dict(backbone=dict(attention=dict(type='CBAM', reduction=24)))

@@ -1,0 +1,20 @@
+# MobileNeXt of width 0.5 with coordinate attention on ImageNet-1K.
+_base_ = [
+    '../_base_/models/classifier_mobilenext.py',
+    '../_base_/datasets/imagenet.py',
+    '../_base_/schedules/cls_sgd_200e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Coordinate Attention for Efficient Mobile Network Design',
+    where='comparison of widths',
+    parameters=2.4,
+    flops=0.11,
+    flops_shape=(224, 224),
+    metrics=dict(top1=69.4),
+    verified=False,
+    difference='what five blocks without a first depthwise convolution have is not published',
+)
+
+model = dict(backbone=dict(widen_factor=0.5, attention=dict(type='CoordAtt', reduction=32)))

@@ -1,0 +1,19 @@
+# VAN-B5 fine-tuned on ImageNet-1K at 384x384 from ImageNet-22K weights. Give the 22K weights as
+# model.backbone.init_cfg or load_from; without them the backbone starts from random values.
+_base_ = [
+    '../_base_/models/classifier_van_finetune.py',
+    '../_base_/datasets/imagenet_van_finetune_384.py',
+    '../_base_/schedules/cls_adamw_30e.py',
+    '../_base_/runtime/cls.py',
+]
+
+published = dict(
+    paper='Visual Attention Network',
+    where='table 8',
+    parameters=90,
+    flops=50.6,
+    flops_shape=(384, 384),
+    metrics=dict(top1=87),
+)
+
+model = dict(backbone=dict(arch='b5'), head=dict(in_channels=768))

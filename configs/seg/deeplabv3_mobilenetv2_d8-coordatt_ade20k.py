@@ -1,0 +1,16 @@
+# DeepLabV3 + CoordAtt-MobileNetV2 on ADE20K at output stride 8, with mmseg's head and recipe for
+# MobileNetV2 as in deeplabv3_mobilenetv2_d8_ade20k.py. The paper has no figure on ADE20K, and none
+# was measured here.
+_base_ = [
+    '../_base_/models/deeplabv3_512_mobilenetv2_d8.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/seg_sgd_160k.py',
+    '../_base_/runtime/seg.py',
+]
+
+model = dict(
+    backbone=dict(attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}))
+)
+
+# 4 GPUs x 4 in mmseg.
+train_dataloader = dict(batch_size=4)

@@ -1,0 +1,132 @@
+"""Every shipped config: a new file is tested by existing."""
+
+import re
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import TRANSFORMS
+from mmengine.runner import Runner
+
+from mmattn.datasets.synthetic.tiny_ade20k import CLASSES
+from mmattn.engine.config import published_results
+from tests.configs.leaves import BUILT, LEAVES, LISTED, build, datasets, load, named, read
+
+each = pytest.mark.parametrize('path', BUILT, ids=lambda p: p.stem)
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in BUILT if p.parent.name in ('seg', 'demo')], ids=lambda p: p.stem
+)
+def test_heads_fit_the_maps_of_the_backbone(path):
+    model = build(path).eval()
+    maps = model.extract_feat(torch.rand(1, 3, 64, 64, device='meta'))
+    heads = [getattr(model, name, None) for name in ('decode_head', 'auxiliary_head')]
+    for head in filter(None, heads):
+        indices = head.in_index if isinstance(head.in_index, list | tuple) else [head.in_index]
+        channels = head.in_channels
+        channels = channels if isinstance(channels, list | tuple) else [channels]
+        # A head that concatenates what it takes knows the sum.
+        given = [maps[i].shape[1] for i in indices]
+        assert list(channels) in (given, [sum(given)])
+
+
+@each
+def test_builds_and_every_decay_key_names_something(path):
+    names = [name for name, _ in build(path).named_parameters()]
+    for key in read(path).optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {}):
+        assert any(key in name for name in names), key
+
+
+@each
+def test_pipelines_build(path):
+    cfg = load(path)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        for dataset in datasets(loader.dataset):
+            for transform in dataset.pipeline:
+                TRANSFORMS.build(transform)
+    for transform in cfg.get('tta_pipeline') or []:
+        TRANSFORMS.build(transform)
+
+
+class Toy(BaseModel):
+    def forward(self, *args, **kwargs):
+        raise RuntimeError('only built')
+
+
+@each
+def test_the_runner_takes_every_hook_and_schedule(path, tmp_path, monkeypatch):
+    """All but the data, which is not there."""
+    # It asks the compilers for their versions.
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    cfg = load(path)
+    cfg.work_dir, cfg.log_level = str(tmp_path), 'ERROR'
+    cfg.model = dict(type=Toy)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[key] = dict(batch_size=1, dataset=[0], sampler=dict(type='DefaultSampler'))
+    for key in ('val_evaluator', 'test_evaluator'):
+        cfg[key] = []
+    runner = Runner.from_cfg(cfg)
+    runner.model = build(path)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    loop = runner.train_loop
+    schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    assert max(s.end for s in schedulers) >= min(loop.max_iters, loop.max_epochs)
+
+
+def test_says_for_which_batch_the_learning_rate_is():
+    for path in LISTED:
+        cfg = read(path)
+        assert cfg.auto_scale_lr.base_batch_size % cfg.train_dataloader.batch_size == 0, path
+        assert not cfg.auto_scale_lr.enable, path
+
+
+def test_never_looks_for_unused_parameters():
+    assert not [path for path in LEAVES if 'find_unused_parameters' in read(path)]
+
+
+def test_trains_in_the_crop_that_the_model_expects():
+    for path in LEAVES:
+        cfg = read(path)
+        size = cfg.model.get('data_preprocessor', {}).get('size')
+        for dataset in datasets(cfg.train_dataloader.dataset) if size else []:
+            crops = [t.crop_size for t in dataset.pipeline if 'crop_size' in t]
+            assert crops in ([size], []), path
+
+
+UNITS = {
+    'parameters': 'M( parameters)?',
+    'flops': 'G( multiply-adds)?',
+    'top1': 'top-1',
+    'bbox_mAP': 'box AP',
+    'segm_mAP': 'mask AP',
+    'mIoU_ms': 'mIoU',
+}
+
+
+def test_no_header_repeats_a_published_figure():
+    for path in LISTED:
+        comment = path.read_text().partition('_base_ =')[0].replace('\n#', '')
+        for result in published_results(read(path)):
+            for name, figure in {**result, **result.get('metrics', {})}.items():
+                if isinstance(figure, int | float) and not isinstance(figure, bool):
+                    said = rf'\b{re.escape(str(figure))} {UNITS.get(name, name)}\b'
+                    assert not re.search(said, comment), (path, said)
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in BUILT if 'parameters=' in p.read_text()], ids=lambda p: p.stem
+)
+def test_parameters_are_the_published_or_the_difference_is_explained(path):
+    [published] = [found for found in published_results(read(path)) if 'parameters' in found]
+    theirs = published.parameters
+    ours = sum(p.numel() for p in build(path).parameters()) / 1e6
+    decimals = len(f'{theirs:g}'.partition('.')[2])
+    agrees = abs(ours - theirs) <= max(0.01 * theirs, 0.5001 * 10**-decimals)
+    assert agrees != ('difference' in published), f'{ours:.3f} M here, {theirs} M published'
+
+
+def test_demo_has_the_classes_of_the_generated_scenes():
+    cfg = read(named('demo', 'upernet_van_tiny_ade20k'))
+    assert cfg.train_dataloader.dataset.metainfo.classes == CLASSES
+    assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == len(CLASSES)
