@@ -17,7 +17,7 @@ from mmattn import VAN
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
-from tests.helpers import start_python
+from tests.forked import Script
 from tests.test_configs import PATHS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ default_hooks = dict(logger=dict(interval=1))
 
 
 def start(tool, *args):
-    return start_python(ROOT / 'tools' / tool, *args, env=ENV, start_new_session=True)
+    return Script(ROOT / 'tools' / tool, *args, env=ENV)
 
 
 def run(tool, *args):
