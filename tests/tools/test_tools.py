@@ -332,7 +332,7 @@ def smoke(path, work_dir):
     assert torch.load(last, weights_only=False, mmap=True)['meta']['iter'] == 6
 
 
-# One of each scope and kind of model; the others run with `pytest -m slow`.
+# One of each scope and kind of model; the others are left to `make test-all`.
 QUICK = (
     'coordatt_mobilenetv2_in1k',
     'deeplabv3_coordatt_mobilenetv2_d16_voc12aug',
