@@ -1,7 +1,7 @@
 # requirements/install.sh prints the Python to use: MMATTN_PYTHON, an active environment that has the stack, or .venv.
 # What a task starts from there finds the package in this checkout and the same Python as `python`.
 .NOTPARALLEL:
-.PHONY: help demo test lint docs mutants clean clean-runs
+.PHONY: help demo test test-all lint docs mutants clean clean-runs
 
 # Threads that wait by spinning make CPU runs many times slower when the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -11,19 +11,25 @@ with_python = @python=$$(bash requirements/install.sh $@) && export PYTHON="$$py
 help:
 	@echo 'make demo   a short tour on the CPU; compiles nothing'
 	@echo 'make test   the test suite; the first run compiles the ops of mmcv (about 9 minutes on 2 cores)'
+	@echo 'make test-all  that and what takes minutes: every config on generated data, ranks killed at any moment'
 	@echo 'make lint   ruff: style and format'
 	@echo 'make docs   write the generated pages and build the site in build/site; ARGS=--check only compares'
 	@echo 'make mutants  make small mistakes in the code and count those that the tests notice; see docs/testing.md'
 	@echo 'make clean  delete caches and build output; .venv and work_dirs stay'
 	@echo 'make clean-runs  delete all of work_dirs (checkpoints, logs), after asking'
-	@echo 'demo, test, lint, docs and mutants make .venv when it is missing. MMATTN_PYTHON=/path/to/python uses that Python as it is,'
+	@echo 'All but the last two make .venv when it is missing. MMATTN_PYTHON=/path/to/python uses that Python as it is,'
 	@echo 'PYTHON=python3.11 makes .venv from that one, ARGS="-k coord" goes to demo, pytest or mutants.'
 
 demo:
 	$(with_python) "$$python" tools/demo.py $(ARGS)
 
+pytest = $(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n auto --maxprocesses 4 --dist worksteal
+
 test:
-	$(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(pytest) $(ARGS)
+
+test-all:
+	$(pytest) -m 'slow or not slow' $(ARGS)
 
 lint:
 	$(with_python) "$$python" -m ruff check . && "$$python" -m ruff format --check .

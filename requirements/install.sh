@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test|docs|mutants)
+# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test|test-all|docs|mutants)
 #
 # In this order: MMATTN_PYTHON; an active virtual environment that has all the task needs; .venv, made here when missing.
 # Only .venv is ever written to.
@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec 3>&1 1>&2 # only the path goes to stdout
 trap 'exit 130' INT TERM HUP
 
-task=$1
+task=${1%-all}
 venv=$PWD/.venv
 py=$venv/bin/python
 stamps=$venv/mmattn-stamps

@@ -1,9 +1,5 @@
 """What several tests share."""
 
-import signal
-import subprocess
-import sys
-
 import torch
 from torch import nn
 
@@ -17,18 +13,3 @@ def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
         elif tensor.is_floating_point():
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.5)
     return module
-
-
-def start_python(*args: object, **options) -> subprocess.Popen:
-    """Start a Python script that can be interrupted.
-
-    A job in the background ignores Ctrl-C, and what it starts inherits that.
-    """
-    return subprocess.Popen(
-        [sys.executable, *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **options,
-    )

@@ -1,8 +1,5 @@
 """What all generators promise alike."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ from PIL import Image
 from mmattn.datasets.audit import run as audit
 from mmattn.datasets.benchmarks import BENCHMARKS, DATA_ROOTS, GENERATORS
 from mmattn.errors import InputError
+from tests import forked
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_tiny_dataset.py'
 KINDS = ['ade20k', 'cityscapes', 'coco', 'imagenet', 'voc']
@@ -107,9 +105,7 @@ def test_writes_all_or_nothing(kind, tmp_path, monkeypatch):
 @pytest.mark.parametrize('kind', KINDS)
 def test_tool_writes_each_kind(kind, tmp_path):
     out = tmp_path / 'out'
-    arguments = [TOOL, kind, '--out', out, '--train', '1', '--val', '1']
-    env = {**os.environ, 'PYTHONPATH': str(TOOL.parents[1])}
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=env)
+    done = forked.run(TOOL, kind, '--out', out, '--train', 1, '--val', 1)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f'wrote 1 training and 1 validation images to {out}; give this')
     make(kind, tmp_path / 'same', train=1, val=1, **sizes_by_default(kind))

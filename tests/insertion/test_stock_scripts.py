@@ -2,8 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 from mmattn.cli import smoke
 from mmattn.engine.config import load_config
 from mmattn.insertion.inserted_attention import is_inserted
+from tests import forked
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 MODELS = {
@@ -35,11 +34,9 @@ def test_stock_train_script_trains_what_a_config_inserts(package, tmp_path):
     )
     cfg.dump(tmp_path / 'config.py')
     script = Path(spec.origin).parent / '.mim' / 'tools' / 'train.py'
-    done = subprocess.run(
-        [sys.executable, script, tmp_path / 'config.py', '--work-dir', tmp_path / 'work'],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
+    env = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}
+    done = forked.run(
+        script, tmp_path / 'config.py', '--work-dir', tmp_path / 'work', env=env, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr[-2000:]
     [checkpoint] = (tmp_path / 'work').glob('*_[0-9]*.pth')

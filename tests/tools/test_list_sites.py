@@ -1,16 +1,13 @@
 """The list of sites, as a user asks for it."""
 
-import subprocess
-import sys
-
 import pytest
 
+from tests import forked
 from tests.tools.test_tools import ENV, ROOT
 
 
 def list_sites(*args):
-    command = [sys.executable, ROOT / 'tools' / 'list_sites.py', *args]
-    return subprocess.run(command, capture_output=True, text=True, env=ENV)
+    return forked.run(ROOT / 'tools' / 'list_sites.py', *args, env=ENV)
 
 
 def test_lists_name_class_shape_and_calls():

@@ -18,7 +18,7 @@ from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from tests.configs.leaves import BUILT, named
-from tests.helpers import start_python
+from tests.forked import Script
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {**os.environ, 'PYTHONPATH': str(ROOT)}
@@ -72,7 +72,7 @@ default_hooks = dict(logger=dict(interval=1))
 
 
 def start(tool, *args):
-    return start_python(ROOT / 'tools' / tool, *args, env=ENV, start_new_session=True)
+    return Script(ROOT / 'tools' / tool, *args, env=ENV)
 
 
 def run(tool, *args):
@@ -332,7 +332,7 @@ def smoke(path, work_dir):
     assert torch.load(last, weights_only=False, mmap=True)['meta']['iter'] == 6
 
 
-# One of each scope and kind of model; the others run with `pytest -m slow`.
+# One of each scope and kind of model; the others are left to `make test-all`.
 QUICK = (
     named('cls', 'mobilenetv2-coordatt_in1k'),
     named('seg', 'deeplabv3_mobilenetv2_d16-coordatt_voc12aug'),

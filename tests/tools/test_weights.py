@@ -1,9 +1,6 @@
 """docs/checkpoints.md and its two tools."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from safetensors.torch import load_file
 
 from mmattn import VAN
 from mmattn.weights.layouts import LAYOUTS
+from tests import forked
 from tests.helpers import randomize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,9 +37,8 @@ def published(model):
 
 
 def run(folder, command):
-    words = [sys.executable, *command.split()[1:]]
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True)
+    script, *args = command.split()[1:]
+    return forked.run(folder / script, *args, cwd=folder)
 
 
 def succeed(folder, command):

@@ -15,7 +15,7 @@ from mmattn.datasets.audit.faults import Fault, Plan
 from mmattn.datasets.audit.run import KINDS, Report, inspect_dataset
 from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.errors import InputError
-from tests.helpers import start_python
+from tests.forked import Script
 
 ROOT = Path(__file__).parents[3]
 INSTANCES = 'annotations/instances_train2017.json'
@@ -431,9 +431,7 @@ def test_report_shows_the_first_places_of_each_kind():
 
 
 def start_tool(*arguments):
-    tool = ROOT / 'tools' / 'check_dataset.py'
-    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    return start_python(tool, *arguments, env=env, start_new_session=True)
+    return Script(ROOT / 'tools' / 'check_dataset.py', *arguments)
 
 
 def test_tool(copy):

@@ -19,7 +19,7 @@ from mmattn.datasets.synthetic.tiny_ade20k import (
     make_tiny_ade20k,
 )
 from mmattn.errors import InputError
-from tests.helpers import start_python
+from tests.forked import Script
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / 'tools' / 'make_tiny_dataset.py'
@@ -277,7 +277,7 @@ def test_fills_the_empty_current_folder(tmp_path, monkeypatch):
 
 
 def start_tool(*arguments):
-    return start_python(TOOL, *arguments, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    return Script(TOOL, *arguments)
 
 
 def test_tool_writes_the_default_data_set_and_says_so(data, tmp_path, monkeypatch, capsys):
