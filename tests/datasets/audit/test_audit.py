@@ -3,6 +3,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -459,7 +461,16 @@ def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):
     for number in range(1, 2000):
         os.link(tmp_path / 'annotations' / '0.png', tmp_path / 'annotations' / f'{number}.png')
         os.link(tmp_path / 'images' / '0.jpg', tmp_path / 'images' / f'{number}.jpg')
-    tool = start_tool('ade20k', tmp_path, '--workers', 2)
+    # A fork of another process would wait for these itself when it ends.
+    tool = subprocess.Popen(
+        [sys.executable, ROOT / 'tools' / 'check_dataset.py', 'ade20k', tmp_path, '--workers', '2'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
     try:
         # The bar shows that the processes run.
         progress = ''
