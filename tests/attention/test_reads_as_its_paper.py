@@ -15,12 +15,13 @@ MOST = 0.15
 
 
 def functions_of(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """Give the functions and methods of a file, those of one name (``forward``) one by one."""
+    """Give the functions and methods of a file by name and line."""
     found = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
     return {f'{node.name}:{node.lineno}': node for node in found}
 
 
 def names_in(node: ast.AST) -> set[str]:
+    """Give the names and attributes that occur in a piece of code."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {
         n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)
     }

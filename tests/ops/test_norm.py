@@ -92,10 +92,13 @@ def test_a_group_norm_of_another_kind_computes_what_it_does():
     torch.testing.assert_close(in_float32(doubled, x), 2 * in_float32(norm, x))
 
 
-def test_group_norm_of_one_value_is_its_bias():
-    norm = randomize(nn.GroupNorm(4, 4))
-    out = in_float32(norm, torch.randn(1, 4, 1, 1))
-    torch.testing.assert_close(out, norm.bias.view(1, 4, 1, 1), rtol=0, atol=1e-3)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize('apply', [in_float32, norm_any_batch])
+def test_group_norm_of_one_value_is_its_bias(apply, dtype):
+    norm = randomize(nn.GroupNorm(4, 4)).to(dtype)
+    out = apply(norm, torch.randn(1, 4, 1, 1))
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, norm.bias.float().view(1, 4, 1, 1), rtol=0, atol=1e-3)
 
 
 def test_pooled_batch_norm_of_one_value_has_half_weights():
