@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmattn.ops.norm import norm_any_batch
@@ -18,6 +19,18 @@ def test_running_values_are_used_and_kept():
     torch.testing.assert_close(out, norm.eval()(x))
     for name, tensor in norm.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize('back', [False, True], ids=['converted', 'reverted'])
+def test_norms_that_take_the_place_of_a_batch_norm(back):
+    """Training on several devices exchanges the norm layers of a built model."""
+    model = nn.Sequential(randomize(nn.BatchNorm2d(3))).train()
+    x = torch.randn(1, 3, 1, 1)
+    expected = norm_any_batch(model[0], x)
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = revert_sync_batchnorm(model) if back else model
+    assert type(model[0]) is not nn.BatchNorm2d
+    torch.testing.assert_close(norm_any_batch(model[0], x), expected)
 
 
 @pytest.mark.parametrize('shape', [(2, 3, 1, 1), (1, 3, 2, 1), (1, 3, 1, 2)], ids=str)
