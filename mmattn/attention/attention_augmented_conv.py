@@ -17,7 +17,7 @@ from mmattn.layers.checks import (
     Odd,
     Positive,
 )
-from mmattn.ops.precision import saturate, without_autocast
+from mmattn.ops.precision import in_float32, on_map
 
 
 @MODELS.register_module()
@@ -120,23 +120,24 @@ class AttentionAugmentedConv(Attention):
                 f'expected a map of at most {self.feat_size} (feat_size), got {(h, w)}; '
                 f'feat_size={(max(h, self.feat_size[0]), max(w, self.feat_size[1]))} works'
             )
-        qkv = saturate(self.qkv_conv(x))
-        with without_autocast(x):
-            q, k, v = (self._split_heads(t) for t in qkv.split(self.widths, dim=1))
-            scale = q.shape[3] ** -0.5
-            if self.feat_size is not None:
-                q, k = self._add_positions(q, k, h, w)
-            out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # (N, heads, H * W, D)
+        attended = in_float32(self._attend_to_all, on_map(self.qkv_conv, x))
+        return torch.cat([on_map(self.conv_out, x), on_map(self.attn_out, attended)], dim=1)
+
+    def _attend_to_all(self, qkv: Tensor) -> Tensor:
+        """Average the values for each position, weighed by queries and keys: (N, V, H, W)."""
+        h, w = qkv.shape[2:]
+        q, k, v = (self._split_heads(t) for t in qkv.split(self.widths, dim=1))
+        scale = q.shape[3] ** -0.5
+        if self.feat_size is not None:
+            q, k = self._add_positions(q, k, h, w)
+        out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # (N, heads, H * W, D)
         # Channels last: cat keeps this format if the convolution has it, else takes the other.
         out = out.transpose(1, 2).flatten(2).contiguous()  # (N, H * W, heads * D)
-        out = out.unflatten(1, (h, w)).permute(0, 3, 1, 2).to(qkv.dtype)
-        out = saturate(self.attn_out(out))
-        return torch.cat([saturate(self.conv_out(x)), out], dim=1)
+        return out.unflatten(1, (h, w)).permute(0, 3, 1, 2)
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        """Lay out (N, heads * D, H, W) as (N, heads, H * W, D), in float32 at least."""
-        x = x.flatten(2).unflatten(1, (self.num_heads, -1)).transpose(2, 3)
-        return x.to(torch.promote_types(x.dtype, torch.float32))
+        """Lay out (N, heads * D, H, W) as (N, heads, H * W, D)."""
+        return x.flatten(2).unflatten(1, (self.num_heads, -1)).transpose(2, 3)
 
     def _add_positions(self, q: Tensor, k: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
         """Widen queries and keys so that their product has the relative positions in it.
@@ -146,10 +147,9 @@ class AttentionAugmentedConv(Attention):
         """
         n, heads = q.shape[:2]
         grid = q.unflatten(2, (h, w))  # (N, heads, H, W, D)
-        to_row = torch.einsum('nayxd,yzd->nayxz', grid, _distances(self.key_rel_h, h).to(q.dtype))
-        to_column = torch.einsum(
-            'nayxd,xzd->nayxz', grid, _distances(self.key_rel_w, w).to(q.dtype)
-        )
+        table_h, table_w = self.key_rel_h.to(q.dtype), self.key_rel_w.to(q.dtype)
+        to_row = torch.einsum('nayxd,yzd->nayxz', grid, _distances(table_h, h))
+        to_column = torch.einsum('nayxd,xzd->nayxz', grid, _distances(table_w, w))
         row, column = torch.arange(h, device=q.device), torch.arange(w, device=q.device)
         at_row = (row[:, None] == row).to(q.dtype)[:, None].expand(h, w, h)
         at_column = (column[:, None] == column).to(q.dtype).expand(h, w, w)

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive, Side
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate, wide_mean
 
 
 class ChannelGate(nn.Module):
@@ -39,8 +38,7 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, 1, 1), in float32 at least."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        return in_float32(self.gate_c, x.mean((2, 3), dtype=dtype))[..., None, None]
+        return in_float32(self.gate_c, wide_mean(x, (2, 3)))[..., None, None]
 
 
 class SpatialGate(nn.Module):
@@ -70,8 +68,8 @@ class SpatialGate(nn.Module):
         self.gate_s = SafeSequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, 1, H, W), in float32 at least."""
-        return self.gate_s(x).to(torch.promote_types(x.dtype, torch.float32))
+        """Map (N, C, H, W) to (N, 1, H, W)."""
+        return self.gate_s(x)
 
 
 @MODELS.register_module()

@@ -12,7 +12,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Odd, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 class ChannelGate(nn.Module):
@@ -35,10 +35,9 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate ``x`` of shape (N, C, H, W)."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        mean = x.mean((2, 3), dtype=dtype)  # (N, C)
+        mean = wide_mean(x, (2, 3))  # (N, C)
         # Of equal maxima only the first gets a gradient, as in max pooling; amax shares it out.
-        peak = x.flatten(2).max(2).values.to(dtype)  # (N, C)
+        peak = x.flatten(2).max(2).values  # (N, C)
         gate = in_float32(self.mlp, torch.stack([mean, peak])).sum(0).sigmoid()
         return gated(x, gate[..., None, None])
 
@@ -60,9 +59,8 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate ``x`` of shape (N, C, H, W)."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        peak = x.max(1, keepdim=True).values.to(dtype)  # (N, 1, H, W)
-        mean = x.mean(1, keepdim=True, dtype=dtype)  # (N, 1, H, W)
+        peak = x.max(1, keepdim=True).values  # (N, 1, H, W)
+        mean = wide_mean(x, 1, keepdim=True)  # (N, 1, H, W)
         gate = in_float32(self.spatial, torch.cat([peak, mean], dim=1)).sigmoid()
         return gated(x, gate)
 

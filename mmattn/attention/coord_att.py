@@ -12,9 +12,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg, NormCfg, Positive
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
-from mmattn.ops.dispatch import Impl
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 @MODELS.register_module()
@@ -38,7 +36,6 @@ class CoordAtt(Attention):
         norm_cfg: Norm layer of the bottleneck.
         act_cfg: Activation of the bottleneck; the paper's h-swish.
         direction: ``'both'``, or ``'h'`` for one gate per row and ``'w'`` for one per column only.
-        impl: Kernel choice of :func:`mmattn.ops.coord_pool` and :func:`mmattn.ops.coord_gate`.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
@@ -66,13 +63,11 @@ class CoordAtt(Attention):
         norm_cfg: NormCfg = dict(type='BN'),
         act_cfg: ActCfg = dict(type='HSwish'),
         direction: Literal['both', 'h', 'w'] = 'both',
-        impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
         self.direction = direction
-        self.impl = impl
         bottleneck = max(8, in_channels // reduction)
         self.conv1 = nn.Conv2d(in_channels, bottleneck, 1)
         self.bn1 = build_norm_layer(norm_cfg, bottleneck)[1]
@@ -89,18 +84,17 @@ class CoordAtt(Attention):
         if self.direction == 'w':
             return self._attend_to_one(x, 2, self.conv_w)
         h, w = x.shape[2:]
-        rows, columns = coord_pool(x, impl=self.impl)  # (N, C, H, 1), (N, C, 1, W)
+        rows, columns = coord_pool(x)  # (N, C, H, 1), (N, C, 1, W)
         profile = torch.cat([rows, columns.transpose(2, 3)], dim=2)  # (N, C, H + W, 1)
-        profile = self.act(in_float32(self.bn1, in_float32(self.conv1, profile)))
+        profile = self.act(in_float32([self.conv1, self.bn1], profile))
         rows, columns = profile.split([h, w], dim=2)
         a_h = in_float32(self.conv_h, rows)  # (N, C, H, 1)
         a_w = in_float32(self.conv_w, columns.transpose(2, 3))  # (N, C, 1, W)
-        return coord_gate(x, a_h, a_w, impl=self.impl)
+        return coord_gate(x, a_h, a_w)
 
     def _attend_to_one(self, x: Tensor, pooled: int, conv: nn.Module) -> Tensor:
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        profile = x.mean(pooled, keepdim=True, dtype=dtype)  # (N, C, H, 1) or (N, C, 1, W)
-        profile = self.act(norm_pooled(self.bn1, in_float32(self.conv1, profile)))
+        profile = wide_mean(x, pooled, keepdim=True)  # (N, C, H, 1) or (N, C, 1, W)
+        profile = self.act(in_float32([self.conv1, self.bn1], profile))
         return gated(x, in_float32(conv, profile).sigmoid())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:

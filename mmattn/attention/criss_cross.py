@@ -10,7 +10,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive, within
 from mmattn.layers.sequential import squeezed_channels
-from mmattn.ops.precision import gated, saturate, without_autocast
+from mmattn.ops.precision import in_float32, on_map
 
 
 @MODELS.register_module()
@@ -74,27 +74,9 @@ class CrissCross(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Add to each position of ``x`` what its row and its column hold."""
         for _ in range(self.recurrence):
-            gathered = saturate(self._gather(x).to(x.dtype))
-            x = saturate(x + saturate(gated(gathered, self.gamma)))
+            convs = (self.query_conv, self.key_conv, self.value_conv)
+            x = x + in_float32(_gather, *(on_map(conv, x) for conv in convs)) * self.gamma
         return x
-
-    def _gather(self, x: Tensor) -> Tensor:
-        h, w = x.shape[2:]
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        value = saturate(self.value_conv(x)).to(dtype)
-        query = saturate(self.query_conv(x)).to(dtype)
-        key = saturate(self.key_conv(x)).to(dtype)
-        with without_autocast(x):
-            in_column = torch.einsum('nchw,nciw->nhwi', query, key)  # (N, H, W, H)
-            in_row = torch.einsum('nchw,nchj->nhwj', query, key)  # (N, H, W, W)
-            # The crossing is counted once, in the row.
-            crossing = torch.eye(h, dtype=torch.bool, device=x.device)[:, None]
-            in_column = in_column.masked_fill(crossing, float('-inf'))
-            weights = torch.cat([in_column, in_row], dim=3).softmax(3)
-            in_column, in_row = weights.split([h, w], dim=3)
-            # In float32 for the gradients of the weights, which sum over the channels.
-            out = torch.einsum('nhwi,nciw->nchw', in_column, value)
-            return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the factor starts at zero."""
@@ -110,3 +92,17 @@ class CrissCross(Attention):
         if scale is not None:
             state_dict[f'{prefix}gamma'] = scale.reshape(1)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _gather(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Average the values of the row and the column of each position: (N, C, H, W)."""
+    h, w = query.shape[2:]
+    in_column = torch.einsum('nchw,nciw->nhwi', query, key)  # (N, H, W, H)
+    in_row = torch.einsum('nchw,nchj->nhwj', query, key)  # (N, H, W, W)
+    # The crossing is counted once, in the row.
+    crossing = torch.eye(h, dtype=torch.bool, device=query.device)[:, None]
+    in_column = in_column.masked_fill(crossing, float('-inf'))
+    weights = torch.cat([in_column, in_row], dim=3).softmax(3)
+    in_column, in_row = weights.split([h, w], dim=3)
+    out = torch.einsum('nhwi,nciw->nchw', in_column, value)
+    return out + torch.einsum('nhwj,nchj->nchw', in_row, value)

@@ -1,13 +1,12 @@
 """Double attention."""
 
-import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
-from mmattn.ops.precision import saturate, without_autocast
+from mmattn.ops.precision import in_float32, on_map, saturate
 
 
 @MODELS.register_module()
@@ -69,14 +68,16 @@ class DoubleAttention(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gather from ``x`` and distribute."""
-        h, w = x.shape[2:]
-        feature = saturate(self.convA(x))  # (N, c_m, H, W)
-        dtype = torch.promote_types(feature.dtype, torch.float32)
-        maps = saturate(self.convB(x)).to(dtype).flatten(2).softmax(2)  # (N, c_n, H * W)
-        vectors = saturate(self.convV(x)).to(dtype).flatten(2).softmax(1)  # (N, c_n, H * W)
-        with without_autocast(x):
-            # Both products average, so nothing grows beyond the features.
-            descriptors = feature.to(dtype).flatten(2) @ maps.transpose(1, 2)  # (N, c_m, c_n)
-            out = (descriptors @ vectors).unflatten(2, (h, w))  # (N, c_m, H, W)
-        out = saturate(self.conv_reconstruct(saturate(out.to(feature.dtype))))
+        convs = (self.convA, self.convB, self.convV)
+        out = in_float32(_distribute, *(on_map(conv, x) for conv in convs))  # (N, c_m, H, W)
+        out = on_map(self.conv_reconstruct, out)
         return saturate(x + out) if self.residual else out
+
+
+def _distribute(feature: Tensor, maps: Tensor, vectors: Tensor) -> Tensor:
+    """Gather one descriptor per map and give each position a mixture: (N, c_m, H, W)."""
+    maps = maps.flatten(2).softmax(2)  # (N, c_n, H * W)
+    vectors = vectors.flatten(2).softmax(1)  # (N, c_n, H * W)
+    # Both products average, so nothing grows beyond the features.
+    descriptors = feature.flatten(2) @ maps.transpose(1, 2)  # (N, c_m, c_n)
+    return (descriptors @ vectors).unflatten(2, feature.shape[2:])

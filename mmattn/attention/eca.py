@@ -2,14 +2,13 @@
 
 import math
 
-import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Odd
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 @MODELS.register_module()
@@ -65,7 +64,6 @@ class ECA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        means = x.mean((2, 3), dtype=dtype)  # (N, C)
+        means = wide_mean(x, (2, 3))  # (N, C)
         gate = in_float32(self.conv, means[:, None])[:, 0].sigmoid()
         return gated(x, gate[..., None, None])

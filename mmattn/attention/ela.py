@@ -8,7 +8,6 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import Odd, Positive
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
-from mmattn.ops.norm_pooled import norm_pooled
 from mmattn.ops.precision import in_float32
 
 
@@ -98,4 +97,4 @@ class ELA(Attention):
         return coord_gate(x, a_h, a_w)
 
     def _logits(self, profile: Tensor) -> Tensor:
-        return norm_pooled(self.gn, in_float32(self.conv, profile))
+        return in_float32([self.conv, self.gn], profile)

@@ -9,8 +9,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import gated, in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, on_map, wide_mean
 
 
 @MODELS.register_module()
@@ -83,16 +82,13 @@ class EMA(Attention):
         rows, columns = in_float32(self.conv1x1, profile).split([h, w], 2)
         inner = coord_gate(group, rows, columns.transpose(2, 3))
 
-        one = saturate(norm_pooled(self.gn, inner))
-        other = saturate(self.conv3x3(group)).to(x.dtype)
-        logits = saturate(_combine(one, other) + _combine(other, one))  # (N * G, 1, H, W)
-        logits = logits.to(torch.promote_types(x.dtype, torch.float32))
-        gate = logits.sigmoid().unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
+        one, other = on_map(self.gn, inner), on_map(self.conv3x3, group)
+        logits = _combine(one, other) + _combine(other, one)  # (N * G, 1, H, W)
+        gate = in_float32(torch.sigmoid, logits).unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
         return gated(groups, gate).flatten(1, 2)
 
 
 def _combine(weighing: Tensor, weighed: Tensor) -> Tensor:
     """Sum the channels of one map by the softmax over the means of the other's."""
-    dtype = torch.promote_types(weighing.dtype, torch.float32)
-    weights = weighing.mean((2, 3), dtype=dtype).softmax(1).to(weighed.dtype)  # (N, C)
+    weights = wide_mean(weighing, (2, 3)).softmax(1).to(weighed.dtype)  # (N, C)
     return torch.einsum('nc,nchw->nhw', weights, weighed).unsqueeze(1)

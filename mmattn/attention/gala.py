@@ -11,7 +11,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Odd, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 @MODELS.register_module()
@@ -86,11 +86,10 @@ class GALA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by channel and position."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        what = in_float32(self.fc, x.mean((2, 3), dtype=dtype))  # (N, C)
-        where = self.spatial(x).to(dtype)  # (N, 1, H, W)
-        alpha, beta = self.alpha.to(dtype), self.beta.to(dtype)
+        what = in_float32(self.fc, wide_mean(x, (2, 3)))  # (N, C)
+        where = self.spatial(x)  # (N, 1, H, W)
         # alpha * (what + where) + beta * what * where, with one product of the size of the map.
-        offset, slope = alpha * what, alpha + beta * what  # (N, C)
+        offset = self.alpha * what  # (N, C)
+        slope = self.alpha + self.beta * what  # (N, C)
         gate = (offset[..., None, None] + slope[..., None, None] * where).sigmoid()
         return gated(x, gate)

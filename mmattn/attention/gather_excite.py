@@ -19,7 +19,7 @@ from mmattn.layers.checks import (
     Positive,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 def window_means(x: Tensor, extent: int) -> Tensor:
@@ -150,7 +150,6 @@ class GatherExcite(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by its surroundings."""
         h, w = x.shape[2:]
-        dtype = torch.promote_types(x.dtype, torch.float32)
         if self.feat_size is not None and (h, w) != self.feat_size:
             raise ValueError(
                 f'expected x of height and width {self.feat_size} (feat_size), got {(h, w)}'
@@ -158,13 +157,12 @@ class GatherExcite(Attention):
         if self.gather is not None:
             gathered = self.gather(x)
         elif self.extent == 0:
-            gathered = x.mean((2, 3), keepdim=True, dtype=dtype)
+            gathered = wide_mean(x, (2, 3), keepdim=True)
         else:
             gathered = window_means(x, self.extent)
-        gathered = gathered.to(dtype)
         if self.mlp is not None:
             gathered = in_float32(self.mlp, gathered)
-        gate = gathered.sigmoid()
+        gate = in_float32(torch.sigmoid, gathered)
         if self.extent != 0:
             gate = F.interpolate(gate, size=(h, w))
         return gated(x, gate)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import torch
 from mmengine.model import constant_init, kaiming_init
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Positive
 from mmattn.layers.sequential import squeezed_channels
-from mmattn.ops.precision import gated, in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, narrowed, on_map, saturate, wide_mean
 
 POOLINGS = ('att', 'avg')
 FUSIONS = ('channel_add', 'channel_mul')
@@ -95,16 +94,15 @@ class GlobalContext(Attention):
         if self.channel_mul_conv is not None:
             out = gated(out, in_float32(self.channel_mul_conv, context).sigmoid())
         if self.channel_add_conv is not None:
-            out = saturate(out + saturate(in_float32(self.channel_add_conv, context).to(x.dtype)))
+            out = saturate(out + narrowed(in_float32(self.channel_add_conv, context), x.dtype))
         return out
 
     def _pool(self, x: Tensor) -> Tensor:
-        dtype = torch.promote_types(x.dtype, torch.float32)
         if self.conv_mask is None:
-            return x.mean((2, 3), keepdim=True, dtype=dtype)
-        mask = saturate(self.conv_mask(x)).flatten(2)  # (N, 1, H * W)
-        mask = mask.to(dtype).softmax(2).to(x.dtype).transpose(1, 2)
-        return saturate(x.flatten(2) @ mask)[..., None]
+            return wide_mean(x, (2, 3), keepdim=True)
+        mask = on_map(self.conv_mask, x).flatten(2)  # (N, 1, H * W)
+        mask = in_float32(nn.Softmax(2), mask).to(x.dtype)
+        return saturate(x.flatten(2) @ mask.transpose(1, 2))[..., None]
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the last layer starts at zero."""

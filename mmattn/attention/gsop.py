@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side, within
-from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.precision import gated, in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, on_map
 
 
 class Covariance(nn.Module):
@@ -82,9 +81,7 @@ class GSoP(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
-        reduced = saturate(self.conv_for_DR(x.relu()))
-        reduced = saturate(norm_any_batch(self.bn_for_DR, reduced)).relu()
+        reduced = on_map([self.conv_for_DR, self.bn_for_DR], x.relu()).relu()
         gate = in_float32(self.covariance, reduced)[..., None]  # (N, att_dim, att_dim, 1)
-        for layer in (self.row_bn, self.row_conv_group, self.fc_adapt_channels):
-            gate = in_float32(layer, gate)
+        gate = in_float32([self.row_bn, self.row_conv_group, self.fc_adapt_channels], gate)
         return gated(x, gate.sigmoid())  # gate of (N, C, 1, 1)

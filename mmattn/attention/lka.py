@@ -3,7 +3,6 @@
 import math
 from typing import Literal
 
-import torch
 from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg
-from mmattn.ops.dispatch import Impl
-from mmattn.ops.lka_gate import lka_gate
-from mmattn.ops.precision import saturate
+from mmattn.ops.precision import in_float32, on_map, saturate
 
 # Dilation of each kernel of the paper's ablation.
 DILATIONS = {7: 2, 14: 3, 21: 3, 28: 4}
@@ -29,7 +26,7 @@ class LKA(Attention):
     Paper: `Visual Attention Network <https://arxiv.org/abs/2202.09741>`_ (CVMJ 2023). Weights of
     the authors' release load as they are.
 
-    The options other than ``impl`` are the variants of the paper's ablation.
+    The options are the variants of the paper's ablation.
 
     Args:
         in_channels: Channels of the input and of the output.
@@ -42,7 +39,6 @@ class LKA(Attention):
         combine: How the attention map meets the input: ``'multiply'``, ``'add'``, or ``'none'``
             to return the map itself.
         act_cfg: Activation of the attention map, such as ``dict(type='Sigmoid')``; none if None.
-        impl: Kernel choice of :func:`mmattn.ops.lka_gate`.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
@@ -72,7 +68,6 @@ class LKA(Attention):
         with_pointwise: bool = True,
         combine: Literal['multiply', 'add', 'none'] = 'multiply',
         act_cfg: ActCfg | None = None,
-        impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -81,7 +76,6 @@ class LKA(Attention):
             raise ValueError(
                 'expected with_local, with_dilated or with_pointwise to be True, got none of them'
             )
-        self.impl = impl
         self.combine = combine
         dilation = DILATIONS[kernel_size]
         local, dilated = 2 * dilation - 1, math.ceil(kernel_size / dilation)
@@ -104,13 +98,10 @@ class LKA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Combine ``x`` with its large-kernel attention map."""
-        attention = x
-        for conv in (self.conv0, self.conv_spatial, self.conv1):
-            if conv is not None:
-                attention = saturate(conv(attention))  # (N, C, H, W)
+        convs = [self.conv0, self.conv_spatial, self.conv1]
+        attention = on_map([conv for conv in convs if conv is not None], x)  # (N, C, H, W)
         if self.act is not None:
-            dtype = torch.promote_types(attention.dtype, torch.float32)
-            attention = saturate(self.act(attention.to(dtype)).to(x.dtype))
+            attention = in_float32(self.act, attention)
         if self.combine == 'multiply':
-            return saturate(lka_gate(x, attention, impl=self.impl))
-        return saturate(x + attention) if self.combine == 'add' else attention.to(x.dtype)
+            return saturate(x * attention)
+        return saturate(x + attention) if self.combine == 'add' else attention

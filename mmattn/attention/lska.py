@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
-from mmattn.ops.dispatch import Impl
-from mmattn.ops.lka_gate import lka_gate
-from mmattn.ops.precision import saturate
+from mmattn.ops.precision import on_map, saturate
 
 # Whole kernel: (taps of the near strips, taps of the far strips, dilation of the far strips).
 STRIPS = {
@@ -37,7 +35,6 @@ class LSKA(Attention):
     Args:
         in_channels: Channels of the input and of the output.
         kernel_size: Extent of the whole kernel in pixels: 7, 11, 23, 35, 41 or 53.
-        impl: Kernel choice of :func:`mmattn.ops.lka_gate`.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
@@ -61,12 +58,10 @@ class LSKA(Attention):
         in_channels: int,
         *,
         kernel_size: Literal[7, 11, 23, 35, 41, 53] = 23,
-        impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        self.impl = impl
         near, far, dilation = STRIPS[kernel_size]
 
         def strip(taps: int, dilation: int, horizontal: bool) -> nn.Conv2d:
@@ -88,13 +83,6 @@ class LSKA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its large-kernel attention map."""
-        attention = x
-        for conv in (
-            self.conv0h,
-            self.conv0v,
-            self.conv_spatial_h,
-            self.conv_spatial_v,
-            self.conv1,
-        ):
-            attention = saturate(conv(attention))  # (N, C, H, W)
-        return saturate(lka_gate(x, attention, impl=self.impl))
+        near, far = [self.conv0h, self.conv0v], [self.conv_spatial_h, self.conv_spatial_v]
+        attention = on_map([*near, *far, self.conv1], x)  # (N, C, H, W)
+        return saturate(x * attention)

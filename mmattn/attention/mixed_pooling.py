@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
-from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import in_float32, saturate, without_autocast
+from mmattn.layers.sequential import SafeSequential
+from mmattn.ops.precision import in_float32, narrowed, saturate, wide_mean
 
 
 @MODELS.register_module()
@@ -71,10 +70,10 @@ class MixedPooling(Attention):
         self.pool_size = tuple(pool_size)
         c, m = in_channels, in_channels // 4
 
-        def conv_norm(in_channels: int, out_channels: int, *size: int) -> nn.Sequential:
+        def conv_norm(in_channels: int, out_channels: int, *size: int) -> nn.Module:
             padding = tuple(k // 2 for k in size)
             conv = nn.Conv2d(in_channels, out_channels, size, padding=padding, bias=False)
-            return nn.Sequential(conv, build_norm_layer(norm_cfg, out_channels)[1])
+            return SafeSequential(conv, build_norm_layer(norm_cfg, out_channels)[1])
 
         self.conv1_1 = conv_norm(c, m, 1, 1)
         self.conv1_2 = conv_norm(c, m, 1, 1)
@@ -89,37 +88,26 @@ class MixedPooling(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Add the context of both branches to ``x``."""
-        square = self._squares(_on_map(self.conv1_1, x).relu())
-        strips = self._strips(_on_map(self.conv1_2, x).relu())
-        context = _on_map(self.conv3, torch.cat([square, strips], 1))  # (N, C, H, W)
+        square = self._squares(self.conv1_1(x).relu())
+        strips = self._strips(self.conv1_2(x).relu())
+        context = self.conv3(torch.cat([square, strips], 1))  # (N, C, H, W)
         # Not relu(), which keeps its output for the backward pass: a ResNet adds to it in place.
-        return F.threshold(saturate(x + context.to(x.dtype)), 0.0, 0.0)
+        return F.threshold(saturate(x + context), 0.0, 0.0)
 
     def _squares(self, x: Tensor) -> Tensor:
-        out = _on_map(self.conv2_0, x)
+        out = self.conv2_0(x)
         for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
-            grid = _on_profile(layer, grid_means(x, size))  # (N, C / 4, size, size)
-            grid = saturate(grid.to(x.dtype))
+            grid = in_float32(layer, grid_means(x, size))  # (N, C / 4, size, size)
+            grid = narrowed(grid, x.dtype)
             grid = F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
             out = saturate(out + grid)
-        return _on_map(self.conv2_5, out.relu()).relu()
+        return self.conv2_5(out.relu()).relu()
 
     def _strips(self, x: Tensor) -> Tensor:
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        columns = _on_profile(self.conv2_3, x.mean(2, keepdim=True, dtype=dtype))
-        rows = _on_profile(self.conv2_4, x.mean(3, keepdim=True, dtype=dtype))
-        rows, columns = saturate(rows.to(x.dtype)), saturate(columns.to(x.dtype))
-        return _on_map(self.conv2_6, saturate((rows + columns).relu())).relu()
-
-
-def _on_map(layer: nn.Sequential, x: Tensor) -> Tensor:
-    conv, norm = layer
-    return saturate(norm_any_batch(norm, saturate(conv(x))))
-
-
-def _on_profile(layer: nn.Sequential, x: Tensor) -> Tensor:
-    conv, norm = layer
-    return norm_pooled(norm, in_float32(conv, x))
+        columns = in_float32(self.conv2_3, wide_mean(x, 2, keepdim=True))  # (N, C / 4, 1, W)
+        rows = in_float32(self.conv2_4, wide_mean(x, 3, keepdim=True))  # (N, C / 4, H, 1)
+        strips = narrowed(rows, x.dtype) + narrowed(columns, x.dtype)
+        return self.conv2_6(saturate(strips.relu())).relu()
 
 
 def grid_means(x: Tensor, size: int) -> Tensor:
@@ -135,17 +123,15 @@ def grid_means(x: Tensor, size: int) -> Tensor:
     Returns:
         The means of shape (N, C, size, size), in float32 or wider.
     """
-    dtype = torch.promote_types(x.dtype, torch.float32)
+    h, w = x.shape[2:]
 
-    def weights(length: int) -> Tensor:
+    def weights(length: int, x: Tensor) -> Tensor:
         """Weight of each position in the mean of each cell: (size, length)."""
         position = torch.arange(length, device=x.device)
         cell = torch.arange(size, device=x.device)[:, None]
         first = cell * length // size
         end = ((cell + 1) * length + size - 1) // size
         inside = (position >= first) & (position < end)
-        return inside.to(dtype) / (end - first)
+        return inside.to(x.dtype) / (end - first)
 
-    h, w = x.shape[2:]
-    with without_autocast(x):
-        return weights(h) @ x.to(dtype) @ weights(w).T
+    return in_float32(lambda x: weights(h, x) @ x @ weights(w, x).T, x)

@@ -1,6 +1,5 @@
 """Multi-scale channel attention."""
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 class Bottleneck(SafeSequential):
@@ -90,7 +89,6 @@ class MSCAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by position and channel."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        pooled = x.mean((2, 3), keepdim=True, dtype=dtype)  # (N, C, 1, 1)
-        logits = self.local_att(x).to(dtype) + in_float32(self.global_att, pooled)
+        pooled = wide_mean(x, (2, 3), keepdim=True)  # (N, C, 1, 1)
+        logits = self.local_att(x) + in_float32(self.global_att, pooled)
         return gated(x, logits.sigmoid())

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Odd
-from mmattn.ops.dispatch import Impl
-from mmattn.ops.lka_gate import lka_gate
-from mmattn.ops.precision import saturate
+from mmattn.ops.precision import on_map, saturate
 
 
 @MODELS.register_module()
@@ -29,7 +27,6 @@ class MSCA(Attention):
     Args:
         in_channels: Channels of the input and of the output.
         kernel_sizes: Lengths of the strips in pixels, each odd; one pair of strips per length.
-        impl: Kernel choice of :func:`mmattn.ops.lka_gate`.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
@@ -53,12 +50,10 @@ class MSCA(Attention):
         in_channels: int,
         *,
         kernel_sizes: Annotated[Sequence[Odd], NOT_EMPTY] = (7, 11, 21),
-        impl: Impl = 'auto',
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(in_channels, start, init_cfg)
-        self.impl = impl
         self.conv0 = nn.Conv2d(in_channels, in_channels, 5, padding=2, groups=in_channels)
         self.branches = len(kernel_sizes)
         # The names of the release: conv0_1 and conv0_2 are the strips of the first length.
@@ -76,12 +71,10 @@ class MSCA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its multi-scale attention map."""
-        near = saturate(self.conv0(x))  # (N, C, H, W)
+        near = on_map(self.conv0, x)  # (N, C, H, W)
         attention = near
         for index in range(self.branches):
-            strip = near
-            for part in (1, 2):
-                strip = saturate(self.get_submodule(f'conv{index}_{part}')(strip))
-            attention = attention + strip
-        attention = saturate(self.conv3(saturate(attention)))
-        return saturate(lka_gate(x, attention, impl=self.impl))
+            strips = [self.get_submodule(f'conv{index}_{part}') for part in (1, 2)]
+            attention = attention + on_map(strips, near)
+        attention = on_map(self.conv3, saturate(attention))
+        return saturate(x * attention)

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import constant_init, normal_init
@@ -14,7 +13,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import saturate, without_autocast
+from mmattn.ops.precision import in_float32, saturate
 
 
 @MODELS.register_module()
@@ -102,10 +101,9 @@ class NonLocal(Attention):
         n, _, h, w = x.shape
         g = self.g(x)
         theta, phi = (x, x) if self.mode == 'gaussian' else (self.theta(x), self.phi(x))
-        y = self._gather(rows(theta), rows(self._pool(phi)), rows(self._pool(g)))
+        y = in_float32(self._gather, rows(theta), rows(self._pool(phi)), rows(self._pool(g)))
         y = y.transpose(1, 2).reshape(n, g.shape[1], h, w)
-        # Under autocast this is the type the next convolution works in.
-        return saturate(x + self.conv_out(saturate(y.to(g.dtype))))
+        return saturate(x + self.conv_out(y))
 
     def _pool(self, x: Tensor) -> Tensor:
         if not self.sub_sample:
@@ -115,19 +113,18 @@ class NonLocal(Attention):
 
     def _gather(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         """Average ``g`` (N, K, M) for each row of ``theta`` (N, L, M), weighed by ``phi``."""
-        with without_autocast(g):
-            if self.mode == 'dot_product':
-                # The product is linear: the two small matrices first, never (L, K).
-                return theta @ (phi.transpose(1, 2) @ g) / g.shape[1]
-            if self.mode == 'concatenation':
-                weight = self.concat_project.conv.weight.flatten(1).to(g.dtype)  # (1, 2M)
-                ours, theirs = weight.split(theta.shape[2], dim=1)
-                pairs = (theta @ ours.t() + (phi @ theirs.t()).transpose(1, 2)).relu()  # (N, L, K)
-                return pairs @ g / g.shape[1]
-            scaled = self.mode == 'embedded_gaussian' and self.use_scale
-            return F.scaled_dot_product_attention(
-                theta[:, None], phi[:, None], g[:, None], scale=None if scaled else 1.0
-            )[:, 0]
+        if self.mode == 'dot_product':
+            # The product is linear: the two small matrices first, never (L, K).
+            return theta @ (phi.transpose(1, 2) @ g) / g.shape[1]
+        if self.mode == 'concatenation':
+            weight = self.concat_project.conv.weight.flatten(1).to(g.dtype)  # (1, 2M)
+            ours, theirs = weight.split(theta.shape[2], dim=1)
+            pairs = (theta @ ours.t() + (phi @ theirs.t()).transpose(1, 2)).relu()  # (N, L, K)
+            return pairs @ g / g.shape[1]
+        scaled = self.mode == 'embedded_gaussian' and self.use_scale
+        return F.scaled_dot_product_attention(
+            theta[:, None], phi[:, None], g[:, None], scale=None if scaled else 1.0
+        )[:, 0]
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the last layer starts at zero."""
@@ -153,5 +150,5 @@ def embedding(in_channels: int, out_channels: int, norm_cfg: dict | None = None)
 
 
 def rows(x: Tensor) -> Tensor:
-    """Lay out a map (N, C, H, W) as one row per position (N, H * W, C), in float32 at least."""
-    return x.flatten(2).transpose(1, 2).to(torch.promote_types(x.dtype, torch.float32))
+    """Lay out a map (N, C, H, W) as one row per position (N, H * W, C)."""
+    return x.flatten(2).transpose(1, 2)

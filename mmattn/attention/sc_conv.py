@@ -1,6 +1,5 @@
 """Self-calibrated convolution."""
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
@@ -10,7 +9,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential
-from mmattn.ops.precision import gated, in_float32, saturate, without_autocast
+from mmattn.ops.precision import gated, in_float32, without_autocast
 
 
 @MODELS.register_module()
@@ -78,12 +77,11 @@ class SCConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
         h, w = x.shape[2:]
         coarse = in_float32(self.k2, self.pool(x))
         coarse = F.interpolate(coarse, size=(h, w))  # (N, C, H, W)
-        gate = (x.to(dtype) + coarse).sigmoid()
-        return self.k4(saturate(gated(self.k3(x), gate)))
+        gate = (x + coarse).sigmoid()
+        return self.k4(gated(self.k3(x), gate))
 
     def pool(self, x: Tensor) -> Tensor:
         """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.

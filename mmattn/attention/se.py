@@ -1,6 +1,5 @@
 """Squeeze and excitation."""
 
-import torch
 from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg, Positive
 from mmattn.layers.sequential import squeezed_channels
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 @MODELS.register_module()
@@ -71,8 +70,7 @@ class SE(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        means = x.mean((2, 3), dtype=dtype)  # (N, C)
+        means = wide_mean(x, (2, 3))  # (N, C)
         gate = in_float32(self.fc, means).sigmoid()
         return gated(x, gate[..., None, None])
 

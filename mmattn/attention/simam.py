@@ -1,13 +1,12 @@
 """Simple, parameter-free attention."""
 
-import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Factor
-from mmattn.ops.precision import gated
+from mmattn.ops.precision import gated, in_float32
 
 
 @MODELS.register_module()
@@ -58,10 +57,11 @@ class SimAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply each pixel by the sigmoid of how far it stands out."""
-        h, w = x.shape[2:]
         # The squares leave the range of float16 and the differences its precision.
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        square = (wide - wide.mean((2, 3), keepdim=True)).square()
+        return gated(x, in_float32(self._gate, x))
+
+    def _gate(self, x: Tensor) -> Tensor:
+        h, w = x.shape[2:]
+        square = (x - x.mean((2, 3), keepdim=True)).square()
         variance = square.sum((2, 3), keepdim=True) / max(h * w - 1, 1)  # (N, C, 1, 1)
-        gate = (square / (4 * (variance + self.e_lambda)) + 0.5).sigmoid()
-        return gated(x, gate)
+        return (square / (4 * (variance + self.e_lambda)) + 0.5).sigmoid()

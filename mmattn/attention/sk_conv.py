@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -11,8 +10,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive, within
 from mmattn.layers.sequential import SafeSequential
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import gated, in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, saturate, wide_mean
 
 
 class KernelChoice(nn.Module):
@@ -34,7 +32,7 @@ class KernelChoice(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Map the mean (N, C, 1, 1) of the sum to weights (N, branches, C, 1, 1) that sum to 1."""
-        z = norm_pooled(self.bn, in_float32(self.fc_reduce, pooled)).relu()
+        z = in_float32([self.fc_reduce, self.bn], pooled).relu()
         return in_float32(self.fc_select, z).unflatten(1, (self.branches, -1)).softmax(1)
 
 
@@ -122,9 +120,8 @@ class SKConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Convolve ``x`` at every scale and let each channel choose."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
         maps = [path(x) for path in self.paths]  # (N, C, H, W) each
-        pooled = sum(y.mean((2, 3), keepdim=True, dtype=dtype) for y in maps)
+        pooled = sum(wide_mean(y, (2, 3), keepdim=True) for y in maps)
         weights = self.attn(pooled).unbind(1)  # (N, C, 1, 1) each
         out = gated(maps[0], weights[0])
         for y, weight in zip(maps[1:], weights[1:], strict=True):

@@ -1,6 +1,5 @@
 """Split attention."""
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -8,9 +7,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
-from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import gated, in_float32, saturate
+from mmattn.ops.precision import gated, in_float32, on_map, saturate, wide_mean
 
 
 @MODELS.register_module()
@@ -95,12 +92,10 @@ class SplitAttention(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Make the versions of ``x`` and weigh them."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        versions = saturate(norm_any_batch(self.bn0, saturate(self.conv(x))))
-        versions = self.act(versions)  # (N, radix * C, H, W)
-        means = versions.mean((2, 3), keepdim=True, dtype=dtype)
+        versions = self.act(on_map([self.conv, self.bn0], x))  # (N, radix * C, H, W)
+        means = wide_mean(versions, (2, 3), keepdim=True)
         pooled = means.unflatten(1, (self.radix, -1)).sum(1)  # (N, C, 1, 1)
-        z = self.act(norm_pooled(self.bn1, in_float32(self.fc1, pooled)))
+        z = self.act(in_float32([self.fc1, self.bn1], pooled))
         # The channels of fc2 are sorted by group, then by version.
         logits = in_float32(self.fc2, z).unflatten(1, (self.groups, self.radix, -1))
         weights = logits.softmax(2) if self.radix > 1 else logits.sigmoid()

@@ -1,6 +1,5 @@
 """Strip pooling."""
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -8,8 +7,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import gated, in_float32, layer_dtype, saturate
+from mmattn.ops.precision import gated, in_float32, layer_dtype, narrowed, saturate, wide_mean
 
 
 @MODELS.register_module()
@@ -67,13 +65,10 @@ class StripPooling(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by what its rows and columns hold."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        rows = x.mean(3, keepdim=True, dtype=dtype)  # (N, C, H, 1)
-        columns = x.mean(2, keepdim=True, dtype=dtype)  # (N, C, 1, W)
-        rows = norm_pooled(self.bn1, in_float32(self.conv1, rows))
-        columns = norm_pooled(self.bn2, in_float32(self.conv2, columns))
-        # Into the type of the next convolution, which would cast the whole map to infinity.
-        rows, columns = (saturate(strip.to(layer_dtype(x))) for strip in (rows, columns))
+        rows = in_float32([self.conv1, self.bn1], wide_mean(x, 3, keepdim=True))  # (N, C, H, 1)
+        columns = in_float32([self.conv2, self.bn2], wide_mean(x, 2, keepdim=True))  # (N, C, 1, W)
+        # Into the type of the next convolution, before they make a whole map.
+        rows, columns = (narrowed(t, layer_dtype(self.conv3, t)) for t in (rows, columns))
         strips = saturate((rows + columns).relu())  # (N, C, H, W)
         # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
         return gated(x, self.conv3(strips).sigmoid())

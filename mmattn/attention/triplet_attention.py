@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Odd
-from mmattn.ops.norm_pooled import norm_pooled
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
 class PlaneGate(nn.Module):
@@ -28,11 +27,10 @@ class PlaneGate(nn.Module):
 
     def forward(self, x: Tensor, dim: int) -> Tensor:
         """Pool ``x`` of shape (N, C, H, W) along ``dim``; return logits in (N, 1, plane)."""
-        dtype = torch.promote_types(x.dtype, torch.float32)
         # One index takes the gradient of the maximum where several tie, as in the release.
-        maximum = x.max(dim).values.to(dtype)
-        plane = torch.stack([maximum, x.mean(dim, dtype=dtype)], 1)  # (N, 2, plane)
-        return norm_pooled(self.conv.bn, in_float32(self.conv.conv, plane))
+        maximum = x.max(dim).values
+        plane = torch.stack([maximum, wide_mean(x, dim)], 1)  # (N, 2, plane)
+        return in_float32([self.conv.conv, self.conv.bn], plane)
 
 
 @MODELS.register_module()

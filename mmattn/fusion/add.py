@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from mmattn.fusion.base import Fusion, add
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg, NormCfg
-from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.precision import saturate
+from mmattn.ops.precision import on_map
 
 
 @MODELS.register_module()
@@ -99,5 +98,4 @@ class ConcatFusion(Fusion):
 
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Mix the channels of ``x`` and ``y``."""
-        out = saturate(self.conv(torch.cat([x, y], dim=1)))  # (N, C, H, W)
-        return self.act(saturate(norm_any_batch(self.norm, out)))
+        return self.act(on_map([self.conv, self.norm], torch.cat([x, y], dim=1)))

@@ -20,7 +20,7 @@ from mmattn.layers.checks import (
     within,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, layer_dtype, saturate
+from mmattn.ops.precision import gated, in_float32, narrowed, saturate, wide_mean
 
 Scale = Literal['local', 'global']
 Strategy = Literal['aff', 'half_aff', 'concat_aff', 'ms_gau', 'ms_se', 'ms_sa']
@@ -43,15 +43,12 @@ def gate(
     Returns:
         Gate of shape (N, C, H, W), or (N, C, 1, 1) without local branches, in float32 at least.
     """
-    # Autocast would turn a float32 sum beyond float16 into infinity on the way into the branches.
-    if z.dtype == torch.float32:
-        z = saturate(z.to(layer_dtype(z)))
-    dtype = torch.promote_types(z.dtype, torch.float32)
     parts = [branch(z) for branch in local]
     if pooled:
-        mean = z.mean((2, 3), keepdim=True, dtype=dtype)  # (N, C, 1, 1)
+        mean = wide_mean(z, (2, 3), keepdim=True)  # (N, C, 1, 1)
         parts += [in_float32(branch, mean) for branch in pooled]
     if post is None:
+        dtype = torch.promote_types(z.dtype, torch.float32)
         first, *others = (part.to(dtype) for part in parts)
         logits = sum(others, first)
     elif not local:
@@ -60,9 +57,9 @@ def gate(
         # The mean at every position, in the type and memory format of the map.
         plane = torch.zeros_like(parts[0])
         for i in range(len(local), len(parts)):
-            parts[i] = plane + saturate(parts[i].to(plane.dtype))
-        logits = post(torch.cat(parts, dim=1)).to(dtype)
-    return logits.sigmoid()
+            parts[i] = plane + narrowed(parts[i], plane.dtype)
+        logits = post(torch.cat(parts, dim=1))
+    return in_float32(torch.sigmoid, logits)
 
 
 def weigh(m: Tensor, x: Tensor, y: Tensor) -> Tensor:

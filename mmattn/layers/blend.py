@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmattn.layers.checks import Positive, checked
-from mmattn.ops.precision import gated, saturate
+from mmattn.ops.precision import gated, narrowed, saturate
 
 Start = Literal['paper', 'identity']
 
@@ -49,16 +49,18 @@ class Blended(BaseModule):
         """Blend what the module computes into what the host would have without it.
 
         Args:
-            out: Map that the module computes.
+            out: Map that the module computes, in the type of ``plain`` or wider.
             plain: Map of the same shape that it takes the place of.
 
         Returns:
-            ``out`` under ``start='paper'``, else ``plain`` plus a share of the difference.
+            ``out`` under ``start='paper'``, else ``plain`` plus a share of the difference, in the
+            type of ``plain``.
         """
+        out = narrowed(out, plain.dtype)
         if self.blend is None:
             return out
         # A difference can overflow float16 where neither map does, and infinity times zero is NaN.
-        difference = saturate(out.to(plain.dtype) - plain)
+        difference = saturate(out - plain)
         return saturate(plain + gated(difference, self.blend))
 
     def init_weights(self) -> None:

@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.precision import saturate
+from mmattn.ops.precision import on_map
 
 
 def squeezed_channels(in_channels: int, reduction: int) -> int:
@@ -39,6 +38,4 @@ class SafeSequential(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers to ``x`` of shape (N, C, H, W)."""
-        for layer in self:
-            x = saturate(norm_any_batch(layer, x))
-        return x
+        return on_map(list(self), x)

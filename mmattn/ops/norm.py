@@ -1,4 +1,4 @@
-"""Normalize one value per channel, which batch norm refuses to train on."""
+"""Normalize a single value per channel, which the norm layers of PyTorch refuse."""
 
 import torch
 import torch.distributed as dist
@@ -6,15 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def norm_any_batch(norm: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer; a batch norm that trains on one value per channel takes its running values.
+def norm_any_batch(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer; a norm layer also serves a single value per channel.
 
-    One value is its own mean, and the result would be the bias whatever the value. The running
-    statistics are used as in eval mode then, and are not updated.
+    One value is its own mean, and the result would be the bias whatever the value. A batch norm
+    that trains on it takes its running statistics as in eval mode, and does not update them; of a
+    group norm it is the bias.
 
     Args:
-        norm: Normalization layer; any other layer is simply applied.
-        x: Its input of shape (N, C, H, W).
+        layer: Norm layer; any other layer is simply applied.
+        x: Its input of shape (N, C, ...).
 
     Returns:
         Its output.
@@ -22,29 +23,39 @@ def norm_any_batch(norm: nn.Module, x: Tensor) -> Tensor:
     Raises:
         ValueError: If an instance norm is to normalize a map of one pixel.
     """
-    check_pixels(norm, x)
-    return _by_running_values(norm, x) if _trains_on_one_value(norm, x) else norm(x)
+    out = of_one_value(layer, x)
+    return layer(x) if out is None else out
 
 
-def check_pixels(norm: nn.Module, x: Tensor) -> None:
-    """Check that a norm layer has anything to normalize.
+def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
+    """Do what :func:`norm_any_batch` does and the layer itself refuses; None where it does not.
 
-    Raises:
-        ValueError: If an instance norm is to normalize a map of one pixel.
+    This is asked at each call: a model that trains on several devices gets other norm layers than
+    those that it was built with, and later its own kind back.
     """
-    if isinstance(norm, nn.modules.instancenorm._InstanceNorm) and x[:1, :1].numel() == 1:
+    if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and x[:1, :1].numel() == 1:
         raise ValueError(
-            f'expected norm_cfg of a layer that serves one pixel, such as BN or GN, got {norm}'
+            f'expected norm_cfg of a layer that serves one pixel, such as BN or GN, got {layer}'
         )
+    if type(layer) is nn.GroupNorm and x.numel() == layer.num_groups:
+        weight, bias = _to(x.dtype, layer.weight, layer.bias)
+        return torch.group_norm(x, layer.num_groups, weight, bias, layer.eps)
+    if _trains_on_one_value(layer, x):
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        mean, var, weight, bias = _to(
+            dtype, layer.running_mean, layer.running_var, layer.weight, layer.bias
+        )
+        return F.batch_norm(x, mean, var, weight, bias, eps=layer.eps)
+    return None
 
 
-def _trains_on_one_value(norm: nn.Module, x: Tensor) -> bool:
+def _trains_on_one_value(layer: nn.Module, x: Tensor) -> bool:
     return (
-        isinstance(norm, nn.modules.batchnorm._BatchNorm)
-        and norm.training
-        and norm.running_mean is not None
-        and x.shape[0] * x.shape[2] * x.shape[3] == 1
-        and not _is_synchronized(norm)
+        isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        and layer.training
+        and layer.running_mean is not None
+        and x.numel() == x.shape[1]
+        and not _is_synchronized(layer)
     )
 
 
@@ -58,10 +69,5 @@ def _is_synchronized(norm: nn.Module) -> bool:
     )
 
 
-def _by_running_values(norm: nn.Module, x: Tensor) -> Tensor:
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    mean, var, weight, bias = (
-        None if t is None else t.to(dtype)
-        for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return F.batch_norm(x, mean, var, weight, bias, eps=norm.eps)
+def _to(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
+    return [t if t is None else t.to(dtype) for t in tensors]

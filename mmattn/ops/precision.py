@@ -1,46 +1,92 @@
-"""Keep half precision from overflowing where float32 does not."""
+"""Words for what is computed in float32 and for what stays in the type of its map.
 
+An ``attend`` that is written in them reads as its paper and is finite in float16 where it is in
+float32: means by :func:`wide_mean`, what is small by :func:`in_float32`, convolutions of whole maps
+by :func:`on_map`, gates by :func:`gated`.
+"""
+
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from mmattn.ops.norm import norm_any_batch, of_one_value
 
-def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer in float32, whatever the type of its weights and of ``x``.
 
-    Meant for what is small, such as pooled profiles: a mean of 6e4 over 64 channels overflows
-    float16 in the first product.
+def wide_mean(x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> Tensor:
+    """Average a map over some of its axes.
 
     Args:
-        layer: Layer of one input and one output.
-        x: Its input.
+        x: Feature map.
+        dim: Axes.
+        keepdim: Whether they stay, with a length of one.
 
     Returns:
-        Its output in float32, or in float64 if ``x`` is.
+        The means, with sums and result in float32, or in float64 if ``x`` is.
     """
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    with without_autocast(x):
+    return x.mean(dim, keepdim=keepdim, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+Layer = Callable[..., Tensor]
+
+
+def in_float32(layer: Layer | list[Layer], *inputs: Tensor) -> Tensor:
+    """Compute in float32, whatever the type of the weights and of the inputs.
+
+    Meant for what is small, such as pooled profiles: a mean of 6e4 over 64 channels overflows
+    float16 in the first product. Norm layers also serve a single value per channel, see
+    :func:`mmattn.ops.norm.norm_any_batch`.
+
+    Args:
+        layer: Layer, or function of several inputs, or a list of layers in a row.
+        *inputs: What it is applied to.
+
+    Returns:
+        Its output in float32, or in float64 if the first input is.
+    """
+    if isinstance(layer, list):
+        [x] = inputs
+        for each in layer:
+            x = in_float32(each, x)
+        return x
+    dtype = torch.promote_types(inputs[0].dtype, torch.float32)
+    with without_autocast(inputs[0]):
+        wide = [x.to(dtype) for x in inputs]
+        if not isinstance(layer, nn.Module):
+            return layer(*wide)
+        [x] = wide
+        out = of_one_value(layer, x)
+        if out is not None:
+            return out
         narrow = {
             name: tensor.to(dtype)
             for name, tensor in (*layer.named_parameters(), *layer.named_buffers())
             if tensor.is_floating_point() and tensor.dtype != dtype
         }
-        x = x.to(dtype)
         return torch.func.functional_call(layer, narrow, x) if narrow else layer(x)
 
 
-def without_autocast(x: Tensor) -> AbstractContextManager:
-    """Give the context in which autocast leaves the device of ``x`` alone."""
-    # Autocast does not know the device without data on which models are counted.
-    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+def on_map(layer: nn.Module | list[nn.Module], x: Tensor) -> Tensor:
+    """Apply layers to a map in their own type, without infinities.
 
+    What a convolution or a norm lets overflow float16 becomes its largest value: infinity times
+    zero, or less infinity, would be NaN in the next layer. A map in float32, such as a sum, comes
+    into the type in which a convolution computes in the same way. Norm layers also serve a single
+    value per channel, see :func:`mmattn.ops.norm.norm_any_batch`.
 
-def layer_dtype(x: Tensor) -> torch.dtype:
-    """Tell the type that the next convolution computes in: autocast's, or that of ``x``."""
-    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
-        return torch.get_autocast_dtype(x.device.type)
-    return x.dtype
+    Args:
+        layer: Layer, or a list of layers in a row.
+        x: Feature map.
+
+    Returns:
+        The output of the last layer.
+    """
+    for each in layer if isinstance(layer, list) else [layer]:
+        if isinstance(each, nn.modules.conv._ConvNd | nn.Linear) and x.dtype == torch.float32:
+            x = narrowed(x, layer_dtype(each, x))
+        x = saturate(norm_any_batch(each, x))
+    return x
 
 
 class _Gated(torch.autograd.Function):
@@ -88,3 +134,22 @@ def saturate(x: Tensor) -> Tensor:
         return x
     largest = torch.finfo(torch.float16).max
     return x.clamp(-largest, largest)
+
+
+def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bring a map into a type; what overflows float16 becomes its largest value."""
+    return x if x.dtype == dtype else saturate(x.to(dtype))
+
+
+def layer_dtype(layer: nn.Module, x: Tensor) -> torch.dtype:
+    """Tell the type in which a convolution of ``x`` computes: autocast's, or half its weights'."""
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    half = layer.weight.dtype in (torch.float16, torch.bfloat16)
+    return layer.weight.dtype if half else x.dtype
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Give the context in which autocast leaves the device of ``x`` alone."""
+    # Autocast does not know the device without data on which models are counted.
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)

@@ -193,22 +193,54 @@ def test_runs_on_the_device_without_data(name):
 HALVES = [torch.float16, torch.bfloat16]
 
 
+# Options that change what is computed.
+VARIANTS = {
+    'AttentionAugmentedConv': [dict(feat_size=9)],
+    'CoordAtt': [dict(direction='h'), dict(direction='w')],
+    'GALA': [dict(norm_cfg=dict(type='BN'))],
+    'GatherExcite': [
+        dict(mlp=True),
+        dict(extra_params=True, feat_size=(9, 7)),
+        dict(extent=8),
+        dict(extent=8, extra_params=True, mlp=True),
+    ],
+    'GlobalContext': [dict(pooling_type='avg', fusion_types=['channel_mul', 'channel_add'])],
+    'LKA': [
+        dict(combine=combine, act_cfg=dict(type='Sigmoid'))
+        for combine in ('multiply', 'add', 'none')
+    ],
+    'NonLocal': [dict(mode=mode) for mode in ('gaussian', 'dot_product', 'concatenation')],
+    'SplitAttention': [dict(radix=1)],
+}
+# Modules whose gates come from means and maxima alone: all that is rounded is the map.
+EXACT = ('CBAM', 'CoordAtt', 'ECA', 'ELA', 'SE', 'SimAM')
+
+
+def extreme_maps():
+    """Maps of random signs, of signs by channel, of one sign, and of tiny numbers."""
+    signs = torch.randn(2, CHANNELS, 9, 7).sign()
+    return 6e4 * signs, 6e4 * signs[:1, :, :1, :1] * signs.abs(), 6e4 * signs.abs(), 1e-4 * signs
+
+
 @each
 @pytest.mark.parametrize('dtype', HALVES, ids=str)
-@pytest.mark.parametrize('how', ['cast', 'autocast'])
-@pytest.mark.parametrize('size', [6e4, 1e-4])
-def test_half_precision_is_finite_where_float32_is(name, dtype, how, size):
-    module = build(name).eval()
-    x = (torch.rand(2, CHANNELS, 9, 7) * 2 - 1) * size
-    x[0, 0] = size
-    assert module(x).isfinite().all()
-    if how == 'cast':
-        out = copy.deepcopy(module).to(dtype)(x.to(dtype))
-        assert out.dtype == dtype
-    else:
-        with torch.autocast('cpu', dtype):
-            out = module(x.to(dtype))
-    assert out.isfinite().all()
+@pytest.mark.parametrize('how', ['cast', 'autocast', 'autocast of float32'])
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@torch.no_grad()
+def test_half_precision_is_finite_where_float32_is(name, dtype, how, training):
+    for seed, options in enumerate([{}, *VARIANTS.get(name, ())]):
+        module = randomize(build(name, **options), seed).train(training)
+        narrow = copy.deepcopy(module).to(dtype) if how == 'cast' else module
+        for x in extreme_maps():
+            expected = module(x)
+            assert expected.isfinite().all()
+            x = x if how == 'autocast of float32' else x.to(dtype)
+            with torch.autocast('cpu', dtype, enabled=how != 'cast'):
+                out = narrow(x)
+            assert out.dtype == x.dtype, options
+            assert out.isfinite().all(), options
+            if name in EXACT and not training:
+                torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=200)
 
 
 @each

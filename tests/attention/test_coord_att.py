@@ -111,18 +111,6 @@ def test_computes_one_direction(direction, shape, training):
     assert len(grads) == len(parameters) == 6
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize('direction', ['h', 'w'])
-def test_half_precision_of_one_direction(direction, dtype):
-    module = randomize(CoordAtt(64, direction=direction)).eval()
-    x = torch.full((2, 64, 6, 5), 6e4, dtype=dtype)
-    expected = module(x.float())
-    out = module.to(dtype)(x)
-    assert out.dtype == dtype
-    # Logits of this size are sure of their sign: each gate is open or closed.
-    torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1.0)
-
-
 # The paper's ablation: 3.89 M with the classifier of 1000 classes.
 @pytest.mark.parametrize('direction', ['h', 'w'])
 def test_parameters_of_one_direction_in_mobilenet_v2(direction):

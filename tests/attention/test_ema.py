@@ -85,11 +85,10 @@ def test_trains_on_a_single_pixel_of_a_single_group():
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize('size', [1.0, 6e4])
 @pytest.mark.parametrize('how', ['cast', 'autocast', 'autocast of float32'])
-def test_half_precision(how, size, dtype):
+def test_half_precision_is_close(how, dtype):
     module = randomize(EMA(8, factor=4)).eval()
-    x = torch.randn(2, 8, 6, 5).sign() * size
+    x = torch.randn(2, 8, 6, 5).sign()
     x = x.to(torch.float32 if 'float32' in how else dtype)
     expected = module(x.float())
     if how == 'cast':
@@ -97,7 +96,5 @@ def test_half_precision(how, size, dtype):
     else:
         with torch.autocast('cpu', dtype):
             out = module(x)
-    assert out.dtype == x.dtype and out.isfinite().all()
-    if size == 1.0:
-        slack = 8 * torch.finfo(dtype).eps
-        torch.testing.assert_close(out.float(), expected, rtol=slack, atol=slack)
+    slack = 8 * torch.finfo(dtype).eps
+    torch.testing.assert_close(out.float(), expected, rtol=slack, atol=slack)

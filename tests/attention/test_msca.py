@@ -54,10 +54,3 @@ def test_parameters():
     c = 64
     expected = c * (25 + 2 * (7 + 11 + 21) + c) + 8 * c
     assert sum(p.numel() for p in MSCA(c).parameters()) == expected
-
-
-def test_large_values_in_float16():
-    module = randomize(MSCA(8)).eval().half()
-    x = torch.full((1, 8, 5, 3), 6e4, dtype=torch.float16)
-    x[:, ::2] *= -1
-    assert module(x).isfinite().all()

@@ -134,16 +134,3 @@ def test_norm_cfg():
     module = SplitAttention(4, norm_cfg=norm_cfg)
     assert norm_cfg == dict(type='GN', num_groups=2)
     assert module.bn0.num_groups == module.bn1.num_groups == 2
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize('autocast', [False, True], ids=['cast', 'autocast'])
-@pytest.mark.parametrize('radix', [1, 2])
-def test_large_values_in_half_precision(dtype, autocast, radix):
-    module = randomize(SplitAttention(16, radix=radix)).eval()
-    x = torch.full((1, 16, 9, 6), 6e4)
-    x[:, ::2] *= -1
-    assert module(x).isfinite().all()
-    with torch.autocast('cpu', dtype, enabled=autocast):
-        out = module(x) if autocast else module.to(dtype)(x.to(dtype))
-    assert out.isfinite().all()

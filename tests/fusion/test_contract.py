@@ -268,8 +268,9 @@ def test_no_parameter_is_dead(name):
 @every
 @pytest.mark.parametrize('dtype', HALVES, ids=str)
 @pytest.mark.parametrize('start', ['paper', 'identity'])
-def test_largest_half_precision_maps(name, dtype, start):
-    module = randomize(build(name, start=start)).eval()
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+def test_largest_half_precision_maps(name, dtype, start, training):
+    module = randomize(build(name, start=start)).train(training)
     narrow = copy.deepcopy(module).to(dtype)
     a, b = (6e4 * m.sign() for m in maps(2, 16, 6, 5))
     # The last is constant, so that its mean is as large as its values.

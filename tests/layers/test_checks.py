@@ -40,7 +40,6 @@ WRONG = [
     *(('iAFF', 'iterations', v) for v in (0, 101, 2**63)),
     *(('BAM', 'dilation', v) for v in (0, 256, 1.5)),
     ('CoordAtt', 'direction', 'x'),
-    ('CoordAtt', 'impl', 'fast'),
     *(('DoubleAttention', option, 0) for option in ('c_m', 'c_n')),
     *(('DoubleAttention', 'residual', v) for v in (1, None, 'yes')),
     *(('ELA', option, 0) for option in ('groups', 'num_groups')),

@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmattn.ops.norm import norm_any_batch
-from mmattn.ops.norm_pooled import norm_pooled
+from mmattn.ops.precision import in_float32
 from tests.helpers import randomize
 
 
@@ -18,6 +19,18 @@ def test_running_values_are_used_and_kept():
     torch.testing.assert_close(out, norm.eval()(x))
     for name, tensor in norm.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize('back', [False, True], ids=['converted', 'reverted'])
+def test_norms_that_take_the_place_of_a_batch_norm(back):
+    """Training on several devices exchanges the norm layers of a built model."""
+    model = nn.Sequential(randomize(nn.BatchNorm2d(3))).train()
+    x = torch.randn(1, 3, 1, 1)
+    expected = norm_any_batch(model[0], x)
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = revert_sync_batchnorm(model) if back else model
+    assert type(model[0]) is not nn.BatchNorm2d
+    torch.testing.assert_close(norm_any_batch(model[0], x), expected)
 
 
 @pytest.mark.parametrize('shape', [(2, 3, 1, 1), (1, 3, 2, 1), (1, 3, 1, 2)], ids=str)
@@ -64,14 +77,14 @@ def test_values_of_other_processes_count(monkeypatch, ready, processes, synchron
     assert groups == (['mine'] if ready else [])
 
 
-def test_synchronized_statistics_are_taken_in_the_type_of_the_weights(monkeypatch):
+def test_pooled_statistics_of_other_processes_are_taken_in_float32(monkeypatch):
     monkeypatch.setattr(dist, 'is_initialized', lambda: True)
     monkeypatch.setattr(dist, 'get_world_size', lambda group: 2)
     norm = OverProcesses(3).half().train()
     given = []
     norm.register_forward_pre_hook(lambda module, args: given.append(args[0].dtype))
-    assert norm_pooled(norm, torch.zeros(1, 3, 1, 1)).dtype == torch.float32
-    assert given == [torch.float16]
+    assert in_float32(norm, torch.zeros(1, 3, 1, 1)).dtype == torch.float32
+    assert given == [torch.float32]
 
 
 def test_another_norm_is_not_asked_for_processes(monkeypatch):
@@ -89,18 +102,21 @@ class Doubled(nn.GroupNorm):
 def test_a_group_norm_of_another_kind_computes_what_it_does():
     norm, doubled = nn.GroupNorm(2, 4), Doubled(2, 4)
     x = torch.randn(2, 4, 3, 1)
-    torch.testing.assert_close(norm_pooled(doubled, x), 2 * norm_pooled(norm, x))
+    torch.testing.assert_close(in_float32(doubled, x), 2 * in_float32(norm, x))
 
 
-def test_group_norm_of_one_value_is_its_bias():
-    norm = randomize(nn.GroupNorm(4, 4))
-    out = norm_pooled(norm, torch.randn(1, 4, 1, 1))
-    torch.testing.assert_close(out, norm.bias.view(1, 4, 1, 1), rtol=0, atol=1e-3)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize('apply', [in_float32, norm_any_batch])
+def test_group_norm_of_one_value_is_its_bias(apply, dtype):
+    norm = randomize(nn.GroupNorm(4, 4)).to(dtype)
+    out = apply(norm, torch.randn(1, 4, 1, 1))
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, norm.bias.float().view(1, 4, 1, 1), rtol=0, atol=1e-3)
 
 
-def test_pooled_batch_norm_of_one_value_keeps_the_type_of_its_weights():
+def test_pooled_batch_norm_of_one_value_has_half_weights():
     norm = randomize(nn.BatchNorm2d(3)).half().train()
-    out = norm_pooled(norm, torch.randn(1, 3, 1, 1))
+    out = in_float32(norm, torch.randn(1, 3, 1, 1))
     assert out.dtype == torch.float32
     assert norm.num_batches_tracked == 0
 
@@ -109,5 +125,5 @@ def test_pooled_batch_norm_of_one_value_keeps_the_type_of_its_weights():
 def test_group_norm_of_half_weights_takes_a_profile_in_float32(affine):
     norm = nn.GroupNorm(2, 4, affine=affine).half()
     x = torch.randn(2, 4, 3, 1)
-    out = norm_pooled(norm, x)
+    out = in_float32(norm, x)
     torch.testing.assert_close(out, nn.GroupNorm(2, 4)(x))
