@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import Runner
 
 from mmattn.datasets.synthetic.tiny_ade20k import CLASSES
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL_PATHS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)

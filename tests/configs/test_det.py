@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmattn.layers.plugins import let_train, plugins_of
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'det'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmattn import CoordAtt
 from mmattn.insertion.inserted_attention import is_inserted
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 from tests import test_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

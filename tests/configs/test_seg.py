@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmseg.registry import DATASETS
 from torch import nn
 
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / 'seg'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
