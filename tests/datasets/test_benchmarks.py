@@ -150,3 +150,8 @@ def test_generated_data_is_what_a_base_config_reads(path, generated):
 
 def test_every_class_is_in_a_base_config():
     assert set(sum(READING.values(), [])) == set(READERS)
+
+
+def test_the_page_about_data_names_every_data_set():
+    page = (BASES.parents[2] / 'docs' / 'data.md').read_text()
+    assert [kind for kind in BENCHMARKS if f'| `{kind}` |' not in page] == []
