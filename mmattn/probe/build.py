@@ -5,7 +5,6 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -14,7 +13,7 @@ from mmattn.errors import InputError
 
 
 def build(cfg: Config, *, meta: bool = True) -> nn.Module:
-    """Build the model of a config, to look at it: no batch norm of it waits for other processes.
+    """Build the model of a config, to look at it.
 
     Args:
         cfg: Config with a ``model``, which is built in its ``default_scope``.
@@ -28,7 +27,7 @@ def build(cfg: Config, *, meta: bool = True) -> nn.Module:
         raise InputError(f'config {cfg.filename} has no model; give one that trains')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with meta_device() if meta else nullcontext():
-        return revert_sync_batchnorm(MODELS.build(cfg.model))
+        return MODELS.build(cfg.model)
 
 
 class _LinspaceOnCPU(TorchFunctionMode):
