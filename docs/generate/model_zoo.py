@@ -14,24 +14,27 @@ import yaml
 from mmengine.config import Config
 
 import mmattn
-from mmattn.engine.config import published_results
+from mmattn.datasets.benchmarks import find_reader
+from mmattn.datasets.checks import datasets_in
+from mmattn.probe.build import build
 from mmattn.probe.count import (
     BOX_PROPOSALS,
     MASK_PROPOSALS,
-    build,
     count_multiply_adds,
     count_parameters,
+    counted_size,
+    published_results,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Folder, heading, and height and width for multiply-adds where none are published.
-FOLDERS = (
-    ('det', 'Detection', (800, 1280)),
-    ('seg', 'Segmentation', (512, 512)),
-    ('cls', 'Classification', (224, 224)),
-    ('pose', 'Pose estimation', (256, 192)),
-)
+# Folders of configs, and their headings.
+FOLDERS = {
+    'det': 'Detection',
+    'seg': 'Segmentation',
+    'cls': 'Classification',
+    'pose': 'Pose estimation',
+}
 # What a metric is called, and the task that it is for in the words of OpenMMLab's metafiles.
 METRICS = {
     'bbox_mAP': ('box AP', 'Object Detection'),
@@ -42,15 +45,6 @@ METRICS = {
     'PQ': ('PQ', 'Panoptic Segmentation'),
     'top1': ('top-1', 'Image Classification'),
     'AP': ('keypoint AP', 'Body 2D Keypoint'),
-}
-DATASETS = {
-    'ADE20KDataset': 'ADE20K',
-    'CityscapesDataset': 'Cityscapes',
-    'CocoDataset': 'COCO',
-    'CocoPanopticDataset': 'COCO',
-    'ImageNet': 'ImageNet-1k',
-    'PascalVOCDataset': 'VOC 2012',
-    'VOCDataset': 'VOC 2007',
 }
 INTRODUCTION = """\
 # Model zoo
@@ -107,8 +101,8 @@ def pages() -> dict[Path, str]:
     zoo = INTRODUCTION.format(boxes=BOX_PROPOSALS, masks=MASK_PROPOSALS)
     dump = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100)
     metafiles, urls = [], cited_papers()
-    for folder, heading, size in FOLDERS:
-        models = [measure(path, size) for path in list_configs(ROOT / 'configs' / folder)]
+    for folder, heading in FOLDERS.items():
+        models = [measure(path) for path in list_configs(ROOT / 'configs' / folder)]
         zoo += f'\n## {heading}\n\n{table(models)}'
         metafile = ROOT / 'configs' / folder / 'metafile.yml'
         metafiles.append(metafile.relative_to(ROOT).as_posix())
@@ -136,29 +130,22 @@ def cited_papers() -> dict[str, str]:
     return papers
 
 
-def measure(path: Path, size: tuple[int, int]) -> dict:
-    """Count one config.
-
-    Args:
-        path: Config file.
-        size: Height and width of the image where none are published.
-    """
+def measure(path: Path) -> dict:
+    """Count one config."""
     cfg = Config.fromfile(path)
-    published = published_results(cfg)
-    size = tuple(first(published, 'flops_shape', size))
-    dataset = cfg.train_dataloader.dataset
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
+    size = counted_size(cfg)
+    _, dataset = next(datasets_in(cfg.train_dataloader.dataset))
+    _, reader = find_reader(dataset)
     measured = {}
     if importlib.util.find_spec(cfg.default_scope):
         model = build(cfg)
         measured['parameters'] = count_parameters(model)
-        measured['flops'] = count_multiply_adds(model, size)
+        measured['flops'] = count_multiply_adds(model, (1, 3, *size))
     return dict(
         path=path.relative_to(ROOT).as_posix(),
-        dataset=DATASETS[dataset.type],
+        dataset=reader.title,
         size=size,
-        published=published,
+        published=published_results(cfg),
         **measured,
     )
 
@@ -222,7 +209,7 @@ def describe(model: dict) -> dict:
     if model.get('parameters'):
         entry['Metadata'] = {'Parameters': model['parameters']}
         if model.get('flops'):
-            entry['Metadata']['FLOPs'] = int(model['flops'])
+            entry['Metadata']['FLOPs'] = model['flops']
     results = [found for result in published for found in describe_result(result, model['dataset'])]
     if results:
         entry['Results'] = results

@@ -6,12 +6,11 @@ import re
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.registry import MODELS
-from torch.utils.flop_counter import FlopCounterMode
 
 import mmattn
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
+from mmattn.probe.count import count_multiply_adds, count_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'modules.md'
@@ -67,12 +66,9 @@ def cost(name: str, maps: int) -> list[str]:
         Its parameters, and the multiply-adds of its convolutions and matrix products.
     """
     with meta_device():
-        module = MODELS.build(dict(type=name, in_channels=SHAPE[1])).eval()
-    inputs = [torch.rand(SHAPE, device='meta')] * maps
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(*inputs)
-    parameters = sum(p.numel() for p in module.parameters())
-    return [f'{parameters:,}', f'{counter.get_total_flops() / 2e6:.2f} M']
+        module = MODELS.build(dict(type=name, in_channels=SHAPE[1]))
+    multiply_adds = count_multiply_adds(module, *[SHAPE] * maps)
+    return [f'{count_parameters(module):,}', f'{multiply_adds / 1e6:.2f} M']
 
 
 if __name__ == '__main__':

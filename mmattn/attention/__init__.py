@@ -9,6 +9,7 @@ from mmattn.attention.double_attention import DoubleAttention
 from mmattn.attention.eca import ECA
 from mmattn.attention.ela import ELA
 from mmattn.attention.ema import EMA
+from mmattn.attention.foreign import TimmAttention
 from mmattn.attention.gala import GALA
 from mmattn.attention.gather_excite import GatherExcite
 from mmattn.attention.global_context import GlobalContext
@@ -25,7 +26,6 @@ from mmattn.attention.simam import SimAM
 from mmattn.attention.sk_conv import SKConv
 from mmattn.attention.split_attention import SplitAttention
 from mmattn.attention.strip_pooling import StripPooling
-from mmattn.attention.timm_attention import TimmAttention
 from mmattn.attention.triplet_attention import TripletAttention
 
 __all__ = [

@@ -1,6 +1,7 @@
 """Attention modules of mmcv, of timm and of whoever registers one."""
 
 import inspect
+from difflib import get_close_matches
 
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -8,27 +9,55 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.errors import InputError
 from mmattn.layers.blend import Start
+from mmattn.layers.checks import Positive
+from mmattn.ops.precision import in_float32, saturate
 
 # What other packages call the number of channels that comes in.
 CHANNELS = ('in_channels', 'channels', 'num_channels', 'in_dim', 'dim', 'embed_dims')
 
+# timm has no list of its modules; these only help with a mistyped name.
+TIMM_NAMES = (
+    *('se', 'ese', 'eca', 'ecam', 'ceca', 'ge', 'gc', 'gca', 'cbam', 'lcbam', 'coord', 'scoord'),
+    *('ela', 'strip', 'sk', 'splat', 'lambda', 'bottleneck', 'halo', 'nl', 'bat'),
+)
+
 
 class ForeignAttention(Attention):
-    """A module of somebody else with the same shape check and the same two starts as ours.
+    """A module of somebody else with the shape check and the two starts of ours.
+
+    Note:
+        It computes in float32 whatever the type of the map, because such modules overflow float16
+        each in its own way. A batch norm that trains on one value per channel, which PyTorch
+        refuses, uses its running statistics.
 
     Args:
         in_channels: Channels of the input and of the output.
         attention: The module.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Shape:
         - Input: (N, C, H, W) with ``C == in_channels``.
         - Output: (N, C, H, W).
     """
 
-    def __init__(self, in_channels: int, attention: nn.Module, *, start: Start = 'paper') -> None:
-        super().__init__(in_channels, start, None)
-        self.attention = attention
+    inner_name = 'attention'
+    """Name of the module in here, and thus in checkpoints."""
+
+    def __init__(
+        self,
+        in_channels: Positive,
+        attention: nn.Module,
+        *,
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(in_channels, start, init_cfg)
+        self.add_module(self.inner_name, attention)
+        for norm in attention.modules():
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                norm.register_forward_pre_hook(rest)
+                norm.register_forward_hook(resume, always_call=True)
 
     def attend(self, x: Tensor) -> Tensor:
         """Apply the module.
@@ -36,14 +65,108 @@ class ForeignAttention(Attention):
         Raises:
             ValueError: If it changes the shape.
         """
-        out = self.attention(x)
+        attention = getattr(self, self.inner_name)
+        out = in_float32(attention, x)
         if not isinstance(out, Tensor) or out.shape != x.shape:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(
-                f'expected {type(self.attention).__name__} to keep the shape {tuple(x.shape)}, '
-                f'got {got}'
+                f'expected {type(attention).__name__} to keep the shape {tuple(x.shape)}, got {got}'
             )
-        return out
+        return saturate(out.to(x.dtype))
+
+
+@MODELS.register_module()
+class TimmAttention(ForeignAttention):
+    """Any attention module of timm, by the name that timm gives it.
+
+    timm builds it with its own defaults and names its weights; here it gets the same shape check
+    and the same two starts as the others. timm is imported when the first one is built.
+
+    See `timm.layers.create_attn <https://github.com/huggingface/pytorch-image-models>`_.
+
+    Note:
+        It computes in float32, and norms rest on one value, see :class:`ForeignAttention`.
+
+    Args:
+        in_channels: Channels of the input and of the output.
+        name: Name for ``timm.layers.create_attn``, such as ``'se'``, ``'eca'`` or ``'cbam'``.
+        options: Further arguments of timm's module, in its own words.
+        start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
+        init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+
+    Raises:
+        ImportError: If timm is not installed.
+        ValueError: If ``in_channels`` is not positive, timm does not know ``name``, or its module
+            changes the shape.
+
+    Shape:
+        - Input: (N, C, H, W) with ``C == in_channels``.
+        - Output: (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> TimmAttention(16, name='eca')(torch.rand(2, 16, 7, 5)).shape
+        torch.Size([2, 16, 7, 5])
+    """
+
+    _abbr_ = 'timm_attention'
+    inner_name = 'attn'
+
+    def __init__(
+        self,
+        in_channels: Positive,
+        *,
+        name: str = 'cbam',
+        options: dict | None = None,
+        start: Start = 'paper',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        module = timm_module(name)
+        try:
+            attention = module(in_channels, **(options or {}))
+        except TypeError as error:
+            raise TypeError(
+                f'TimmAttention: options {options} do not fit {name}: {error}'
+            ) from error
+        super().__init__(in_channels, attention, start=start, init_cfg=init_cfg)
+
+
+def timm_module(name: str) -> type[nn.Module]:
+    """Look up a module of timm.
+
+    Raises:
+        ImportError: If timm is not installed.
+        ValueError: If it does not know the name.
+    """
+    try:
+        from timm.layers import get_attn
+    except ImportError as error:
+        raise ImportError('TimmAttention needs timm: pip install timm') from error
+    try:
+        found = get_attn(name) if isinstance(name, str) else None
+    except AssertionError:
+        found = None
+    if found is None:
+        near = get_close_matches(str(name), TIMM_NAMES, cutoff=0.4) or TIMM_NAMES
+        raise ValueError(
+            f'expected a name that timm knows, such as {", ".join(near)}; got {name!r}'
+        )
+    return found
+
+
+def rest(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+    """Let a batch norm that would train on one value per channel use its running statistics."""
+    x = args[0]
+    if norm.training and norm.running_mean is not None and x.numel() == x.shape[1]:
+        norm.training = False
+        norm.rests = True
+
+
+def resume(norm: nn.Module, args: tuple[Tensor, ...], out: Tensor | None) -> None:
+    """Undo :func:`rest`."""
+    if getattr(norm, 'rests', False):
+        norm.training = True
+        norm.rests = False
 
 
 def build_attention(cfg: dict, in_channels: int, start: Start) -> tuple[str, Attention]:

@@ -4,14 +4,6 @@ import argparse
 
 from mmattn.cli.arguments import add_cfg_options
 
-# Height and width of the image where none are published, by what a config is written for.
-SHAPES = {
-    'mmdet': (800, 1280),
-    'mmseg': (512, 512),
-    'mmpretrain': (224, 224),
-    'mmpose': (256, 192),
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -28,23 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the counts of the model of a config."""
-    from mmattn.engine.build import check_model
-    from mmattn.engine.config import load_config, published_results
+    from mmattn.engine.config import load_config
     from mmattn.errors import InputError
-    from mmattn.probe.count import build, count_multiply_adds, count_parameters
+    from mmattn.probe.build import build
+    from mmattn.probe.count import count_multiply_adds, count_parameters, counted_size
 
     cfg = load_config(args.config, args.cfg_options)
-    check_model(cfg)
-    usual = SHAPES.get(cfg.get('default_scope'))
-    shapes = [found['flops_shape'] for found in published_results(cfg) if 'flops_shape' in found]
-    shape = args.shape or (shapes or [usual])[0]
-    if shape is None or min(shape) < 1:
-        raise InputError('give the height and width of the image in pixels: --shape 224 224')
     model = build(cfg)
+    size = args.shape or counted_size(cfg)
+    if size is None or min(size) < 1:
+        raise InputError('give the height and width of the image in pixels: --shape 224 224')
     print(f'parameters: {count_parameters(model) / 1e6:.2f} M')
-    height, width = shape
+    height, width = size
     try:
-        multiply_adds = count_multiply_adds(model, (height, width))
+        multiply_adds = count_multiply_adds(model, (1, 3, height, width))
     except (NotImplementedError, RuntimeError, ValueError) as error:
         reason = f'{type(error).__name__}: {error}'.splitlines()[0]
         raise InputError(

@@ -6,8 +6,9 @@ import sys
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    kinds = ['ade20k', 'cityscapes', 'coco', 'voc']
-    parser.add_argument('kind', choices=kinds, help='benchmark whose layout it has')
+    from mmattn.datasets.audit.run import AUDITED
+
+    parser.add_argument('kind', choices=AUDITED, help='benchmark whose layout it has')
     parser.add_argument('root', help='folder of the data set, with all or some of its splits')
     parser.add_argument(
         '--workers', type=int, metavar='N', help='processes that read; default: one per CPU'

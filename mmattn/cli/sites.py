@@ -20,19 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the sites of the model of a config."""
-    from mmengine.registry import MODELS, init_default_scope
     from rich.console import Console
     from rich.table import Table
 
-    from mmattn.engine.build import check_model
     from mmattn.engine.config import load_config
     from mmattn.insertion.possible_sites import possible_sites
+    from mmattn.probe.build import build
 
-    cfg = load_config(args.config, args.cfg_options)
-    check_model(cfg)
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    model = build(load_config(args.config, args.cfg_options), meta=False)
     table = Table('name', 'class', 'maps there', 'calls')
-    for site in possible_sites(MODELS.build(cfg.model), args.pattern):
+    for site in possible_sites(model, args.pattern):
         shapes = '\n'.join(' x '.join(map(str, shape)) for shape in site.shapes)
         table.add_row(site.name or "'' (the model)", site.type, shapes, str(site.calls))
     # A file or a pipe takes lines of any length.

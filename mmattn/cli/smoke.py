@@ -5,7 +5,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmattn.datasets.benchmarks import DATA_ROOTS, GENERATORS
+from mmattn.datasets.benchmarks import READERS, find_reader
+from mmattn.datasets.checks import datasets_in
 from mmattn.errors import InputError
 
 IMAGES = 4
@@ -37,14 +38,16 @@ def shrink(cfg: Config, data_root: str) -> None:
     Raises:
         InputError: If there is no generator for its dataset.
     """
-    dataset = _innermost(cfg.train_dataloader.dataset)
-    if dataset.type not in GENERATORS:
+    _, dataset = next(datasets_in(cfg.train_dataloader.dataset))
+    found = find_reader(dataset)
+    if found is None:
         raise InputError(
-            f'--smoke has no generated data for {dataset.type}; it has for {", ".join(GENERATORS)}'
+            f'--smoke has no generated data for {dataset.type}; it has for {", ".join(READERS)}'
         )
-    GENERATORS[dataset.type](data_root, train=IMAGES, val=2)
+    benchmark, reader = found
+    benchmark.make(data_root, train=IMAGES, val=2)
     old_root = dataset.data_root
-    new_root = str(Path(data_root, DATA_ROOTS.get(dataset.type, '')))
+    new_root = str(Path(data_root, reader.root))
     new_root += '/' if old_root.endswith('/') else ''
     for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
         cfg[key] = _move(cfg[key], old_root, new_root)
@@ -56,7 +59,8 @@ def shrink(cfg: Config, data_root: str) -> None:
     _repeat_once(cfg.train_dataloader.dataset)
 
     # Nobody's detector has looked at the generated images; mmpose then takes the true boxes.
-    _innermost(cfg.val_dataloader.dataset).pop('bbox_file', None)
+    for _, dataset in datasets_in(cfg.val_dataloader.dataset):
+        dataset.pop('bbox_file', None)
 
     _drop_pretrained(cfg.model)
     _shrink_sizes(_whole_model(cfg.model).get('data_preprocessor', {}))
@@ -95,12 +99,6 @@ def go_on(cfg: Config) -> None:
 
 def _iterations_per_epoch() -> int:
     return IMAGES // BATCH_SIZE
-
-
-def _innermost(dataset: ConfigDict) -> ConfigDict:
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
-    return dataset
 
 
 def _move(node: Any, old_root: str, new_root: str) -> Any:

@@ -20,15 +20,15 @@ def main(args: argparse.Namespace) -> None:
     """Compare, and print whatever does not simply fit."""
     from mmengine.logging import MMLogger
 
-    from mmattn.engine.build import build_model
     from mmattn.engine.config import load_config
+    from mmattn.probe.build import build
     from mmattn.weights.checking import check
     from mmattn.weights.sources import trust_checkpoints
 
     trust_checkpoints(args.trust_checkpoint)
     # What initialization says of every tensor would hide the account.
     MMLogger.get_instance('check_weights', log_level='ERROR')
-    model = build_model(load_config(args.config, args.cfg_options))
+    model = build(load_config(args.config, args.cfg_options), meta=False)
     part, account, refusal = check(model, args.checkpoint)
     print(f'{part or "model"}: {account.receiver}')
     print(account.line(args.checkpoint))

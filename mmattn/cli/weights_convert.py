@@ -29,8 +29,8 @@ def main(args: argparse.Namespace) -> None:
         rename_for,
         write_weights,
     )
-    from mmattn.engine.build import build_model
     from mmattn.engine.config import load_config
+    from mmattn.probe.build import build
     from mmattn.weights.files import find_state_dict
     from mmattn.weights.layouts import recognise
     from mmattn.weights.sources import trust_checkpoints
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     check_output(output)
     state_dict = find_state_dict(CheckpointLoader.load_checkpoint(args.input, 'cpu'))
     if args.config:
-        model = build_model(load_config(args.config, args.cfg_options))
+        model = build(load_config(args.config, args.cfg_options), meta=False)
         renamed = rename_for(model, state_dict, args.input)
     else:
         renamed = rename(state_dict, args.input)

@@ -1,29 +1,169 @@
-"""Which generator draws data for which benchmark, and for which dataset class."""
+"""The data sets: which classes read them, who looks at a copy, and who draws a small one."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmattn.datasets.audit.coco import plan_coco
+from mmattn.datasets.audit.faults import Plan
+from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
+from mmattn.datasets.audit.voc import plan_voc
+from mmattn.datasets.layouts import (
+    Copy,
+    check_ade20k,
+    check_cityscapes,
+    check_folders,
+    check_imagenet,
+    check_label_maps,
+    check_voc_detection,
+    prefixes,
+)
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
 
-BENCHMARKS = {
-    'ade20k': make_tiny_ade20k,
-    'cityscapes': make_tiny_cityscapes,
-    'coco': make_tiny_coco,
-    'imagenet': make_tiny_imagenet,
-    'voc': make_tiny_voc,
-}
 
-GENERATORS = {
-    'ADE20KDataset': make_tiny_ade20k,
-    'CityscapesDataset': make_tiny_cityscapes,
-    'CocoDataset': make_tiny_coco,
-    'CocoPanopticDataset': make_tiny_coco,
-    'ImageNet': make_tiny_imagenet,
-    'PascalVOCDataset': make_tiny_voc,
-    'VOCDataset': make_tiny_voc,
-}
+@dataclass(frozen=True)
+class Reader:
+    """A dataset class of OpenMMLab that reads a data set.
 
-# Where in the folder that a generator writes the ``data_root`` of a class is, if it is not that
-# folder.
-DATA_ROOTS = {'PascalVOCDataset': 'VOC2012'}
+    Args:
+        type: Its name.
+        title: What the model zoo calls what it reads.
+        expected: What a copy holds, for messages.
+        check: Has a quick look at a copy before a run, and raises an
+            :class:`mmattn.errors.InputError` if something is missing.
+        root: Where its ``data_root`` is in a copy.
+    """
+
+    type: str
+    title: str
+    expected: str
+    check: Callable[[Copy], None]
+    root: str = '.'
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A data set.
+
+    Args:
+        name: What commands call it.
+        readers: The classes that read it.
+        use: What to do with a copy, behind "give this folder to".
+        make: Draws a small copy, as :func:`mmattn.datasets.synthetic.tiny_ade20k.make_tiny_ade20k`.
+        plan: Plans a look at every file of a copy, or None where there is no such look.
+    """
+
+    name: str
+    readers: tuple[Reader, ...]
+    use: str
+    make: Callable[..., None]
+    plan: Callable[[Path], Plan] | None = None
+
+
+_ENTRIES = (
+    Benchmark(
+        name='ade20k',
+        readers=(
+            Reader(
+                'ADE20KDataset',
+                title='ADE20K',
+                expected='the benchmark ADEChallengeData2016 (a folder with images/training, '
+                'images/validation, annotations/training and annotations/validation); get '
+                'ADEChallengeData2016.zip',
+                check=check_ade20k,
+            ),
+        ),
+        use='ADE20KDataset as data_root',
+        make=make_tiny_ade20k,
+        plan=plan_ade20k,
+    ),
+    Benchmark(
+        name='cityscapes',
+        readers=(
+            Reader(
+                'CityscapesDataset',
+                title='Cityscapes',
+                expected='a folder with leftImg8bit and gtFine',
+                check=check_cityscapes,
+            ),
+        ),
+        use='CityscapesDataset as data_root',
+        make=make_tiny_cityscapes,
+        plan=plan_cityscapes,
+    ),
+    Benchmark(
+        name='coco',
+        readers=(
+            Reader(
+                'CocoDataset',
+                title='COCO',
+                expected='a folder with train2017, val2017 and annotations',
+                check=check_folders,
+            ),
+            Reader(
+                'CocoPanopticDataset',
+                title='COCO',
+                expected='a folder with train2017, val2017 and annotations, where annotations has '
+                'panoptic_train2017.json, the folder panoptic_train2017, and the same of val2017',
+                check=check_folders,
+            ),
+        ),
+        use='CocoDataset or CocoPanopticDataset as data_root, with an ann_file such as '
+        'annotations/instances_train2017.json or annotations/panoptic_train2017.json',
+        make=make_tiny_coco,
+        plan=plan_coco,
+    ),
+    Benchmark(
+        name='imagenet',
+        readers=(
+            Reader(
+                'ImageNet',
+                title='ImageNet-1k',
+                expected='a folder with train and val, and lists of images in meta',
+                check=check_imagenet,
+            ),
+        ),
+        use='ImageNet as data_root, with the split train or val',
+        make=make_tiny_imagenet,
+    ),
+    Benchmark(
+        name='voc',
+        readers=(
+            Reader(
+                'PascalVOCDataset',
+                title='VOC 2012',
+                expected='the folder VOC2012 with JPEGImages, SegmentationClass and '
+                'ImageSets/Segmentation',
+                check=check_label_maps,
+                root='VOC2012',
+            ),
+            Reader(
+                'VOCDataset',
+                title='VOC 2007',
+                expected='a folder with VOC2007 and VOC2012, each with JPEGImages, Annotations and '
+                'ImageSets/Main',
+                check=check_voc_detection,
+            ),
+        ),
+        use='VOCDataset as data_root, with an ann_file such as '
+        'VOC2007/ImageSets/Main/trainval.txt, or its folder VOC2012 to PascalVOCDataset, with an '
+        'ann_file such as ImageSets/Segmentation/train.txt',
+        make=make_tiny_voc,
+        plan=plan_voc,
+    ),
+)
+BENCHMARKS = {entry.name: entry for entry in _ENTRIES}
+READERS = {reader.type: (entry, reader) for entry in _ENTRIES for reader in entry.readers}
+
+
+def find_reader(dataset: dict) -> tuple[Benchmark, Reader] | None:
+    """Find the data set that a dataset config reads, by its ``type``, and the class that does."""
+    kind = getattr(dataset['type'], '__name__', dataset['type']).split('.')[-1]
+    if kind == 'CityscapesDataset' and 'img' in prefixes(dataset):
+        # The class of this name in mmdet reads annotations in the format of COCO.
+        return None
+    return READERS.get(kind)

@@ -1,14 +1,11 @@
-"""A runner or a model from a config."""
+"""A runner from a config."""
 
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, RUNNERS, init_default_scope
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner as MMEngineRunner
-from torch import nn
 
 from mmattn.engine.runner import Runner
 from mmattn.engine.sharding import ShardedRunner  # noqa: F401 configs name it
-from mmattn.errors import InputError
 
 
 def build_runner(cfg: Config) -> MMEngineRunner:
@@ -16,24 +13,3 @@ def build_runner(cfg: Config) -> MMEngineRunner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
-
-
-def build_model(cfg: Config) -> nn.Module:
-    """Build the model of a config, to look at it: on the CPU and with its initial weights.
-
-    Raises:
-        InputError: If the config has none.
-    """
-    check_model(cfg)
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    return revert_sync_batchnorm(MODELS.build(cfg.model))
-
-
-def check_model(cfg: Config) -> None:
-    """Check that a config has a model.
-
-    Raises:
-        InputError: If it has none.
-    """
-    if 'model' not in cfg:
-        raise InputError(f'config {cfg.filename} has no model; give one that trains')

@@ -70,12 +70,6 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def published_results(cfg: Config) -> list[dict]:
-    """List what papers report for a config, as its ``published`` says: one result or several."""
-    published = cfg.get('published', [])
-    return [published] if isinstance(published, dict) else published
-
-
 def explain_build_error(error: Exception) -> str | None:
     """Say what in a config made the building of an object fail.
 

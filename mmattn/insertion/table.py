@@ -3,12 +3,12 @@
 from io import StringIO
 from typing import NamedTuple
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from mmattn.insertion.maps import Level
+from mmattn.probe.count import count_multiply_adds, count_parameters
 from mmattn.probe.dry_run import DryRun, copy_on_meta
 
 
@@ -44,14 +44,15 @@ def table(rows: list[Row], run: DryRun) -> str:
         out.add_column(column, justify='right')
     seen, total, flops, costs = set(), 0, 0, {}
     for row in rows:
-        count = 0 if row.attention in seen else parameters(row.attention)
-        seen.add(row.attention)
+        parameters = count_parameters(row.attention)
         added = 0
         for shape in row.shapes:
-            key = (parameters(row.attention), str(row.attention), shape)
+            key = (parameters, str(row.attention), shape)
             if key not in costs:
-                costs[key] = multiply_adds(row.attention, shape)
+                costs[key] = count_multiply_adds(copy_on_meta(row.attention), shape)
             added += costs[key]
+        count = 0 if row.attention in seen else parameters
+        seen.add(row.attention)
         total, flops = total + count, flops + added
         place = '.'.join((row.position or '(host)', *(f'[{k}]' for k in row.level.path)))
         times = f', {len(row.shapes)} times' if len(row.shapes) > 1 else ''
@@ -69,20 +70,3 @@ def table(rows: list[Row], run: DryRun) -> str:
     console = Console(file=text, width=200, color_system=None, markup=False)
     console.print(out)
     return '\n' + text.getvalue().rstrip()
-
-
-def parameters(module: nn.Module) -> int:
-    """Count parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def multiply_adds(attention: nn.Module, shape: tuple[int, int, int, int]) -> int:
-    """Count the multiply-adds of an attention module on a map of ``shape`` (N, C, H, W)."""
-    # Imports Triton, which only who counts needs.
-    from torch.utils.flop_counter import FlopCounterMode
-
-    attention = copy_on_meta(attention)
-    attention.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        attention(torch.empty(shape, device='meta'))
-    return counter.get_total_flops() // 2

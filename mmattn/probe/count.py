@@ -2,54 +2,68 @@
 
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from mmattn.probe.meta_device import meta_device
 
 # A two-stage detector costs what its proposals cost. The counter of mmdet 2.x, which the papers
 # used, feeds this many to every box head and this many to every mask head.
 BOX_PROPOSALS = 1000
 MASK_PROPOSALS = 100
 
+# Height and width of an image in pixels where none are published, by the scope of a config.
+USUAL_SIZES = {
+    'mmdet': (800, 1280),
+    'mmseg': (512, 512),
+    'mmpretrain': (224, 224),
+    'mmpose': (256, 192),
+}
 
-def build(cfg: Config) -> nn.Module:
-    """Build the model of a config without memory for its weights."""
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    with meta_device():
-        return revert_sync_batchnorm(MODELS.build(cfg.model))
+
+def counted_size(cfg: Config) -> tuple[int, int] | None:
+    """Give height and width of the image for which a config is counted, if any are usual."""
+    published = [
+        result['flops_shape'] for result in published_results(cfg) if 'flops_shape' in result
+    ]
+    size = published[0] if published else USUAL_SIZES.get(cfg.get('default_scope'))
+    return size and tuple(size)
 
 
-def count_parameters(model: nn.Module) -> int:
+def published_results(cfg: Config) -> list[dict]:
+    """List what papers report for a config, as its ``published`` says: one result or several."""
+    published = cfg.get('published', [])
+    return [published] if isinstance(published, dict) else published
+
+
+def count_parameters(module: nn.Module) -> int:
     """Count parameters."""
-    return sum(p.numel() for p in model.parameters())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_multiply_adds(model: nn.Module, size: tuple[int, int]) -> float | None:
-    """Count the multiply-adds of convolutions and matrix products for one image.
+def count_multiply_adds(module: nn.Module, *shapes: tuple[int, int, int, int]) -> int | None:
+    """Count the multiply-adds of convolutions and matrix products.
 
     Norms, activations, poolings, resizing and the alignment of proposals are not counted, nor is
     anything behind the last layer of a head.
 
     Args:
-        model: Backbone or whole model on the meta device.
-        size: Height and width of the image in pixels.
+        module: Module or whole model on the meta device, which is put in evaluation mode.
+        shapes: Shape (N, C, H, W) of each of the maps that it takes, or of the image.
 
     Returns:
         The count, or None for a Mask2Former, whose layers need the values of the maps.
     """
-    if hasattr(model, 'panoptic_head'):
+    if hasattr(module, 'panoptic_head'):
         return None
-    model.eval()
-    image = torch.rand(1, 3, *size, device='meta')
+    # Imports Triton, which only who counts needs.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module.eval()
+    maps = [torch.empty(shape, device='meta') for shape in shapes]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        if hasattr(model, 'rpn_head') or hasattr(model, 'bbox_head'):
-            _run_detector(model, image)
+        if hasattr(module, 'rpn_head') or hasattr(module, 'bbox_head'):
+            _run_detector(module, *maps)
         else:
-            model(image)
-    return counter.get_total_flops() / 2
+            module(*maps)
+    return counter.get_total_flops() // 2
 
 
 def _run_detector(model: nn.Module, image: Tensor) -> None:

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from docs.generate.model_zoo import list_configs
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'

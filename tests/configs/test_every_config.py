@@ -9,7 +9,7 @@ from mmengine.registry import TRANSFORMS
 from mmengine.runner import Runner
 
 from mmattn.datasets.synthetic.tiny_ade20k import CLASSES
-from mmattn.engine.config import published_results
+from mmattn.probe.count import published_results
 from tests.configs.leaves import BUILT, LEAVES, LISTED, build, datasets, load, named, read
 
 each = pytest.mark.parametrize('path', BUILT, ids=lambda p: p.stem)

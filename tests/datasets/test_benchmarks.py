@@ -1,22 +1,31 @@
-"""What all generators promise alike."""
+"""What all data sets promise alike: a new entry is tested by existing."""
 
+import inspect
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
-from mmattn.datasets.audit import run as audit
-from mmattn.datasets.benchmarks import BENCHMARKS, DATA_ROOTS, GENERATORS
+from mmattn.cli import data_make
+from mmattn.cli.main import start
+from mmattn.datasets.audit.run import AUDITED, inspect_dataset
+from mmattn.datasets.benchmarks import BENCHMARKS, READERS
+from mmattn.datasets.checks import check_data, datasets_in
 from mmattn.errors import InputError
-from tests import forked
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'make_tiny_dataset.py'
-KINDS = ['ade20k', 'cityscapes', 'coco', 'imagenet', 'voc']
+BASES = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+# Others inherit, and change a pipeline.
+READING = {
+    path: [name for name in READERS if f"type='{name}'" in path.read_text()]
+    for path in sorted(BASES.glob('*.py'))
+}
 IMAGES = ('.jpg', '.JPEG', '_leftImg8bit.png')
+each = pytest.mark.parametrize('kind', BENCHMARKS)
 
 
 def make(kind, out, **options):
-    BENCHMARKS[kind](out, **{'size': (32, 48), **options})
+    BENCHMARKS[kind].make(out, **{'size': (32, 48), **options})
 
 
 def contents(folder):
@@ -27,14 +36,14 @@ def images(folder):
     return {p: content for p, content in contents(folder).items() if p.name.endswith(IMAGES)}
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@each
 def test_same_arguments_same_bytes(kind, tmp_path):
     for name in ('once', 'again'):
         make(kind, tmp_path / name, train=3, val=2, seed=7)
     assert contents(tmp_path / 'once') == contents(tmp_path / 'again')
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@each
 def test_more_images_leave_the_first_ones(kind, tmp_path):
     make(kind, tmp_path / 'few', train=1, val=3)
     make(kind, tmp_path / 'many', train=3, val=4)
@@ -42,16 +51,16 @@ def test_more_images_leave_the_first_ones(kind, tmp_path):
     assert few.items() < contents(tmp_path / 'many').items()
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@each
 def test_each_seed_split_and_index_has_its_own_image(kind, tmp_path):
     for seed in (0, 1):
         make(kind, tmp_path / str(seed), train=2, val=2, seed=seed)
     found = images(tmp_path)
-    # Pascal VOC has two years, of which one has a test split and one has more to train on.
-    assert len(found) == len(set(found.values())) == (24 if kind == 'voc' else 8)
+    # Pascal VOC has two years, and more splits.
+    assert len(found) == len(set(found.values())) >= 8
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@each
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
@@ -68,33 +77,35 @@ def test_refuses_a_number_that_is_too_small(kind, options, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@each
 @pytest.mark.parametrize('size', [(32, 32), (32, 160), (160, 32)], ids=str)
 def test_any_size(kind, size, tmp_path):
     make(kind, tmp_path / 'out', train=12, val=1, size=size)
-    if kind in audit.KINDS:
-        assert audit.inspect_dataset(kind, tmp_path / 'out', workers=1).faults == []
+    if kind in AUDITED:
+        assert inspect_dataset(kind, tmp_path / 'out', workers=1).faults == []
     for path in images(tmp_path):
         with Image.open(tmp_path / path) as image:
             for side, mean in zip(image.size, size[::-1], strict=True):
                 assert abs(side - mean) <= mean // 16
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@each
 def test_writes_all_or_nothing(kind, tmp_path, monkeypatch):
     (tmp_path / 'empty').mkdir()
-    save = Image.Image.save
+    save, saved = Image.Image.save, []
 
-    def fail_at_validation(image, path, **options):
-        if 'val' in str(path) or 'frankfurt' in str(path) or '300001' in str(path):
+    def fail_at_the_second(image, path, **options):
+        saved.append(path)
+        if len(saved) % 2 == 0:
             raise OSError(28, 'No space left')
         save(image, path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, 'save', fail_at_validation)
+        patch.setattr(Image.Image, 'save', fail_at_the_second)
         for out in ('new', 'empty'):
             with pytest.raises(InputError, match='^cannot write a data set to .* No space left'):
                 make(kind, tmp_path / out, train=1, val=1)
+    assert len(saved) == 4
     assert [path.name for path in tmp_path.rglob('*')] == ['empty']
 
     make(kind, tmp_path / 'empty', train=1, val=1)
@@ -102,23 +113,45 @@ def test_writes_all_or_nothing(kind, tmp_path, monkeypatch):
         make(kind, tmp_path / 'empty', train=1, val=1)
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_tool_writes_each_kind(kind, tmp_path):
+@each
+def test_command_writes_each_kind(kind, tmp_path, capsys):
     out = tmp_path / 'out'
-    done = forked.run(TOOL, kind, '--out', out, '--train', 1, '--val', 1)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f'wrote 1 training and 1 validation images to {out}; give this')
-    make(kind, tmp_path / 'same', train=1, val=1, **sizes_by_default(kind))
+    with pytest.raises(SystemExit, match='0'):
+        start(data_make, [kind, '--out', str(out), '--train', '1', '--val', '1'])
+    said = f'wrote 1 training and 1 validation images to {out}; give this folder to '
+    assert capsys.readouterr().out.startswith(said)
+    size = inspect.signature(BENCHMARKS[kind].make).parameters['size'].default
+    make(kind, tmp_path / 'same', train=1, val=1, size=size)
     assert contents(out) == contents(tmp_path / 'same')
 
 
-def sizes_by_default(kind):
-    function = BENCHMARKS[kind]
-    return dict(size=function.__kwdefaults__['size'])
+@pytest.fixture(scope='module')
+def generated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('generated')
+    for kind in BENCHMARKS:
+        make(kind, folder / kind, train=2, val=2)
+    return folder
 
 
-@pytest.mark.parametrize('name', GENERATORS)
-def test_the_folder_of_a_dataset_class_is_there(name, tmp_path):
-    GENERATORS[name](tmp_path / 'out', train=1, val=1, size=(32, 32))
-    assert (tmp_path / 'out' / DATA_ROOTS.get(name, '.')).is_dir()
-    assert DATA_ROOTS.keys() <= GENERATORS.keys()
+@pytest.mark.parametrize('path', filter(READING.get, READING), ids=lambda path: path.stem)
+def test_generated_data_is_what_a_base_config_reads(path, generated):
+    cfg = Config.fromfile(path)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        for where, dataset in datasets_in(loader.dataset):
+            benchmark, reader = READERS[dataset.type]
+            dataset.data_root = str(generated / benchmark.name / reader.root)
+            check_data(dataset, where)
+            dataset.data_root = str(generated / 'nope')
+            with pytest.raises(InputError) as error:
+                check_data(dataset, where)
+            assert f'nope is not a folder; expected {reader.expected}, or ' in str(error.value)
+            assert f'make_tiny_dataset.py {benchmark.name} --out' in str(error.value)
+
+
+def test_every_class_is_in_a_base_config():
+    assert set(sum(READING.values(), [])) == set(READERS)
+
+
+def test_the_page_about_data_names_every_data_set():
+    page = (BASES.parents[2] / 'docs' / 'data.md').read_text()
+    assert [kind for kind in BENCHMARKS if f'| `{kind}` |' not in page] == []

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from docs.generate import positions
 from mmattn.insertion import InsertAttention
 from mmattn.insertion.inserted_attention import inserted_in
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 
 ROOT = Path(__file__).resolve().parents[2]
 BASES = ROOT / 'configs' / '_base_' / 'models'

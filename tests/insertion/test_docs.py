@@ -16,7 +16,7 @@ import mmattn
 from mmattn.insertion import InsertAttention
 from mmattn.insertion.inserted_attention import inserted_in
 from mmattn.layers.plugins import plugins_of
-from mmattn.probe.meta_device import meta_device
+from mmattn.probe.build import meta_device
 from tests.helpers import randomize
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,8 @@ from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.engine.build import build_runner
 from mmattn.engine.config import load_config
 from mmattn.insertion.inserted_attention import inserted_in, is_inserted
-from mmattn.probe.count import build, count_multiply_adds, count_parameters
+from mmattn.probe.build import build
+from mmattn.probe.count import count_multiply_adds, count_parameters
 from tests.tools.test_tools import CONFIG, ROOT
 
 INSERTED = """
@@ -25,6 +26,8 @@ model = dict(
     ],
 )
 """
+
+IMAGE = (1, 3, 64, 96)
 
 
 @pytest.fixture(scope='module')
@@ -92,4 +95,4 @@ def test_counts_what_was_inserted(folder):
     inserted = sum(map(count_parameters, inserted_in(model)))
     assert inserted > 0
     assert count_parameters(model) == count_parameters(plain) + inserted
-    assert count_multiply_adds(model, (64, 96)) > count_multiply_adds(plain, (64, 96))
+    assert count_multiply_adds(model, IMAGE) > count_multiply_adds(plain, IMAGE)

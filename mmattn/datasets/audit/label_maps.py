@@ -11,7 +11,7 @@ from mmattn.datasets.audit.faults import (
     check_map,
     read,
 )
-from mmattn.datasets.checks import is_full_ade20k
+from mmattn.datasets.layouts import is_full_ade20k
 from mmattn.errors import InputError
 
 _ADE20K_LABELS = range(151)

@@ -13,19 +13,12 @@ from pathlib import Path
 from mmengine.utils import ProgressBar
 from PIL import Image
 
-from mmattn.datasets.audit.coco import plan_coco
 from mmattn.datasets.audit.faults import Fault
-from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
-from mmattn.datasets.audit.voc import plan_voc
+from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 
-KINDS = {
-    'ade20k': plan_ade20k,
-    'cityscapes': plan_cityscapes,
-    'coco': plan_coco,
-    'voc': plan_voc,
-}
+AUDITED = [name for name, benchmark in BENCHMARKS.items() if benchmark.plan]
 _CHUNK = 16
 _SHOWN = 5
 
@@ -63,7 +56,7 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
     """Read every image of a data set and what belongs to it, with a progress bar on stderr.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `AUDITED`.
         root: Folder of the data set; it may hold some splits only.
         workers: Number of processes; by default one per CPU.
 
@@ -76,7 +69,7 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
         raise InputError(f'workers must be at least 1, got {workers}')
     if not os.path.isdir(root):
         raise InputError(f'{visible(root)} is not a folder; give the folder of a data set')
-    plan = KINDS[kind](root)
+    plan = BENCHMARKS[kind].plan(root)
     if not plan.tasks and not plan.faults:
         left_out = f' ({visible(plan.notes[0])})' if plan.notes else ''
         raise InputError(f'{root} holds no image of {kind}{left_out}; give the folder of a copy')

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mmattn.datasets.audit.faults import Fault, Plan
-from mmattn.datasets.audit.run import KINDS, Report, inspect_dataset
+from mmattn.datasets.audit.run import AUDITED, Report, inspect_dataset
 from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.errors import InputError
 from tests.forked import Script
@@ -28,10 +29,9 @@ XML = 'VOC2012/Annotations/2012_000001.xml'
 @pytest.fixture(scope='module')
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp('generated')
-    for kind in KINDS:
+    for kind in AUDITED:
         # Six images show a crowd, which is described by run lengths.
-        make = BENCHMARKS[kind]
-        make(folder / kind, train=6, val=1, size=(48, 64))
+        BENCHMARKS[kind].make(folder / kind, train=6, val=1, size=(48, 64))
     return folder
 
 
@@ -46,11 +46,12 @@ def copy(generated, tmp_path):
     return copy_of
 
 
-@pytest.mark.parametrize(
-    ('kind', 'count'), [('ade20k', 7), ('cityscapes', 7), ('coco', 7), ('voc', 8 + 13)]
-)
+@pytest.mark.parametrize('kind', AUDITED)
 @pytest.mark.parametrize('workers', [1, 3])
-def test_a_clean_copy(kind, count, workers, generated, capfd):
+def test_a_clean_copy(kind, workers, generated, capfd):
+    images = ('.jpg', '_leftImg8bit.png')
+    count = sum(path.name.endswith(images) for path in (generated / kind).rglob('*'))
+    assert count >= 7
     report = inspect_dataset(kind, generated / kind, workers=workers)
     assert report == Report(count, [], [])
     assert str(report) == f'checked {count} images: 0 faults'
@@ -385,7 +386,7 @@ def test_real_layout_of_a_sample(copy):
     assert inspect_dataset('ade20k', ade20k, workers=1) == Report(7, [], [])
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', AUDITED)
 def test_another_folder(kind, tmp_path):
     with pytest.raises(InputError, match='; expected '):
         inspect_dataset(kind, tmp_path)
@@ -414,7 +415,8 @@ def test_workers_below_one(tmp_path):
 
 def test_a_process_that_is_killed(tmp_path, monkeypatch):
     plan = Plan(tasks=[partial(os._exit, 1)])
-    monkeypatch.setitem(KINDS, 'coco', lambda root: plan)
+    coco = dataclasses.replace(BENCHMARKS['coco'], plan=lambda root: plan)
+    monkeypatch.setitem(BENCHMARKS, 'coco', coco)
     with pytest.raises(InputError, match='a process ended abruptly.* fewer workers'):
         inspect_dataset('coco', tmp_path, workers=1)
 
@@ -434,22 +436,6 @@ def test_report_shows_the_first_places_of_each_kind():
 
 def start_tool(*arguments):
     return Script(ROOT / 'tools' / 'check_dataset.py', *arguments)
-
-
-def test_tool(copy):
-    root = copy('voc')
-    tool = start_tool('voc', root, '--workers', 2)
-    assert tool.communicate(timeout=120)[0] == 'checked 21 images: 0 faults\n'
-    assert tool.returncode == 0
-    (root / XML).unlink()
-    tool = start_tool('voc', root)
-    out, _ = tool.communicate(timeout=120)
-    assert out == f'missing annotation: 1\n  {root / XML}\nchecked 21 images: 1 faults\n'
-    assert tool.returncode == 1
-    tool = start_tool('voc', root / 'nope')
-    message = f'error: {root / "nope"} is not a folder; give the folder of a data set\n'
-    assert tool.communicate(timeout=120) == ('', message)
-    assert tool.returncode == 1
 
 
 def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):

@@ -11,31 +11,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmattn.datasets.audit.coco import plan_coco
-from mmattn.datasets.audit.label_maps import plan_ade20k
 from mmattn.datasets.audit.run import inspect_dataset
 from mmattn.datasets.audit.run_lengths import run_lengths
-from mmattn.datasets.audit.voc import plan_voc
+from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.datasets.checks import check_data
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.datasets.names import visible
-from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
-from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
-from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
 from mmattn.errors import InputError
 
 INSTANCES = 'annotations/instances_train2017.json'
 PANOPTIC = 'annotations/panoptic_train2017.json'
 XML = 'VOC2012/Annotations/2012_000001.xml'
-PLANS = {'ade20k': plan_ade20k, 'coco': plan_coco, 'voc': plan_voc}
 
 
 @pytest.fixture(scope='module')
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp('generated')
-    for make in (make_tiny_ade20k, make_tiny_coco, make_tiny_voc):
-        name = make.__name__.removeprefix('make_tiny_')
-        make(folder / name, train=6, val=1, size=(48, 64))
+    for name in ('ade20k', 'coco', 'voc'):
+        BENCHMARKS[name].make(folder / name, train=6, val=1, size=(48, 64))
     return folder
 
 
@@ -46,7 +39,7 @@ def copy_of(generated, tmp_path):
 
 def look(kind, root):
     """Look at a copy in this process, and give the faults as they are listed."""
-    plan = PLANS[kind](root)
+    plan = BENCHMARKS[kind].plan(root)
     faults = plan.faults + [fault for task in plan.tasks for fault in task()]
     return [f'{fault.kind}: {fault.place}' for fault in faults]
 
