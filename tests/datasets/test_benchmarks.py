@@ -136,8 +136,12 @@ def generated(tmp_path_factory):
 @pytest.mark.parametrize('path', filter(READING.get, READING), ids=lambda path: path.stem)
 def test_generated_data_is_what_a_base_config_reads(path, generated):
     cfg = Config.fromfile(path)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        for where, dataset in datasets_in(loader.dataset):
+    loaders = [cfg[name] for name in ('train_dataloader', 'val_dataloader') if name in cfg]
+    # A base may have one of them, or the loader without what it loads.
+    datasets = [loader.dataset for loader in loaders if 'dataset' in loader]
+    assert datasets
+    for outer in datasets:
+        for where, dataset in datasets_in(outer):
             benchmark, reader = READERS[dataset.type]
             dataset.data_root = str(generated / benchmark.name / reader.root)
             check_data(dataset, where)
