@@ -28,9 +28,10 @@ from mmattn.engine.resume.resumption import ResumptionCheck, start_id
 from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
 from mmattn.layers.plugins import let_train, plugins_of
-from mmattn.weights.files import find_state_dict
-from mmattn.weights.loading import accounted, load_accounted
+from mmattn.weights.fit import fit_weights
+from mmattn.weights.reading import as_weights, find_state_dict
 from mmattn.weights.sources import refuse_code_in_checkpoints
+from mmattn.weights.watch import report_loads
 
 
 class Runner(MMEngineRunner):
@@ -167,8 +168,8 @@ class Runner(MMEngineRunner):
             self.train_loop.resume(meta.get('training_state'), meta.get('seed'))
 
     def _init_model_weights(self) -> None:
-        """Initialize the weights; what is pretrained is accounted for."""
-        with accounted(self.model):
+        """Initialize the weights; what is pretrained is reported."""
+        with report_loads(self.model):
             super()._init_model_weights()
 
     def load_checkpoint(
@@ -201,13 +202,9 @@ class Runner(MMEngineRunner):
         model = self.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        load_accounted(
-            model,
-            state_dict,
-            source=str(filename),
-            exact=strict or self._resume,
-            only_heads_left=True,
-        )
+        fit = fit_weights(as_weights(state_dict, str(filename)), model)
+        fit.refuse_or_report(exact=strict or self._resume, only_heads_left=True)
+        fit.load()
         self._has_loaded = True
         meta = checkpoint.get('meta')
         self._loaded_meta = meta if isinstance(meta, dict) else {}

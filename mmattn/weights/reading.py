@@ -1,0 +1,93 @@
+"""Weights as they are read: where they come from, in which layout, and the tensors."""
+
+from dataclasses import dataclass, replace
+
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from mmattn.errors import InputError
+from mmattn.weights.layouts import Layout, recognise
+from mmattn.weights.sources import register_sources
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that belong to no module yet.
+
+    Args:
+        source: Where they come from, for messages.
+        layout: Their layout, if it is a known one.
+        tensors: The tensors by their names there.
+        aside: Names of others that were beside them and are for no module.
+    """
+
+    source: str
+    layout: Layout | None
+    tensors: dict[str, Tensor]
+    aside: tuple[str, ...] = ()
+
+    def under(self, prefix: str) -> 'Weights':
+        """Give those under a prefix, without it; all if there are none."""
+        inner = {
+            key.removeprefix(prefix): value
+            for key, value in self.tensors.items()
+            if key.startswith(prefix)
+        }
+        if not inner:
+            return self
+        aside = tuple(key for key in self.tensors if not key.startswith(prefix))
+        return replace(self, tensors=inner, aside=aside)
+
+
+def read_weights(path: str) -> Weights:
+    """Read weights from a file or an address.
+
+    Args:
+        path: The file or the address.
+
+    Returns:
+        The weights, on the CPU.
+
+    Raises:
+        InputError: If they cannot be read.
+    """
+    register_sources()
+    return as_weights(find_state_dict(CheckpointLoader.load_checkpoint(path, 'cpu')), path)
+
+
+def as_weights(state_dict: dict[str, Tensor], source: str) -> Weights:
+    """Take a state dict for weights.
+
+    Args:
+        state_dict: The tensors by their names.
+        source: Where they come from, for messages.
+
+    Returns:
+        The weights, with their layout.
+    """
+    return Weights(source, recognise(state_dict), state_dict)
+
+
+def find_state_dict(checkpoint: dict) -> dict[str, Tensor]:
+    """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys.
+
+    Args:
+        checkpoint: The checkpoint: a state dict, or a dict that holds one.
+
+    Returns:
+        Its tensors; what else stands among them is no weight.
+
+    Raises:
+        InputError: If there is something else where a state dict should be.
+    """
+    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    if not isinstance(state_dict, dict):
+        raise InputError(
+            f'the state_dict of a checkpoint is a {type(state_dict).__name__}; expected a dict of '
+            'tensors'
+        )
+    return {
+        key.removeprefix('module.'): value
+        for key, value in state_dict.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
