@@ -8,7 +8,7 @@ from mmattn.weights.checking import check_weights as check
 from mmattn.weights.files import import_safetensors, read_checkpoint
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import rename_published
-from mmattn.weights.reading import as_weights, find_state_dict
+from mmattn.weights.reading import find_state_dict, weights_in
 from mmattn.weights.report import Report
 from mmattn.weights.sources import refuse_code_in_checkpoints, trust_checkpoints
 from mmattn.weights.watch import report_loads as accounted
@@ -32,7 +32,7 @@ def load_accounted(
     module: nn.Module, state_dict: dict[str, Tensor], *, source: str, **how: bool
 ) -> Report:
     """Load weights; see :mod:`mmattn.weights.fit`, which has taken its place."""
-    fit = fit_weights(as_weights(state_dict, source), module)
+    fit = fit_weights(weights_in(state_dict, source), module)
     fit.refuse_or_report(**how)
     fit.load()
     return fit.report

@@ -1,6 +1,5 @@
 """The runner of the tools: whole checkpoints, exact resuming, and weights that fit or an error."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
 from mmattn.layers.plugins import let_train, plugins_of
 from mmattn.weights.fit import fit_weights
-from mmattn.weights.reading import as_weights, find_state_dict
+from mmattn.weights.reading import weights_in
 from mmattn.weights.sources import refuse_code_in_checkpoints
 from mmattn.weights.watch import report_loads
 
@@ -196,13 +195,11 @@ class Runner(MMEngineRunner):
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location, self.logger)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        state_dict = find_state_dict(checkpoint)
-        for pattern, replacement in revise_keys:
-            state_dict = {re.sub(pattern, replacement, k): v for k, v in state_dict.items()}
+        weights = weights_in(checkpoint, str(filename), revise_keys)
         model = self.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        fit = fit_weights(as_weights(state_dict, str(filename)), model)
+        fit = fit_weights(weights, model)
         fit.refuse_or_report(exact=strict or self._resume, only_heads_left=True)
         fit.load()
         self._has_loaded = True

@@ -5,10 +5,9 @@ from torch import nn
 
 from mmattn.errors import InputError
 from mmattn.weights.fit import fit_weights
-from mmattn.weights.kinds import is_head
 from mmattn.weights.layouts import rename_published
 from mmattn.weights.reading import Weights, read_weights
-from mmattn.weights.report import Report
+from mmattn.weights.report import Report, is_head
 from mmattn.weights.watch import report_loads
 
 

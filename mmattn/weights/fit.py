@@ -4,6 +4,7 @@ PyTorch itself is asked, by a load that copies nothing: modules of all packages 
 leave out tensors while they load, and no list of names and shapes tells what comes of it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -12,10 +13,10 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from mmattn.weights.kinds import Kinds
+from mmattn.layers.plugins import plugins_of
 from mmattn.weights.layouts import Layout, own_tensors, rename_published
 from mmattn.weights.reading import Weights
-from mmattn.weights.report import Report
+from mmattn.weights.report import Report, is_head
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Load:
 
     def report(self) -> Report:
         """Sum up."""
-        kinds = Kinds(self.root)
+        kinds = _Kinds(self.root)
         needed = {name for name in (*self.absent, *self.other_shape) if kinds.is_needed(name)}
         reasons = {name: kinds.reason_to_be_new(name) for name in needed}
         # A network that ends before this one's last tensor was cut off; what is left before is not.
@@ -154,6 +155,48 @@ class Load:
                 and hasattr(self.root, key.split('.')[0])
             ),
         )
+
+
+class _Kinds:
+    """What the tensors of a module are: attention, heads, output norms, constants."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self.is_backbone = _role(root) == 'backbone'
+        self.slots = {m.slot for m in root.modules() if _role(m) == 'backbone'}
+        self.parameters = {name for name, _ in root.named_parameters(remove_duplicate=False)}
+        self.attention = set(plugins_of(root))
+        for path, module in root.named_modules(remove_duplicate=False):
+            if _role(module) == 'attention':
+                self.attention.add(path)
+
+    def is_needed(self, name: str) -> bool:
+        """Tell weights and statistics from counters and from constants that a host computes."""
+        return name in self.parameters or name.endswith(('running_mean', 'running_var'))
+
+    def reason_to_be_new(self, name: str) -> str | None:
+        """Say why a tensor may be new; None if it may not."""
+        if self._is_attention(name):
+            return 'attention'
+        if is_head(name):
+            return 'head'
+        # A backbone for dense prediction has one per map, a classifier at most the last one.
+        if not self.is_backbone and re.fullmatch(r'norm\d+\.(weight|bias)', name):
+            return 'output norm'
+        return None
+
+    def _is_attention(self, name: str) -> bool:
+        parts = name.split('.')
+        if any(part.startswith('inserted_attention') for part in parts) or self.is_in_slot(name):
+            return True
+        return any('.'.join(parts[:i]) in self.attention for i in range(len(parts)))
+
+    def is_in_slot(self, name: str) -> bool:
+        """Tell whether a key belongs to the exchangeable module of a block of ours."""
+        return any(f'.{slot}.' in name for slot in self.slots)
+
+
+def _role(module: nn.Module) -> str | None:
+    return getattr(module, 'role', None)
 
 
 class Observer(Protocol):

@@ -1,5 +1,7 @@
 """Weights as they are read: where they come from, in which layout, and the tensors."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mmengine.runner import CheckpointLoader
@@ -52,20 +54,29 @@ def read_weights(path: str) -> Weights:
         InputError: If they cannot be read.
     """
     register_sources()
-    return as_weights(find_state_dict(CheckpointLoader.load_checkpoint(path, 'cpu')), path)
+    return weights_in(CheckpointLoader.load_checkpoint(path, 'cpu'), path)
 
 
-def as_weights(state_dict: dict[str, Tensor], source: str) -> Weights:
-    """Take a state dict for weights.
+def weights_in(
+    checkpoint: dict, source: str, revise_keys: Sequence[tuple[str, str]] = ()
+) -> Weights:
+    """Take the weights out of a checkpoint.
 
     Args:
-        state_dict: The tensors by their names.
-        source: Where they come from, for messages.
+        checkpoint: The checkpoint; see :func:`find_state_dict`.
+        source: Where it comes from, for messages.
+        revise_keys: Patterns and replacements for the keys.
 
     Returns:
-        The weights, with their layout.
+        The weights.
+
+    Raises:
+        InputError: If there are none.
     """
-    return Weights(source, recognise(state_dict), state_dict)
+    tensors = find_state_dict(checkpoint)
+    for pattern, replacement in revise_keys:
+        tensors = {re.sub(pattern, replacement, key): value for key, value in tensors.items()}
+    return Weights(source, recognise(tensors), tensors)
 
 
 def find_state_dict(checkpoint: dict) -> dict[str, Tensor]:

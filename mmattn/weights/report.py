@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from mmengine.logging import print_log
 
 from mmattn.errors import InputError
-from mmattn.weights.kinds import is_head
 from mmattn.weights.layouts import Layout
+
+_HEAD = re.compile(r'^(fc|classifier)\.|^(.*\.)?\w*heads?\.')
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,11 @@ class Report:
             f'{len(self.loaded)} of {self.total} tensors fit, {len(faults)} do not '
             f'({"; ".join(faults[:2])}{"; ..." if len(faults) > 2 else ""}); {advice}'
         )
+
+
+def is_head(name: str) -> bool:
+    """Tell whether a tensor belongs to a head, by its name."""
+    return _HEAD.match(name) is not None
 
 
 def _groups(keys: Sequence[str]) -> str:

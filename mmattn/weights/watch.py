@@ -12,9 +12,8 @@ from torch import nn
 
 from mmattn.errors import InputError
 from mmattn.weights.fit import Load, observed_by, observer
-from mmattn.weights.kinds import role_of
-from mmattn.weights.layouts import Layout, recognise
-from mmattn.weights.reading import find_state_dict
+from mmattn.weights.layouts import Layout
+from mmattn.weights.reading import weights_in
 from mmattn.weights.report import Report
 from mmattn.weights.sources import register_sources, telling
 
@@ -80,7 +79,7 @@ class Watch:
 
     def note_read(self, source: str, checkpoint: dict) -> None:
         """Note the file that the next loads take."""
-        self.source, self.layout = source, recognise(find_state_dict(checkpoint))
+        self.source, self.layout = source, weights_in(checkpoint, source).layout
 
     def before(
         self,
@@ -145,7 +144,7 @@ def _take_lenience(module: nn.Module) -> set[nn.Module]:
     lenient = set()
     for part in module.modules():
         cfgs = getattr(part, 'init_cfg', None) or []
-        if role_of(part) == 'backbone' and isinstance(cfgs, dict):
+        if getattr(part, 'role', None) == 'backbone' and isinstance(cfgs, dict):
             continue  # reads it itself
         for cfg in cfgs if isinstance(cfgs, list) else [cfgs]:
             if not cfg.pop('strict_pretrained', True):

@@ -9,7 +9,7 @@ from torch import nn
 from mmattn import ECA, VAN
 from mmattn.errors import InputError
 from mmattn.weights.fit import fit_weights
-from mmattn.weights.reading import as_weights
+from mmattn.weights.reading import weights_in
 from mmattn.weights.watch import report_loads
 
 
@@ -34,7 +34,7 @@ def log(monkeypatch):
 
 
 def load(net, state_dict, **how):
-    fit = fit_weights(as_weights(state_dict, 'a.pth'), net)
+    fit = fit_weights(weights_in(state_dict, 'a.pth'), net)
     fit.refuse_or_report(**how)
     fit.load()
 
@@ -152,7 +152,7 @@ class Renaming(nn.Module):
 def test_what_modules_convert_themselves_fits(log):
     net = nn.ModuleDict(dict(a=Renaming()))
     old = {'a.positions': torch.tensor([1.0, 2.0]), 'a.old.weight': torch.rand(2, 2)}
-    fit = fit_weights(as_weights(old, 'a.pth'), net)
+    fit = fit_weights(weights_in(old, 'a.pth'), net)
     assert not net.a.positions.any()
     fit.refuse_or_report(exact=True)
     fit.load()
@@ -190,7 +190,7 @@ def test_a_backbone_of_ours_takes_its_pretrained_weights_whole_or_not_at_all(
 
 
 def test_weights_under_a_prefix():
-    weights = as_weights({'backbone.a': torch.rand(1), 'head.b': torch.rand(1)}, 'a.pth')
+    weights = weights_in({'backbone.a': torch.rand(1), 'head.b': torch.rand(1)}, 'a.pth')
     inner = weights.under('backbone.')
     assert ([*inner.tensors], inner.aside) == (['a'], ('head.b',))
     assert weights.under('model.') is weights

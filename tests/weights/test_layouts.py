@@ -16,7 +16,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from mmattn import AFFFPN, CBAM, ECA, VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import LAYOUTS, recognise, rename_published
-from mmattn.weights.reading import as_weights
+from mmattn.weights.reading import weights_in
 from tests.backbones import test_aff_resnet, test_coord_att_mobilenet_v2, test_mobilenext, test_van
 from tests.helpers import randomize
 
@@ -290,7 +290,7 @@ def test_round_trip(name):
     state_dict, x, expected, model = ROUND_TRIPS[name]()
     before = copy.deepcopy(state_dict)
     assert recognise(state_dict).name == name
-    fit = fit_weights(as_weights(state_dict, 'a.pth'), model)
+    fit = fit_weights(weights_in(state_dict, 'a.pth'), model)
     fit.load()
     assert f'a.pth ({name} layout): ' in fit.report.line('a.pth')
     assert set(fit.report.new.values()) <= {'head'}

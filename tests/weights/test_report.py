@@ -6,12 +6,12 @@ from torch import nn
 
 from mmattn import SE, VAN, CoordAttMobileNetV2
 from mmattn.weights.fit import fit_weights
-from mmattn.weights.kinds import is_head
-from mmattn.weights.reading import as_weights
+from mmattn.weights.reading import weights_in
+from mmattn.weights.report import is_head
 
 
 def report(module, state_dict):
-    return fit_weights(as_weights(state_dict, 'a.pth'), module).report
+    return fit_weights(weights_in(state_dict, 'a.pth'), module).report
 
 
 class Net(nn.Module):
@@ -84,7 +84,7 @@ class Scalar(nn.Module):
 @pytest.mark.parametrize(('shape', 'fits'), [((), True), ((1,), True), ((2,), False)], ids=str)
 def test_one_number_for_a_scalar(shape, fits):
     module = Scalar()
-    fit = fit_weights(as_weights(dict(scale=torch.full(shape, 3.0)), 'a.pth'), module)
+    fit = fit_weights(weights_in(dict(scale=torch.full(shape, 3.0)), 'a.pth'), module)
     assert fit.report.loaded == (('scale',) if fits else ())
     assert fit.report.other_shape == ({} if fits else {'scale': (shape, ())})
     assert module.scale == 0

@@ -14,7 +14,7 @@ from torch import nn
 from mmattn import VAN
 from mmattn.errors import InputError
 from mmattn.weights.fit import fit_weights, note_aside
-from mmattn.weights.reading import as_weights
+from mmattn.weights.reading import weights_in
 from mmattn.weights.watch import report_loads, watch_loads
 from tests.helpers import randomize
 
@@ -211,7 +211,7 @@ def test_errors_of_the_body_are_its_own(resnet18):
 def test_what_we_load_ourselves_goes_past_a_watch():
     module, weights = nn.Linear(2, 2), nn.Linear(2, 2).state_dict()
     with watch_loads(module) as watch:
-        fit = fit_weights(as_weights(weights, 'a.pth'), module)
+        fit = fit_weights(weights_in(weights, 'a.pth'), module)
         assert not torch.equal(module.weight, weights['weight'])
         fit.refuse_or_report()
         fit.load()
