@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -67,18 +67,20 @@ def fit_weights(weights: Weights, module: nn.Module) -> Fit:
     """
     state_dict = dict(weights.tensors)
     rename_published(module, state_dict)
-    load = Load(module, weights.source, weights.layout, aside=[*weights.aside])
+    load = Load(module, weights.source, weights.layout)
+    trial = Observer([*weights.aside])
 
     def keep_from_copying(part: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
         load.see(part, state_dict, prefix)
         for name, _ in own_tensors(part):
             state_dict.pop(prefix + name, None)
 
-    with observed_by(load), ExitStack() as stack:
+    with observed_by(trial), ExitStack() as stack:
         for part in module.modules():
             handle = part.register_load_state_dict_pre_hook(keep_from_copying)
             stack.callback(handle.remove)
         load.unexpected = module.load_state_dict(state_dict, strict=False).unexpected_keys
+    load.aside = trial.aside
     return Fit(weights.source, module, load.taken, load.report())
 
 
@@ -199,11 +201,17 @@ def _role(module: nn.Module) -> str | None:
     return getattr(module, 'role', None)
 
 
-class Observer(Protocol):
-    """Who is told what happens on the way of a load."""
+@dataclass(eq=False)
+class Observer:
+    """Who is told what happens on the way of a load.
 
-    aside: list[str]
-    reports: list[Report]
+    Args:
+        aside: Names of tensors that a module sets aside.
+        reports: What is reported of fits.
+    """
+
+    aside: list[str] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
 
 
 _observer: ContextVar[Observer | None] = ContextVar('observer', default=None)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from mmattn.errors import InputError
-from mmattn.weights.fit import Load, observed_by, observer
+from mmattn.weights.fit import Load, Observer, observed_by, observer
 from mmattn.weights.layouts import Layout
 from mmattn.weights.reading import weights_in
 from mmattn.weights.report import Report
@@ -58,23 +58,20 @@ def report_loads(module: nn.Module) -> Iterator[list[Report]]:
         report.refuse_or_log(load.source, pretrained=True, strict=load.root not in lenient)
 
 
-class Watch:
+class Watch(Observer):
     """The loads that are seen.
 
     Args:
         loads: They, in their order.
         source: What was read last.
         layout: Layout there.
-        aside: What is set aside in the load that has begun.
-        reports: Reports of what loads by :mod:`mmattn.weights.fit` meanwhile.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.loads: list[Load] = []
         self.source = ''
         self.layout: Layout | None = None
-        self.aside: list[str] = []
-        self.reports: list[Report] = []
         self._missing: list[str] | None = None
 
     def note_read(self, source: str, checkpoint: dict) -> None:
