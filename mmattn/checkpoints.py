@@ -2,11 +2,16 @@
 
 import warnings
 
-from mmattn.weights.checking import check
-from mmattn.weights.files import find_state_dict, import_safetensors, read_checkpoint
+from torch import Tensor, nn
+
+from mmattn.weights.checking import check_weights as check
+from mmattn.weights.files import import_safetensors, read_checkpoint
+from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import rename_published
-from mmattn.weights.loading import accounted, load_accounted
+from mmattn.weights.reading import find_state_dict, weights_in
+from mmattn.weights.report import Report
 from mmattn.weights.sources import refuse_code_in_checkpoints, trust_checkpoints
+from mmattn.weights.watch import report_loads as accounted
 
 __all__ = [
     'accounted',
@@ -21,3 +26,13 @@ __all__ = [
 ]
 
 warnings.warn('mmattn.checkpoints is mmattn.weights now', FutureWarning, stacklevel=2)
+
+
+def load_accounted(
+    module: nn.Module, state_dict: dict[str, Tensor], *, source: str, **how: bool
+) -> Report:
+    """Load weights; see :mod:`mmattn.weights.fit`, which has taken its place."""
+    fit = fit_weights(weights_in(state_dict, source), module)
+    fit.refuse_or_report(**how)
+    fit.load()
+    return fit.report

@@ -54,6 +54,7 @@ class CoordAtt(Attention):
     """
 
     _abbr_ = 'coord_att'
+    released_names = {'conv2.': 'conv_h.', 'conv3.': 'conv_w.'}
 
     def __init__(
         self,
@@ -96,9 +97,3 @@ class CoordAtt(Attention):
         profile = wide_mean(x, pooled, keepdim=True)  # (N, C, H, 1) or (N, C, 1, W)
         profile = self.act(in_float32([self.conv1, self.bn1], profile))
         return gated(x, in_float32(conv, profile).sigmoid())
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        for released, ours in (('conv2.', 'conv_h.'), ('conv3.', 'conv_w.')):
-            for key in [key for key in state_dict if key.startswith(prefix + released)]:
-                state_dict[prefix + ours + key[len(prefix + released) :]] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args)

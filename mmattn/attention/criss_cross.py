@@ -52,6 +52,7 @@ class CrissCross(Attention):
     """
 
     _abbr_ = 'criss_cross'
+    released_names = {'gamma.scale': 'gamma'}
 
     def __init__(
         self,
@@ -86,12 +87,6 @@ class CrissCross(Attention):
 
     def _init_gamma(self) -> None:
         nn.init.constant_(self.gamma, 0.0 if self.blend is None else 1.0)
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        scale = state_dict.pop(f'{prefix}gamma.scale', None)
-        if scale is not None:
-            state_dict[f'{prefix}gamma'] = scale.reshape(1)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _gather(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

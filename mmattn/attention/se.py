@@ -49,6 +49,7 @@ class SE(Attention):
     """
 
     _abbr_ = 'se'
+    released_names = {'fc1.': 'fc.0.', 'fc2.': 'fc.2.'}
 
     def __init__(
         self,
@@ -73,12 +74,3 @@ class SE(Attention):
         means = wide_mean(x, (2, 3))  # (N, C)
         gate = in_float32(self.fc, means).sigmoid()
         return gated(x, gate[..., None, None])
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        for released, ours in (('fc1.', 'fc.0.'), ('fc2.', 'fc.2.')):
-            for key in [key for key in state_dict if key.startswith(prefix + released)]:
-                state_dict[prefix + ours + key[len(prefix + released) :]] = state_dict.pop(key)
-        for key in (f'{prefix}fc.0.weight', f'{prefix}fc.2.weight'):
-            if key in state_dict and state_dict[key].shape[2:] == (1, 1):
-                state_dict[key] = state_dict[key].flatten(1)
-        super()._load_from_state_dict(state_dict, prefix, *args)

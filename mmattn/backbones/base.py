@@ -7,16 +7,14 @@ from contextlib import contextmanager, nullcontext
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mmattn.layers.checks import check_map, checked
-from mmattn.weights.account import note_aside
-from mmattn.weights.files import find_state_dict
+from mmattn.weights.fit import fit_weights, note_aside
 from mmattn.weights.layouts import register_backbone
-from mmattn.weights.loading import accounted
+from mmattn.weights.reading import read_weights
 
 
 class Backbone(BaseModule):
@@ -175,17 +173,10 @@ class Backbone(BaseModule):
         if not isinstance(cfg, dict) or cfg['type'] != 'Pretrained':
             super().init_weights()
             return
-        prefix = cfg.get('prefix', 'backbone.')
-        with accounted(self):
-            state_dict = find_state_dict(CheckpointLoader.load_checkpoint(cfg['checkpoint'], 'cpu'))
-            inner = {
-                key.removeprefix(prefix): value
-                for key, value in state_dict.items()
-                if key.startswith(prefix)
-            }
-            if inner:
-                note_aside([key for key in state_dict if not key.startswith(prefix)])
-            self.load_state_dict(inner or state_dict, strict=False)
+        weights = read_weights(cfg['checkpoint']).under(cfg.get('prefix', 'backbone.'))
+        fit = fit_weights(weights, self)
+        fit.refuse_or_report(pretrained=True, strict=cfg.get('strict_pretrained', True))
+        fit.load()
         self._is_init = True
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:

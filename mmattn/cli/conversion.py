@@ -7,54 +7,51 @@ from torch import Tensor, nn
 
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
-from mmattn.weights.account import match
 from mmattn.weights.checking import find_receiver
 from mmattn.weights.files import import_safetensors
-from mmattn.weights.layouts import recognise
+from mmattn.weights.fit import fit_weights
+from mmattn.weights.reading import Weights
 
 
-def rename(state_dict: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+def rename_weights(weights: Weights) -> dict[str, Tensor]:
     """Give published weights the names that they have in mmattn.
 
     Args:
-        state_dict: The weights.
-        path: Where they come from, for the message.
+        weights: The weights.
 
     Returns:
-        The weights; what the layout does not name keeps its name.
+        Their tensors; what the layout does not name keeps its name.
 
     Raises:
         InputError: If their layout is not known.
     """
-    layout = recognise(state_dict)
-    if layout is None:
+    if weights.layout is None:
         raise InputError(
-            f'{path} is in no layout that is known (its keys are {", ".join([*state_dict][:3])}, '
-            '...); name the model that it is for: --config CONFIG'
+            f'{weights.source} is in no layout that is known (its keys are '
+            f'{", ".join([*weights.tensors][:3])}, ...); name the model that it is for: '
+            '--config CONFIG'
         )
-    return {layout.rename(key): value for key, value in state_dict.items()}
+    return {weights.layout.rename(key): value for key, value in weights.tensors.items()}
 
 
-def rename_for(model: nn.Module, state_dict: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+def rename_weights_for(model: nn.Module, weights: Weights) -> dict[str, Tensor]:
     """Give weights the names that they have in a model or, if they are for that, its backbone.
 
     Args:
         model: The model.
-        state_dict: The weights, by their published names.
-        path: Where they come from, for the message.
+        weights: The weights, by their published names.
 
     Returns:
-        The weights; those that the model does not have keep their names.
+        Their tensors; those that the model does not have keep their names.
 
     Raises:
         InputError: If they are those of another network.
     """
-    part = find_receiver(model, state_dict)
-    load = match(model.get_submodule(part), state_dict)
-    load.account().refuse(path)
-    taken = {tensor.data_ptr() for tensor in load.taken.values()}
-    others = {key: value for key, value in state_dict.items() if value.data_ptr() not in taken}
-    return {**load.taken, **others}
+    fit = fit_weights(weights, model.get_submodule(find_receiver(model, weights)))
+    fit.refuse_or_report()
+    taken = {tensor.data_ptr() for tensor in fit.tensors.values()}
+    others = {k: v for k, v in weights.tensors.items() if v.data_ptr() not in taken}
+    return {**fit.tensors, **others}
 
 
 def check_output(path: Path) -> None:

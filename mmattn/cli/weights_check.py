@@ -22,17 +22,17 @@ def main(args: argparse.Namespace) -> None:
 
     from mmattn.engine.config import load_config
     from mmattn.probe.build import build
-    from mmattn.weights.checking import check
+    from mmattn.weights.checking import check_weights
     from mmattn.weights.sources import trust_checkpoints
 
     trust_checkpoints(args.trust_checkpoint)
-    # What initialization says of every tensor would hide the account.
+    # What initialization says of every tensor would hide the report.
     MMLogger.get_instance('check_weights', log_level='ERROR')
     model = build(load_config(args.config, args.cfg_options), meta=False)
-    part, account, refusal = check(model, args.checkpoint)
-    print(f'{part or "model"}: {account.receiver}')
-    print(account.line(args.checkpoint))
-    for title, lines in account.listing().items():
+    part, report, refusal = check_weights(model, args.checkpoint)
+    print(f'{part or "model"}: {report.receiver}')
+    print(report.line(args.checkpoint))
+    for title, lines in report.listing().items():
         print(f'\n{len(lines)} {title}:', *lines, sep='\n  ')
     if refusal:
         raise refusal

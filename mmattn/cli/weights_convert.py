@@ -21,34 +21,31 @@ def main(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from mmengine.logging import MMLogger
-    from mmengine.runner import CheckpointLoader
 
     from mmattn.cli.conversion import (
         check_output,
-        rename,
-        rename_for,
+        rename_weights,
+        rename_weights_for,
         write_weights,
     )
     from mmattn.engine.config import load_config
     from mmattn.probe.build import build
-    from mmattn.weights.files import find_state_dict
-    from mmattn.weights.layouts import recognise
+    from mmattn.weights.reading import read_weights
     from mmattn.weights.sources import trust_checkpoints
 
     trust_checkpoints(args.trust_checkpoint)
     MMLogger.get_instance('convert_checkpoint', log_level='ERROR')
     output = Path(args.output)
     check_output(output)
-    state_dict = find_state_dict(CheckpointLoader.load_checkpoint(args.input, 'cpu'))
+    weights = read_weights(args.input)
     if args.config:
         model = build(load_config(args.config, args.cfg_options), meta=False)
-        renamed = rename_for(model, state_dict, args.input)
+        renamed = rename_weights_for(model, weights)
     else:
-        renamed = rename(state_dict, args.input)
+        renamed = rename_weights(weights)
     write_weights(renamed, output)
-    layout = recognise(state_dict)
-    count = len(renamed.keys() - state_dict.keys())
+    count = len(renamed.keys() - weights.tensors.keys())
     print(
-        f'{args.input} ({layout.name if layout else "unknown"} layout): '
+        f'{args.input} ({weights.layout.name if weights.layout else "unknown"} layout): '
         f'{len(renamed)} tensors written to {output}, {count} of them renamed'
     )

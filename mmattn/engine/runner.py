@@ -1,6 +1,5 @@
 """The runner of the tools: whole checkpoints, exact resuming, and weights that fit or an error."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,9 +27,10 @@ from mmattn.engine.resume.resumption import ResumptionCheck, start_id
 from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
 from mmattn.layers.plugins import let_train, plugins_of
-from mmattn.weights.files import find_state_dict
-from mmattn.weights.loading import accounted, load_accounted
+from mmattn.weights.fit import fit_weights
+from mmattn.weights.reading import weights_in
 from mmattn.weights.sources import refuse_code_in_checkpoints
+from mmattn.weights.watch import report_loads
 
 
 class Runner(MMEngineRunner):
@@ -167,8 +167,8 @@ class Runner(MMEngineRunner):
             self.train_loop.resume(meta.get('training_state'), meta.get('seed'))
 
     def _init_model_weights(self) -> None:
-        """Initialize the weights; what is pretrained is accounted for."""
-        with accounted(self.model):
+        """Initialize the weights; what is pretrained is reported."""
+        with report_loads(self.model):
             super()._init_model_weights()
 
     def load_checkpoint(
@@ -195,19 +195,13 @@ class Runner(MMEngineRunner):
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location, self.logger)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        state_dict = find_state_dict(checkpoint)
-        for pattern, replacement in revise_keys:
-            state_dict = {re.sub(pattern, replacement, k): v for k, v in state_dict.items()}
+        weights = weights_in(checkpoint, str(filename), revise_keys)
         model = self.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        load_accounted(
-            model,
-            state_dict,
-            source=str(filename),
-            exact=strict or self._resume,
-            only_heads_left=True,
-        )
+        fit = fit_weights(weights, model)
+        fit.refuse_or_report(exact=strict or self._resume, only_heads_left=True)
+        fit.load()
         self._has_loaded = True
         meta = checkpoint.get('meta')
         self._loaded_meta = meta if isinstance(meta, dict) else {}

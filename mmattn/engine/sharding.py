@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
 from mmattn.launch import distributed
-from mmattn.weights.loading import accounted
+from mmattn.weights.watch import report_loads
 
 
 @RUNNERS.register_module()
@@ -40,7 +40,7 @@ class ShardedRunner(Runner):
             raise InputError('model_wrapper_cfg and runner_type ShardedRunner exclude each other')
         model = distributed.revert_sync_bn(model.to(get_device()), self.cfg, self.logger)
         # Whole tensors are easier to initialize than shards.
-        with accounted(model):
+        with report_loads(model):
             model.init_weights()
         for tensor in model.state_dict().values():
             broadcast(tensor)

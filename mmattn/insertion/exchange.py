@@ -20,7 +20,7 @@ from mmattn.insertion.inserted_attention import (
 )
 from mmattn.probe.structures import Path, get
 from mmattn.weights.layouts import rename_published
-from mmattn.weights.loading import accounted
+from mmattn.weights.watch import report_loads
 
 
 class Exchanged:
@@ -169,7 +169,7 @@ class Host(Exchanged):
             super().init_weights()  # warns
             return
         self._built = [(inserted, inserted.remember()) for inserted in inserted_in(self)]
-        with accounted(self):
+        with report_loads(self):
             if hasattr(super(), 'init_weights'):
                 super().init_weights()
             self._restart_inserted()

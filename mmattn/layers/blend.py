@@ -30,6 +30,11 @@ class Blended(BaseModule):
     role = 'attention'
     """What it is to the network around it, for whoever reports on weights."""
 
+    released_names: dict[str, str] = {}
+    """What keys of a release begin with, each with what they begin with here. The tensors may have
+    fewer or more axes of length one at their ends, as weights of linear layers for 1x1
+    convolutions do."""
+
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if '__init__' in cls.__dict__:
@@ -68,3 +73,22 @@ class Blended(BaseModule):
         if self.blend is not None and not self.is_init:
             nn.init.zeros_(self.blend)
         super().init_weights()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        for released, ours in self.released_names.items():
+            for key in [key for key in state_dict if key.startswith(prefix + released)]:
+                name = ours + key.removeprefix(prefix + released)
+                state_dict[prefix + name] = state_dict.pop(key)
+        if self.released_names:
+            for name, parameter in self.named_parameters(prefix.removesuffix('.')):
+                if name in state_dict:
+                    state_dict[name] = _as_long(state_dict[name], parameter.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _as_long(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Give a tensor a shape if only axes of length one at the end differ."""
+    axes = min(tensor.dim(), len(shape))
+    rest = (*tensor.shape[axes:], *shape[axes:])
+    fits = tensor.shape[:axes] == shape[:axes] and all(length == 1 for length in rest)
+    return tensor.reshape(shape) if fits else tensor

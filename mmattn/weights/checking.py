@@ -1,24 +1,24 @@
 """What a file would do to a model, before it is trained or written under other names."""
 
 from mmengine.config import ConfigDict
-from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import nn
 
 from mmattn.errors import InputError
-from mmattn.weights.account import Account, is_head, match
-from mmattn.weights.files import find_state_dict
+from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import rename_published
-from mmattn.weights.loading import accounted
+from mmattn.weights.reading import Weights, read_weights
+from mmattn.weights.report import Report, is_head
+from mmattn.weights.watch import report_loads
 
 
-def find_receiver(model: nn.Module, state_dict: dict[str, Tensor]) -> str:
+def find_receiver(model: nn.Module, weights: Weights) -> str:
     """Tell which part of a model weights are for.
 
     Returns:
         The empty string if all parts of the model, or all but some of its heads, find something in
         the weights, or if it has no backbone; else ``'backbone'``.
     """
-    renamed = dict(state_dict)
+    renamed = dict(weights.tensors)
     rename_published(model, renamed)
     parts = {f'{name}.' for name, part in model.named_children() if part.state_dict()}
     found = {part for part in parts if any(key.startswith(part) for key in renamed)}
@@ -27,7 +27,7 @@ def find_receiver(model: nn.Module, state_dict: dict[str, Tensor]) -> str:
     return '' if whole or 'backbone.' not in parts else 'backbone'
 
 
-def check(model: nn.Module, path: str) -> tuple[str, Account, InputError | None]:
+def check_weights(model: nn.Module, path: str) -> tuple[str, Report, InputError | None]:
     """Load a file as a training would: a backbone by its ``init_cfg``, else by ``load_from``.
 
     Args:
@@ -41,26 +41,26 @@ def check(model: nn.Module, path: str) -> tuple[str, Account, InputError | None]
     Raises:
         InputError: If the file cannot be read, or nothing in it can be loaded.
     """
-    state_dict = find_state_dict(CheckpointLoader.load_checkpoint(path, 'cpu'))
-    part = find_receiver(model, state_dict)
-    accounts = []
+    weights = read_weights(path)
+    part = find_receiver(model, weights)
+    reports: list[Report] = []
     try:
         if part:
             backbone = model.get_submodule(part)
             backbone.init_cfg = _pretrained_cfg(backbone, path)
-            with accounted(backbone) as found:
-                accounts = found
+            with report_loads(backbone) as reports:
                 backbone.init_weights()
         else:
-            accounts = [match(model, state_dict).account()]
-            accounts[0].refuse(path, only_heads_left=True)
+            fit = fit_weights(weights, model)
+            reports = [fit.report]
+            fit.refuse_or_report(only_heads_left=True)
     except InputError as error:
-        if not accounts:
+        if not reports:
             raise
-        return part, accounts[-1], error
-    if not accounts:
+        return part, reports[-1], error
+    if not reports:
         raise InputError(f'the init_weights of {type(backbone).__name__} loads no {path}')
-    return part, accounts[-1], None
+    return part, reports[-1], None
 
 
 def _pretrained_cfg(backbone: nn.Module, path: str) -> ConfigDict:

@@ -4,8 +4,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-import torch
-
 from mmattn.errors import InputError
 from mmattn.weights import torch_files
 from mmattn.weights.plain_data import BadDataError, NotPlainDataError
@@ -99,28 +97,3 @@ def _shown(error: Exception) -> str:
     """Give a message, parts of which a file may have written, in one line and without escapes."""
     text = str(error)[:200]
     return text if text.isprintable() else ascii(text)
-
-
-def find_state_dict(checkpoint: dict) -> dict[str, torch.Tensor]:
-    """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys.
-
-    Args:
-        checkpoint: The checkpoint: a state dict, or a dict that holds one.
-
-    Returns:
-        Its tensors; what else stands among them is no weight.
-
-    Raises:
-        InputError: If there is something else where a state dict should be.
-    """
-    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    if not isinstance(state_dict, dict):
-        raise InputError(
-            f'the state_dict of a checkpoint is a {type(state_dict).__name__}; expected a dict of '
-            'tensors'
-        )
-    return {
-        key.removeprefix('module.'): value
-        for key, value in state_dict.items()
-        if isinstance(key, str) and isinstance(value, torch.Tensor)
-    }

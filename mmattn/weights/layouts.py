@@ -92,6 +92,8 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
     layout = recognise(keys)
     ours = tensor_names(module)
     inserted = _inserted_by_published_name(module)
+    names = {key: key for key in state_dict}
+    there = set(state_dict)
     for key in keys:
         if key in ours:
             continue
@@ -100,9 +102,14 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
             attention = _longest_prefix(name, inserted)
             if attention:
                 name = inserted[attention] + name.removeprefix(attention)
-            if (attention or name in ours) and prefix + name not in state_dict:
-                state_dict[prefix + name] = state_dict.pop(prefix + key)
+            if (attention or name in ours) and prefix + name not in there:
+                names[prefix + key] = prefix + name
+                there.add(prefix + name)
                 break
+    # Their order stays: what comes last may be cut off.
+    renamed = {names[key]: value for key, value in state_dict.items()}
+    state_dict.clear()
+    state_dict.update(renamed)
 
 
 def tensor_names(module: nn.Module) -> set[str]:

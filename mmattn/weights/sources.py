@@ -9,11 +9,14 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import unquote, urlparse
 
@@ -25,7 +28,6 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmattn.errors import InputError
-from mmattn.weights.account import note_read
 from mmattn.weights.files import read_checkpoint, read_stream
 
 Loader = Callable[..., dict]
@@ -168,7 +170,7 @@ def _looking_here_first(load: Loader) -> Loader:
             ) from error
         if filename.startswith('mmcls://') and (path is not None or _reads_data()):
             checkpoint = mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
-        note_read(filename, checkpoint)
+        _tell(filename, checkpoint)
         return checkpoint
 
     return load_from
@@ -186,10 +188,29 @@ def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get('model'), dict):
             # mmengine looks under one name only.
             checkpoint.setdefault('state_dict', checkpoint['model'])
-        note_read(filename, checkpoint)
+        _tell(filename, checkpoint)
         return checkpoint
 
     return load_from
+
+
+_listener: ContextVar[Callable[[str, dict], None] | None] = ContextVar('listener', default=None)
+
+
+@contextmanager
+def telling(listener: Callable[[str, dict], None]) -> Iterator[None]:
+    """Tell somebody of each checkpoint that the body reads, whoever asks for it."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def _tell(filename: str, checkpoint: Any) -> None:
+    listener = _listener.get()
+    if listener is not None and isinstance(checkpoint, dict):
+        listener(filename, checkpoint)
 
 
 @cache

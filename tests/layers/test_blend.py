@@ -44,3 +44,36 @@ def test_what_was_trained_survives_another_initialization():
     nn.init.constant_(module.blend, 0.5)
     module.init_weights()
     assert module.blend == 0.5
+
+
+class Released(Blended):
+    released_names = {'old.': 'layer.', 'gamma.scale': 'gamma'}
+
+    def __init__(self):
+        super().__init__(2, 'paper', None)
+        self.layer = nn.Linear(3, 2)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+
+def released(layer, shape, gamma):
+    weights = {f'{layer}.weight': torch.rand(shape), f'{layer}.bias': torch.rand(2)}
+    return {f'0.{key}': value for key, value in {gamma: torch.rand(()), **weights}.items()}
+
+
+@pytest.mark.parametrize('layer', ['old', 'layer'])
+@pytest.mark.parametrize('gamma', ['gamma.scale', 'gamma'])
+@pytest.mark.parametrize('shape', [(2, 3), (2, 3, 1, 1)], ids=str)
+def test_released_names_load_as_they_are(layer, gamma, shape):
+    state_dict = released(layer, shape, gamma)
+    keys = [*state_dict]
+    model = nn.Sequential(Released())
+    model.load_state_dict(state_dict, strict=True)
+    for theirs, ours in zip(state_dict.values(), model.state_dict().values(), strict=True):
+        assert torch.equal(theirs.flatten(), ours.flatten())
+    assert [*state_dict] == keys
+
+
+@pytest.mark.parametrize('shape', [(3, 2), (2, 3, 2), (2, 1, 3), (6,)], ids=str)
+def test_released_tensors_of_another_shape_are_refused(shape):
+    with pytest.raises(RuntimeError, match=r'0\.layer\.weight: copying a param with shape'):
+        nn.Sequential(Released()).load_state_dict(released('old', shape, 'gamma'))

@@ -5,8 +5,8 @@ from mmdet.models.backbones import ResNet, SwinTransformer
 from torch import nn
 
 from mmattn.errors import InputError
-from mmattn.weights.checking import check
-from tests.weights.test_accounted import SWIN, released_swin
+from mmattn.weights.checking import check_weights
+from tests.weights.test_watch import SWIN, released_swin
 
 
 class Model(nn.Module):
@@ -30,51 +30,51 @@ def under(prefix, state_dict):
 def test_weights_of_the_whole_model(tmp_path):
     model = Model(ResNet(18))
     path = save(tmp_path, under('module.', model.state_dict()))
-    part, account, refusal = check(model, path)
-    assert (part, refusal, account.new, account.unused) == ('', None, {}, ())
+    part, report, refusal = check_weights(model, path)
+    assert (part, refusal, report.new, report.unused) == ('', None, {}, ())
 
 
 def test_a_part_that_the_model_lacks_is_refused(tmp_path):
     model = Model(ResNet(18))
     path = save(tmp_path, {**model.state_dict(), 'mask.conv.weight': torch.rand(1)})
-    _, account, refusal = check(model, path)
-    assert account.unused == ('mask.conv.weight',)
+    _, report, refusal = check_weights(model, path)
+    assert report.unused == ('mask.conv.weight',)
     assert 'mask.conv.weight: missing here' in str(refusal)
 
 
 def test_weights_of_a_backbone(tmp_path):
     path = save(tmp_path, torchvision.models.resnet18().state_dict())
-    part, account, refusal = check(Model(ResNet(18)), path)
+    part, report, refusal = check_weights(Model(ResNet(18)), path)
     assert part == 'backbone' and refusal is None
-    assert account.line('a.pth').endswith('120/120 host tensors loaded, 2 unused (fc.*)')
+    assert report.line('a.pth').endswith('120/120 host tensors loaded, 2 unused (fc.*)')
 
 
 def test_weights_of_a_model_with_another_head(tmp_path):
     state_dict = under('backbone.', {**ResNet(18).state_dict(), 'head.fc.bias': torch.rand(3)})
     path = save(tmp_path, state_dict)
-    part, account, refusal = check(Model(ResNet(18), neck=False), path)
-    assert part == 'backbone' and account.loaded == ()
+    part, report, refusal = check_weights(Model(ResNet(18), neck=False), path)
+    assert part == 'backbone' and report.loaded == ()
     assert "give prefix='backbone.'" in str(refusal)
     cfg = dict(type='Pretrained', checkpoint='another.pth', prefix='backbone.')
-    part, account, refusal = check(Model(ResNet(18, init_cfg=cfg), neck=False), path)
-    assert part == 'backbone' and len(account.loaded) == 120 and refusal is None
+    part, report, refusal = check_weights(Model(ResNet(18, init_cfg=cfg), neck=False), path)
+    assert part == 'backbone' and len(report.loaded) == 120 and refusal is None
 
 
 def test_a_host_converts_as_it_does_in_training(tmp_path):
     path = save(tmp_path, {'model': released_swin(SwinTransformer(**SWIN))})
-    part, account, refusal = check(Model(SwinTransformer(**SWIN)), path)
+    part, report, refusal = check_weights(Model(SwinTransformer(**SWIN)), path)
     assert part == 'backbone' and refusal is None
-    assert set(account.new.values()) == {'output norm'}
+    assert set(report.new.values()) == {'output norm'}
 
 
 @pytest.mark.parametrize('allowed', [False, True], ids=['strict', 'allowed'])
-def test_refusal_comes_with_the_whole_account(tmp_path, allowed):
+def test_refusal_comes_with_the_whole_report(tmp_path, allowed):
     cfg = dict(type='Pretrained', checkpoint='another.pth', strict_pretrained=not allowed)
     path = save(tmp_path, torchvision.models.resnet18().state_dict())
-    part, account, refusal = check(Model(ResNet(34, init_cfg=cfg)), path)
+    part, report, refusal = check_weights(Model(ResNet(34, init_cfg=cfg)), path)
     assert (refusal is None) == allowed
-    assert len(account.missing) == 80
-    assert account.listing()['missing there'][0] == 'layer1.2.conv1.weight'
+    assert len(report.missing) == 80
+    assert report.listing()['missing there'][0] == 'layer1.2.conv1.weight'
 
 
 def test_backbone_that_loads_nothing(tmp_path):
@@ -84,4 +84,4 @@ def test_backbone_that_loads_nothing(tmp_path):
 
     path = save(tmp_path, {'weight': torch.rand(1)})
     with pytest.raises(InputError, match=r'init_weights of Deaf loads no .*a\.pth'):
-        check(Model(Deaf(3, 3, 1)), path)
+        check_weights(Model(Deaf(3, 3, 1)), path)

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from mmattn.errors import InputError
 from mmattn.weights import sources
-from mmattn.weights.files import find_state_dict, read_checkpoint
+from mmattn.weights.files import read_checkpoint
+from mmattn.weights.reading import find_state_dict
 from mmattn.weights.sources import refuse_code_in_checkpoints
 
 

@@ -14,8 +14,9 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
 
 from mmattn import AFFFPN, CBAM, ECA, VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import LAYOUTS, recognise, rename_published
-from mmattn.weights.loading import load_accounted
+from mmattn.weights.reading import weights_in
 from tests.backbones import test_aff_resnet, test_coord_att_mobilenet_v2, test_mobilenext, test_van
 from tests.helpers import randomize
 
@@ -289,9 +290,10 @@ def test_round_trip(name):
     state_dict, x, expected, model = ROUND_TRIPS[name]()
     before = copy.deepcopy(state_dict)
     assert recognise(state_dict).name == name
-    account = load_accounted(model, state_dict, source='a.pth')
-    assert f'a.pth ({name} layout): ' in account.line('a.pth')
-    assert {kind for kind in account.new.values()} <= {'head'}
+    fit = fit_weights(weights_in(state_dict, 'a.pth'), model)
+    fit.load()
+    assert f'a.pth ({name} layout): ' in fit.report.line('a.pth')
+    assert set(fit.report.new.values()) <= {'head'}
     assert state_dict.keys() == before.keys()
     model.eval()
     with torch.no_grad():
@@ -336,6 +338,17 @@ def test_retinanet_of_torchvision():
     state_dict = theirs.state_dict()
     rename_published(neck, state_dict)
     assert neck.state_dict().keys() == state_dict.keys() & neck.state_dict().keys()
+
+
+def test_renaming_keeps_the_order():
+    neck = FPN([8, 16], 8, 2)
+    state_dict = {}
+    for i, key in enumerate(neck.state_dict()):
+        state_dict['neck.' * (i % 2) + key] = i
+        state_dict[f'other.{i}'] = -i
+    rename_published(neck, state_dict)
+    assert [key for key in state_dict if 'other' not in key] == [*neck.state_dict()]
+    assert [abs(i) for i in state_dict.values()] == [i // 2 for i in range(len(state_dict))]
 
 
 def test_unknown_layout():

@@ -1,12 +1,17 @@
-"""What is read out of a load, case by case."""
+"""What is said of weights and a module, case by case."""
 
 import pytest
 import torch
 from torch import nn
 
 from mmattn import SE, VAN, CoordAttMobileNetV2
-from mmattn.weights.account import account, is_head, note_aside, watch
-from tests.helpers import randomize
+from mmattn.weights.fit import fit_weights
+from mmattn.weights.reading import weights_in
+from mmattn.weights.report import is_head
+
+
+def report(module, state_dict):
+    return fit_weights(weights_in(state_dict, 'a.pth'), module).report
 
 
 class Net(nn.Module):
@@ -40,7 +45,7 @@ def with_extra(name, before):
     ],
 )
 def test_what_is_left_inside(name, before, left):
-    found = account(Net(), with_extra(name, before))
+    found = report(Net(), with_extra(name, before))
     assert found.left_inside == ((name,) if left else ())
     assert found.unused == found.foreign == (name,)
     assert bool(found.faults()) == left
@@ -51,7 +56,7 @@ ARCH = dict(embed_dims=(8, 16), depths=(1, 1), mlp_ratios=(2, 2))
 
 def test_keys_of_an_exchanged_slot_are_known():
     source = CoordAttMobileNetV2(out_indices=(6,))
-    found = account(CoordAttMobileNetV2(attention=None, out_indices=(6,)), source.state_dict())
+    found = report(CoordAttMobileNetV2(attention=None, out_indices=(6,)), source.state_dict())
     assert found.unused and all('.attention.' in key for key in found.unused)
     assert found.foreign == found.left_inside == ()
     assert not found.faults(only_heads_left=True)
@@ -60,13 +65,13 @@ def test_keys_of_an_exchanged_slot_are_known():
 def test_an_output_norm_of_an_own_backbone_is_missing():
     van = VAN(ARCH, out_indices=(0, 1))
     state_dict = {k: v for k, v in van.state_dict().items() if k != 'norm2.weight'}
-    found = account(van, state_dict)
+    found = report(van, state_dict)
     assert found.missing == ('norm2.weight',) and not found.new
 
 
 def test_an_output_norm_of_another_host_is_new():
     state_dict = {k: v for k, v in Net().state_dict().items() if k != 'norm1.weight'}
-    found = account(Net(), state_dict)
+    found = report(Net(), state_dict)
     assert found.new == {'norm1.weight': 'output norm'} and not found.missing
 
 
@@ -79,40 +84,17 @@ class Scalar(nn.Module):
 @pytest.mark.parametrize(('shape', 'fits'), [((), True), ((1,), True), ((2,), False)], ids=str)
 def test_one_number_for_a_scalar(shape, fits):
     module = Scalar()
-    state_dict = dict(scale=torch.full(shape, 3.0))
-    found = account(module, state_dict)
-    assert found.loaded == (('scale',) if fits else ())
-    assert found.other_shape == ({} if fits else {'scale': (shape, ())})
-    with watch(module):
-        module.load_state_dict(state_dict)
+    fit = fit_weights(weights_in(dict(scale=torch.full(shape, 3.0)), 'a.pth'), module)
+    assert fit.report.loaded == (('scale',) if fits else ())
+    assert fit.report.other_shape == ({} if fits else {'scale': (shape, ())})
+    assert module.scale == 0
+    fit.load()
     assert module.scale == (3 if fits else 0)
 
 
 def test_a_scalar_for_one_number_is_of_another_shape():
     module = nn.PReLU()
-    assert account(module, dict(weight=torch.tensor(3.0))).loaded == ()
-
-
-def test_a_watch_in_a_watch_sees_alone():
-    module, weights = Net(), randomize(Net()).state_dict()
-    with watch(module) as outer:
-        with watch(module, dry=True) as inner:
-            module.load_state_dict(dict(weights))
-        assert (len(outer), len(inner)) == (0, 1)
-        assert not torch.equal(module.a.weight, weights['a.weight'])
-        module.load_state_dict(dict(weights))
-    assert (len(outer), len(inner)) == (1, 1)
-    assert torch.equal(module.a.weight, weights['a.weight'])
-    assert not note_aside(['nobody looks'])
-
-
-def test_what_the_first_of_two_loads_set_aside_is_its_own():
-    module = Net()
-    with watch(module) as loads:
-        assert note_aside(['old.weight'])
-        module.load_state_dict(Net().state_dict())
-        module.load_state_dict(Net().state_dict())
-    assert [load.account().unused for load in loads] == [('old.weight',), ()]
+    assert report(module, dict(weight=torch.tensor(3.0))).loaded == ()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +125,7 @@ def test_all_that_does_not_fit_is_listed():
     theirs = {'0.weight': torch.zeros(4, 3, 1, 1), 'head.weight': torch.zeros(1)}
     ours = {f'1.{name}': tuple(value.shape) for name, value in module[1].state_dict().items()}
     name, shape = next(iter(ours.items()))
-    found = account(module, {**theirs, name: torch.zeros(7)})
+    found = report(module, {**theirs, name: torch.zeros(7)})
     assert found.faults() == ['0.bias: missing there']
     listing = found.listing()
     assert list(listing) == ['missing there', 'new (attention)', 'unused']

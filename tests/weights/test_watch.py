@@ -9,17 +9,20 @@ from mmdet.models.backbones import ResNet, SwinTransformer
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from mmpretrain.models.backbones import ConvNeXt
+from torch import nn
 
 from mmattn import VAN
 from mmattn.errors import InputError
-from mmattn.weights.loading import accounted
+from mmattn.weights.fit import fit_weights, note_aside
+from mmattn.weights.reading import weights_in
+from mmattn.weights.watch import report_loads, watch_loads
 from tests.helpers import randomize
 
 
 @pytest.fixture
 def log(monkeypatch):
     lines = []
-    monkeypatch.setattr('mmattn.weights.loading.print_log', lambda line, **_: lines.append(line))
+    monkeypatch.setattr('mmattn.weights.report.print_log', lambda line, **_: lines.append(line))
     return lines
 
 
@@ -35,7 +38,7 @@ def complaints(monkeypatch):
 
 
 def initialize(module):
-    with accounted(module):
+    with report_loads(module):
         module.init_weights()
     return module
 
@@ -136,10 +139,11 @@ def test_each_part_has_its_line(resnet18, tmp_path, log):
             b=VAN(van, init_cfg=pretrained(tmp_path / 'van.pth'), out_indices=(0, 1)),
         )
     )
-    assert [re.search(r'(\S+\.pth) \((.*) layout\)', line).groups() for line in log] == [
+    assert {re.search(r'(\S+\.pth) \((.*) layout\)', line).groups() for line in log} == {
         (str(resnet18), 'torchvision ResNet'),
         (str(tmp_path / 'van.pth'), 'released VAN'),
-    ]
+    }
+    assert len(log) == 2
 
 
 SWIN = dict(embed_dims=12, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2), convert_weights=True)
@@ -200,5 +204,40 @@ def test_convnext_for_dense_prediction(tmp_path, log):
 
 
 def test_errors_of_the_body_are_its_own(resnet18):
-    with pytest.raises(KeyError, match='mine'), accounted(ResNet(18)):
+    with pytest.raises(KeyError, match='mine'), report_loads(ResNet(18)):
         raise KeyError('mine')
+
+
+def test_what_we_load_ourselves_goes_past_a_watch():
+    module, weights = nn.Linear(2, 2), nn.Linear(2, 2).state_dict()
+    with watch_loads(module) as watch:
+        fit = fit_weights(weights_in(weights, 'a.pth'), module)
+        assert not torch.equal(module.weight, weights['weight'])
+        fit.refuse_or_report()
+        fit.load()
+        assert torch.equal(module.weight, weights['weight'])
+        assert (watch.loads, watch.reports) == ([], [fit.report])
+        module.load_state_dict(weights)
+        assert len(watch.loads) == 1
+    module.load_state_dict(weights)
+    assert len(watch.loads) == 1
+    assert not note_aside(['nobody looks'])
+
+
+def test_what_the_first_of_two_loads_set_aside_is_its_own():
+    module = nn.Linear(2, 2)
+    with watch_loads(module) as watch:
+        assert note_aside(['old.weight'])
+        module.load_state_dict(module.state_dict())
+        module.load_state_dict(module.state_dict())
+    assert [load.report().unused for load in watch.loads] == [('old.weight',), ()]
+
+
+def test_a_watched_load_keeps_what_does_not_fit():
+    module = nn.Linear(2, 2)
+    before = module.weight.clone()
+    with watch_loads(module) as watch:
+        module.load_state_dict({'weight': torch.rand(3), 'more': torch.rand(1)}, strict=True)
+    report = watch.loads[0].report()
+    assert torch.equal(module.weight, before)
+    assert (report.mismatched, report.missing, report.unused) == (['weight'], ('bias',), ('more',))

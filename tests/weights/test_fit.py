@@ -1,13 +1,16 @@
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmattn import ECA
+from mmattn import ECA, VAN
 from mmattn.errors import InputError
-from mmattn.weights.loading import load_accounted
+from mmattn.weights.fit import fit_weights
+from mmattn.weights.reading import weights_in
+from mmattn.weights.watch import report_loads
 
 
 class Net(BaseModule):
@@ -26,8 +29,14 @@ class Net(BaseModule):
 @pytest.fixture
 def log(monkeypatch):
     lines = []
-    monkeypatch.setattr('mmattn.weights.loading.print_log', lambda line, **_: lines.append(line))
+    monkeypatch.setattr('mmattn.weights.report.print_log', lambda line, **_: lines.append(line))
     return lines
+
+
+def load(net, state_dict, **how):
+    fit = fit_weights(weights_in(state_dict, 'a.pth'), net)
+    fit.refuse_or_report(**how)
+    fit.load()
 
 
 def assert_same(a, b):
@@ -41,7 +50,7 @@ def without(state_dict, *keys):
 
 def test_a_perfect_fit(log):
     source, net = Net(), Net()
-    load_accounted(net, source.state_dict(), source='a.pth', exact=True)
+    load(net, source.state_dict(), exact=True)
     assert log == ['a.pth: 13/13 host tensors loaded']
     assert_same(net.state_dict(), source.state_dict())
 
@@ -51,7 +60,7 @@ def test_heads_may_differ(log):
     state_dict = without(source.state_dict(), 'head.bias')
     state_dict.update({'head.weight': torch.rand(5, 3), 'head.more': torch.rand(1)})
     before = net.head.weight.clone()
-    load_accounted(net, state_dict, source='a.pth', only_heads_left=True)
+    load(net, state_dict, only_heads_left=True)
     assert torch.equal(net.head.weight, before)
     assert torch.equal(net.body[0].weight, source.body[0].weight)
     assert log == [
@@ -62,14 +71,14 @@ def test_heads_may_differ(log):
 
 def test_attention_may_be_new(log):
     net = Net(attention=True)
-    load_accounted(net, without(Net().state_dict(), 'head.bias'), source='a.pth')
+    load(net, without(Net().state_dict(), 'head.bias'))
     assert log == ['a.pth: 12/12 host tensors loaded, 2 new (1 attention, 1 head)']
 
 
 def test_what_only_the_file_has_is_grouped(log):
     names = ['a.x', 'a.y', 'b.x', 'c', 'd.x']
     extra = {name: torch.rand(1) for name in names}
-    load_accounted(Net(), {**Net().state_dict(), **extra}, source='a.pth')
+    load(Net(), {**Net().state_dict(), **extra})
     assert log == ['a.pth: 13/13 host tensors loaded, 5 unused (a.*, b.*, c, ...)']
 
 
@@ -96,7 +105,7 @@ def test_refuses_another_architecture(state_dict, message):
     with pytest.raises(
         InputError, match=r'^a\.pth is of another architecture than this Net: .*' + message
     ):
-        load_accounted(net, state_dict, source='a.pth')
+        load(net, state_dict)
     assert_same(net.state_dict(), before)
 
 
@@ -111,12 +120,77 @@ def test_refuses_another_architecture(state_dict, message):
     ids=['new attention', 'new head', 'head left', 'other part left'],
 )
 def test_refuses_more_when_told(options, net, state_dict, message):
-    load_accounted(copy.deepcopy(net), state_dict, source='a.pth')
+    load(copy.deepcopy(net), state_dict)
     with pytest.raises(InputError, match=message):
-        load_accounted(net, state_dict, source='a.pth', **options)
+        load(net, state_dict, **options)
 
 
 def test_counters_of_batch_norm_may_be_missing(log):
     state_dict = without(Net().state_dict(), 'body.1.num_batches_tracked')
-    load_accounted(Net(), state_dict, source='a.pth', exact=True)
+    load(Net(), state_dict, exact=True)
     assert log == ['a.pth: 12/12 host tensors loaded']
+
+
+class Renaming(nn.Module):
+    """As modules of other packages are: one name changes, and a hook changes a shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(4))
+        self.inner = nn.Linear(2, 2, bias=False)
+        self._register_load_state_dict_pre_hook(self._resize)
+
+    def _resize(self, state_dict, prefix, *_):
+        state_dict[f'{prefix}positions'] = state_dict[f'{prefix}positions'].repeat(2)[:4]
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        if f'{prefix}old.weight' in state_dict:
+            state_dict[f'{prefix}inner.weight'] = state_dict.pop(f'{prefix}old.weight')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def test_what_modules_convert_themselves_fits(log):
+    net = nn.ModuleDict(dict(a=Renaming()))
+    old = {'a.positions': torch.tensor([1.0, 2.0]), 'a.old.weight': torch.rand(2, 2)}
+    fit = fit_weights(weights_in(old, 'a.pth'), net)
+    assert not net.a.positions.any()
+    fit.refuse_or_report(exact=True)
+    fit.load()
+    assert log == ['a.pth: 2/2 host tensors loaded']
+    assert net.a.positions.tolist() == [1, 2, 1, 2]
+    assert torch.equal(net.a.inner.weight, old['a.old.weight'])
+
+
+@pytest.mark.parametrize('watched', [False, True])
+@pytest.mark.parametrize('strict', [False, True])
+def test_a_backbone_of_ours_takes_its_pretrained_weights_whole_or_not_at_all(
+    log, tmp_path, watched, strict
+):
+    arch = dict(embed_dims=(8, 16), depths=(1, 1), mlp_ratios=(2, 2))
+    weights = VAN(arch, out_indices=(0, 1)).state_dict()
+    torch.save(
+        {**weights, 'norm2.weight': torch.rand(3), 'other.weight': torch.rand(3)},
+        tmp_path / 'a.pth',
+    )
+    cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'), strict_pretrained=strict)
+    van = VAN(arch, out_indices=(0, 1), init_cfg=cfg)
+    before = copy.deepcopy(van.state_dict())
+    with pytest.raises(InputError) if strict else nullcontext():
+        with report_loads(van) if watched else nullcontext():
+            van.init_weights()
+    if strict:
+        assert_same(van.state_dict(), before)
+        assert log == []
+    else:
+        expected = {**weights, 'norm2.weight': before['norm2.weight']}
+        assert_same(van.state_dict(), expected)
+        [line] = log
+        assert line.startswith(f'pretrained {tmp_path / "a.pth"} (released VAN layout): ')
+        assert line.endswith(', 1 of another shape (norm2.weight), 1 unused (other.*)')
+
+
+def test_weights_under_a_prefix():
+    weights = weights_in({'backbone.a': torch.rand(1), 'head.b': torch.rand(1)}, 'a.pth')
+    inner = weights.under('backbone.')
+    assert ([*inner.tensors], inner.aside) == (['a'], ('head.b',))
+    assert weights.under('model.') is weights
