@@ -10,13 +10,13 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import torch.distributed as dist
 from torch.distributed import launcher
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 from torch.distributed.run import parse_args, parse_min_max_nnodes, run
@@ -31,6 +31,9 @@ class Rendezvous(StaticTCPRendezvous):
 
     torchrun's own way, c10d, listens on all addresses and unpickles what it finds there.
     """
+
+    master_port: int
+    _store: dist.Store | None
 
     def get_backend(self) -> str:
         """Name this way to meet."""
@@ -62,11 +65,13 @@ class Agent(LocalElasticAgent):
     """torchrun's agent, which does not wait for ranks and nodes without end."""
 
     def _initialize_workers(self, *args: Any) -> None:
-        with limited(self._worker_group.spec.rdzv_handler.timeout.total_seconds() + 5, 1):
+        rendezvous: Any = self._worker_group.spec.rdzv_handler
+        with limited(rendezvous.timeout.total_seconds() + 5, 1):
             super()._initialize_workers(*args)
 
     def _start_workers(self, *args: Any) -> Any:
         started = super()._start_workers(*args)
+        assert self._pcontext is not None
         close = self._pcontext.close
 
         def close_soon(death_sig: signal.Signals | None = None, timeout: int = 30) -> None:
@@ -74,7 +79,7 @@ class Agent(LocalElasticAgent):
             # and one that was stopped cannot. With one they are left time to write a checkpoint.
             close(death_sig, timeout if death_sig else _STOP_TIMEOUT)
 
-        self._pcontext.close = close_soon
+        self._pcontext.close = close_soon  # type: ignore[method-assign]
         return started
 
     def _exit_barrier(self) -> None:
@@ -115,7 +120,8 @@ def main() -> None:
             args.master_addr, args.master_port, args.node_rank, nodes, args.rdzv_id, timeout
         ),
     )
-    launcher.api.LocalElasticAgent = Agent
+    # There is no option for it.
+    launcher.api.LocalElasticAgent = Agent  # type: ignore[misc]
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         # After nohup; torchrun would listen to it all the same.
         args.signals_to_handle = 'SIGTERM,SIGINT,SIGQUIT'
@@ -140,25 +146,29 @@ def main() -> None:
             'firewalls'
         )
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode < 0:
-            fail(
-                f'rank {rank} (process {failure.pid}) was ended by {failure.signal_name()}'
-                + (' - out of memory?' if failure.exitcode == -signal.SIGKILL else '')
-            )
-        # A rank that ends by itself has said why.
-        sys.exit(failure.exitcode)
+        tell_of_rank(*error.get_first_failure())
     except SignalException as error:
         fail(f'ended by {error.sigval.name}', 128 + error.sigval)
 
 
-def tell_of_port(port: int) -> None:
+def tell_of_port(port: int) -> NoReturn:
     """Say that a port is taken, and exit."""
     other = port + 1 if port < 65535 else port - 1
     fail(f'port {port} of {socket.gethostname()} is taken; choose another one: PORT={other}')
 
 
-def fail(message: str, status: int = 1) -> None:
+def tell_of_rank(rank: int, failure: ProcessFailure) -> NoReturn:
+    """Say how a rank was ended, and exit as it did."""
+    if failure.exitcode < 0:
+        fail(
+            f'rank {rank} (process {failure.pid}) was ended by {failure.signal_name()}'
+            + (' - out of memory?' if failure.exitcode == -signal.SIGKILL else '')
+        )
+    # A rank that ends by itself has said why.
+    sys.exit(failure.exitcode)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
     """Print an error and exit."""
     print(f'error: {message}', file=sys.stderr)
     sys.exit(status)

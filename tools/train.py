@@ -5,8 +5,8 @@ import os
 # Read when PyTorch is imported; mmattn.cli.environment says what it is for.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-from mmattn.cli import train  # noqa: E402
-from mmattn.cli.main import start  # noqa: E402
+from mmattn.cli import train
+from mmattn.cli.main import start
 
 if __name__ == '__main__':
     start(train)

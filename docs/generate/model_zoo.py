@@ -9,6 +9,7 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 from mmengine.config import Config
@@ -123,9 +124,10 @@ def pages() -> dict[Path, str]:
 
 def cited_papers() -> dict[str, str]:
     """Find the titles and addresses of the papers in our docstrings."""
-    papers = {}
+    papers: dict[str, str] = {}
     for name in mmattn.list_modules():
-        links = re.findall(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(getattr(mmattn, name)))
+        doc = inspect.getdoc(getattr(mmattn, name)) or ''
+        links = re.findall(r'`([^<`]+?)\s*<(http[^>]+)>`_', doc)
         papers |= {' '.join(title.split()): url for title, url in links}
     return papers
 
@@ -136,7 +138,7 @@ def measure(path: Path) -> dict:
     size = counted_size(cfg)
     _, dataset = next(datasets_in(cfg.train_dataloader.dataset))
     _, reader = find_reader(dataset)
-    measured = {}
+    measured: dict[str, float | None] = {}
     if importlib.util.find_spec(cfg.default_scope):
         model = build(cfg)
         measured['parameters'] = count_parameters(model)
@@ -202,7 +204,7 @@ def compared(
 
 def describe(model: dict) -> dict:
     """Describe one config as a metafile does."""
-    entry = {'Name': Path(model['path']).stem, 'Config': model['path']}
+    entry: dict[str, Any] = {'Name': Path(model['path']).stem, 'Config': model['path']}
     published = model['published']
     if published:
         entry['In Collection'] = published[0].paper

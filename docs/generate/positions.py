@@ -3,7 +3,10 @@
 import argparse
 import io
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -217,7 +220,7 @@ def efficientnet(sheet: Sheet) -> None:
     sheet.name(x + 0.75, y + 1.06, 'instead_of se', 'CoordAtt in place of SE')
 
 
-def block(sheet: Sheet, x: float, y: float, steps: list[tuple | None], last: str = '') -> float:
+def block(sheet: Sheet, x: float, y: float, steps: Sequence[Any], last: str = '') -> float:
     """Draw steps one below the other, and the skip connection around them.
 
     Args:
@@ -285,7 +288,7 @@ def fpn(sheet: Sheet) -> None:
 
 def top_down(sheet: Sheet, x: float, rows: list[float]) -> None:
     """Draw the path from the coarsest level to the finest, with its additions."""
-    for above, y in zip(rows, rows[1:], strict=False):
+    for above, y in pairwise(rows):
         sheet.arrow((x, above), (x, y - 0.11))
         sheet.plus(x, y)
 

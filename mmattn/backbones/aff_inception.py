@@ -141,6 +141,7 @@ class AFFInception(Backbone):
         """Compute the maps of the stages in ``out_indices``."""
         x = self.stem(x)
         maps = []
+        stage: ModuleList
         for i, [stage] in enumerate(self.stages()[1:]):
             for block in stage:
                 x = self.run(block, x)

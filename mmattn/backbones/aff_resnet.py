@@ -130,7 +130,7 @@ class Downsample(nn.Sequential):
 
 
 # Block and number of blocks of each stage: ResNet, table 1.
-ARCHS = {
+ARCHS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
@@ -307,6 +307,7 @@ class AFFResNet(Backbone):
             x = module(x)
         x = self.maxpool(self.relu(x))
         maps = []
+        stage: ModuleList
         for i, [stage] in enumerate(stages):
             for block in stage:
                 x = self.run(block, x)

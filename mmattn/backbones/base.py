@@ -56,7 +56,7 @@ class Backbone(BaseModule):
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if '__init__' in cls.__dict__:
-            cls.__init__ = checked(cls.__init__)
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
         register_backbone(cls.__dict__.get('layouts', {}), cls.own_key)
 
     def __init__(

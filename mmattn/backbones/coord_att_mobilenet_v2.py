@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList
@@ -171,7 +172,7 @@ class CoordAttMobileNetV2(Backbone):
                 f'expected {len(STAGES)} strides and dilations, one per stage, '
                 f'got strides={tuple(strides)} and dilations={tuple(dilations)}'
             )
-        cfgs = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        cfgs: dict[str, Any] = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         # The release rounds its narrowest network to multiples of 4.
         divisor = 4 if widen_factor == 0.1 else 8
         widths = [make_divisible(c * widen_factor, divisor) for _, c, _ in STAGES]

@@ -4,7 +4,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -219,7 +219,7 @@ class MobileNeXt(Backbone):
                 f'expected expanded of the out_indices before the last, {self.out_indices[:-1]}, '
                 f'got {self.expanded}'
             )
-        cfgs = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        cfgs: dict[str, Any] = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         # The release rounds its narrowest network to multiples of 4.
         divisor = 4 if widen_factor == 0.1 else 8
         widths = [make_divisible(c * widen_factor, divisor) for _, c, _, _ in STAGES]
@@ -269,6 +269,7 @@ class MobileNeXt(Backbone):
         """Compute the maps of the stages in ``out_indices``."""
         x = self.conv1(x)
         maps = []
+        stage: ModuleList
         for i, [stage] in enumerate(self.stages()[1:]):
             first, *others = stage
             if i in self.expanded:

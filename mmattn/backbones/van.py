@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -259,6 +259,7 @@ class VAN(Backbone):
     def extract(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the maps of the stages in ``out_indices``."""
         maps = []
+        blocks: ModuleList
         for i, (patch_embed, blocks, norm) in enumerate(self.stages()):
             x = self.run(patch_embed, x)
             for block in blocks:
@@ -341,9 +342,13 @@ def _sizes(arch: str | dict) -> tuple[Sequence[int], Sequence[int], Sequence[flo
         raise ValueError(
             f'expected arch with the keys embed_dims, depths and mlp_ratios, got {sorted(arch)}'
         )
-    kinds = dict(embed_dims=Positive, depths=Annotated[int, within(1, 1000)], mlp_ratios=Factor)
+    kinds: dict[str, Any] = dict(
+        embed_dims=Positive, depths=Annotated[int, within(1, 1000)], mlp_ratios=Factor
+    )
     for key, kind in kinds.items():
-        check_option('VAN', f'arch[{key!r}]', arch[key], Annotated[Sequence[kind], NOT_EMPTY])
+        # A type made at run time.
+        values = Annotated[Sequence[kind], NOT_EMPTY]  # type: ignore[valid-type]
+        check_option('VAN', f'arch[{key!r}]', arch[key], values)
     sizes = arch['embed_dims'], arch['depths'], arch['mlp_ratios']
     if len({len(values) for values in sizes}) != 1:
         raise ValueError(

@@ -35,7 +35,8 @@ def locked(work_dir: str) -> Iterator[None]:
         InputError: If another run has it, which the message names, on all ranks; or if the folder
             is no longer there or cannot be written any more.
     """
-    refusal, file = [None], None
+    refusal: list[str | None] = [None]
+    file: BinaryIO | None = None
     if is_main_process():
         try:
             file = _lock(Path(work_dir))
@@ -67,7 +68,7 @@ def _lock(work_dir: Path) -> BinaryIO:
     try:
         # What is no plain file is not waited for.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = open(os.open(path, flags, 0o666), 'r+b', buffering=0)
+        file = open(os.open(path, flags, 0o666), 'r+b', buffering=0)  # noqa: SIM115
     except OSError as error:
         raise InputError(
             f'{path} cannot be opened ({error.strerror}); remove it, or give another --work-dir'

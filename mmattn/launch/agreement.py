@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def _flatten(cfg: Config) -> dict[str, str]:
 
 
 def _leaves(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    items: Iterable[tuple[Any, Any]]
     items = enumerate(node) if isinstance(node, list | tuple) else ()
     items = node.items() if isinstance(node, dict) else items
     for key, value in items:

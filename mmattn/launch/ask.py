@@ -17,7 +17,7 @@ def ask(call: Callable) -> Future:
     Returns:
         What it gives or raises, once it has.
     """
-    answer = Future()
+    answer: Future = Future()
 
     def run() -> None:
         try:

@@ -72,6 +72,7 @@ def prepare(cfg: Config) -> None:
     backend = dist_cfg.get('backend', 'nccl') if torch.cuda.is_available() else 'gloo'
     to_join = _seconds(dist_cfg, 'join_timeout', _JOIN_TIMEOUT)
     default = default_pg_nccl_timeout if 'nccl' in backend else default_pg_timeout
+    assert default is not None, 'this PyTorch has no nccl'
     patience = _seconds(dist_cfg, 'timeout', default.total_seconds())
     host, port = _find_rank_0(cfg.launcher, dist_cfg.get('port'))
     if is_loopback(host):
@@ -106,8 +107,9 @@ def prepare(cfg: Config) -> None:
 
 def leave() -> None:
     """Take the process group down."""
-    if group() is not None:
-        group().heartbeat.leave()
+    ours = group()
+    if ours is not None:
+        ours.heartbeat.leave()
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -115,7 +117,9 @@ def leave() -> None:
 def describe() -> str:
     """List rank, host and device, one rank a line."""
     rows = [('rank', 'host', 'local rank', 'device')]
-    ranks = group().ranks
+    ours = group()
+    assert ours is not None
+    ranks = ours.ranks
     for i, rank in enumerate(ranks):
         rows.append((str(i), rank['host'], str(rank['local_rank']), rank['device']))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -232,7 +236,7 @@ def _take_device(local_rank: int) -> dict:
     return dict(device=f'cuda:{index} {properties.name}', gpu=str(properties.uuid))
 
 
-def _seconds(dist_cfg: dict, name: str, default: float | None) -> float | None:
+def _seconds(dist_cfg: dict, name: str, default: float) -> float:
     value = dist_cfg.get(name, default)
     if value is not default and not (isinstance(value, int | float) and 0 < value < 1e9):
         raise InputError(f'env_cfg.dist_cfg.{name} has to be a number of seconds, got {value!r}')

@@ -42,6 +42,7 @@ def tell_of_exception(error: Exception) -> None:
     It is for a rank of a group, and silent when another rank has told of an error.
     """
     ours = group()
+    assert ours is not None
     if _is_first(ours):
         message = f'{type(error).__name__}: {str(error).strip() or "no message"}'.splitlines()[0]
         if _is_of_a_collective(error):
@@ -63,6 +64,7 @@ def tell_of_loss(ranks: list[int] | None) -> None:
         ranks: The ranks, or None if the store does not answer.
     """
     ours = group()
+    assert ours is not None
     if not _telling.acquire(blocking=False):
         return
     if _is_elected(ours):
@@ -90,7 +92,7 @@ def _is_first(ours: Group) -> bool:
     # torchrun ends the ranks that are left as soon as it sees that one has gone.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # It needs no interpreter, and so ends one that cannot end.
-    _nowhere = open(os.devnull, 'w')
+    _nowhere = open(os.devnull, 'w')  # noqa: SIM115
     faulthandler.dump_traceback_later(_END, exit=True, file=_nowhere)
     return _is_elected(ours)
 

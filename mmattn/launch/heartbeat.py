@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from typing import cast
 
 import torch.distributed as dist
 
@@ -78,10 +79,12 @@ class Heartbeat(threading.Thread):
                 os._exit(1)
             missed = [who for who, n in self._silence.items() if n * _INTERVAL > self.patience]
             if missed:
-                self._miss(None if None in missed else missed)
+                self._miss(None if None in missed else cast('list[int]', missed))
                 return
         # A thread that comes back from the store while Python ends would bring it down.
-        wait([question, ask(lambda: self._store.set(self._key, _LEFT))], 2 * _INTERVAL)
+        # The stub knows of text alone.
+        left = ask(lambda: self._store.set(self._key, _LEFT))  # type: ignore[arg-type]
+        wait([question, left], 2 * _INTERVAL)
 
     def _beat(self) -> tuple[bool, dict[int, bytes]]:
         self._count += 1

@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,12 +68,17 @@ class DataUnpickler(pickle._Unpickler):
     which instructions to refuse, and sizes its tables by what the pickle says.
 
     Args:
-        file: The pickle; it is read from where it is.
+        file: The pickle, which is read from where it is, by ``read`` and ``readline``.
         size: Bytes of the file that the pickle is a part of. They bound what is built.
         find_storage: Gives the memory for a dtype, a key, a device and a size in numbers.
     """
 
-    def __init__(self, file: BinaryIO, size: int, find_storage: FindStorage) -> None:
+    # Of the unpickler, but not of its stub.
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    stack: list[Any]
+
+    def __init__(self, file: Any, size: int, find_storage: FindStorage) -> None:
         # Files of Python 2 have text as bytes.
         super().__init__(file, encoding='utf-8')
         self._find_storage = find_storage
@@ -133,7 +138,7 @@ class DataUnpickler(pickle._Unpickler):
         """Make a view of a storage; PyTorch would let the storage grow where it is too small."""
         dtype = storage.dtype
         if options and isinstance(options[0], torch.dtype):
-            dtype, *options = options
+            dtype, options = options[0], options[1:]
         _check(not any(options), 'a tensor')
         _check(_are_counts(offset, *size, *stride) and len(size) == len(stride), 'a shape')
         count = prod(size)
@@ -285,7 +290,7 @@ def _build_parameter(data: Tensor, requires_grad: bool, *hooks_and_attributes: A
     return nn.Parameter(data.detach(), bool(requires_grad))
 
 
-def _build_with_attributes(rebuild: _Name, kind: _Name, arguments: tuple, *_: Any) -> Tensor:
+def _build_with_attributes(rebuild: Any, kind: Any, arguments: Any, *_: Any) -> Tensor:
     # So are tensors written that somebody gave attributes, and classes of tensors, which are code.
     if getattr(kind, 'name', '') not in ('torch.Tensor', 'torch.nn.Parameter'):
         raise NotPlainDataError(f'a tensor of class {getattr(kind, "name", kind)}')
@@ -361,7 +366,8 @@ def _set_array(array: np.ndarray, state: tuple) -> None:
     _check(type(dtype) is _DType and type(content) is bytes, 'an array')
     _check(type(shape) is tuple and _are_counts(*shape), 'an array')
     _check(prod(shape) * dtype.numpy.itemsize == len(content), 'an array')
-    array.__setstate__((1, shape, dtype.numpy, bool(in_columns), content))
+    # The stub asks for a bool of NumPy.
+    array.__setstate__((1, shape, dtype.numpy, bool(in_columns), content))  # type: ignore[arg-type]
 
 
 def _build_history() -> HistoryBuffer:
@@ -398,10 +404,10 @@ def _set_metadata(state_dict: OrderedDict, state: dict) -> None:
     # PyTorch keeps the versions of modules in an attribute of a state dict.
     metadata = state.get('_metadata')
     if isinstance(metadata, dict):
-        state_dict._metadata = metadata
+        state_dict._metadata = metadata  # type: ignore[attr-defined]
 
 
-_STATES = {
+_STATES: dict[type, Callable[[Any, Any], None]] = {
     OrderedDict: _set_metadata,
     argparse.Namespace: _set_namespace,
     HistoryBuffer: _set_history,

@@ -7,7 +7,8 @@ against what is there.
 import io
 import struct
 import zipfile
-from typing import Any, BinaryIO
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NoReturn
 
 import torch
 
@@ -51,15 +52,7 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         names = {record.filename: record for record in records}
-        roots = [name.removesuffix('/data.pkl') for name in names if name.endswith('/data.pkl')]
-        if any('/code/' in name or name.endswith('/constants.pkl') for name in names):
-            raise BadDataError(
-                'it is a TorchScript program, which is code; save the state_dict() of what '
-                'torch.jit.load gives'
-            )
-        if len(roots) != 1 or '/' in roots[0]:
-            raise BadDataError('it is a zip archive, but not one that torch.save writes')
-        [root] = roots
+        root = _root_of(names)
         if len(names) < len(records):
             raise BadDataError('it has two records of one name')
         # torch.save never compresses: what is in the archive cannot be larger than the file.
@@ -87,8 +80,21 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
         return DataUnpickler(_Bounded(structure, size), size, find_storage).load()
 
 
+def _root_of(names: Iterable[str]) -> str:
+    """Give the folder that all records lie in, if :func:`torch.save` has written them."""
+    roots = [name.removesuffix('/data.pkl') for name in names if name.endswith('/data.pkl')]
+    if any('/code/' in name or name.endswith('/constants.pkl') for name in names):
+        raise BadDataError(
+            'it is a TorchScript program, which is code; save the state_dict() of what '
+            'torch.jit.load gives'
+        )
+    if len(roots) != 1 or '/' in roots[0]:
+        raise BadDataError('it is a zip archive, but not one that torch.save writes')
+    return roots[0]
+
+
 def _read_pickles(file: '_Bounded', size: int) -> Any:
-    def find_none(*_: Any) -> None:
+    def find_none(*_: Any) -> NoReturn:
         raise BadDataError('it has a tensor where there is none')
 
     memory: dict[str, torch.UntypedStorage] = {}
@@ -121,9 +127,11 @@ def _read_pickles(file: '_Bounded', size: int) -> Any:
     return data
 
 
-def _fill(source: BinaryIO, storage: torch.UntypedStorage) -> torch.UntypedStorage:
+def _fill(source: Any, storage: torch.UntypedStorage) -> torch.UntypedStorage:
     """Read numbers into memory; at the end of a record its check sum is compared."""
-    view = memoryview(torch.empty(0, dtype=torch.uint8).set_(storage).numpy())
+    numbers = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
+    # In NumPy's stub an array is a buffer from Python 3.12 on.
+    view = memoryview(numbers)  # type: ignore[arg-type]
     while view:
         count = source.readinto(view[: 2**24])
         if not count:
@@ -138,7 +146,7 @@ class _Bounded:
     Python sets memory aside for what is asked for.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: Any, size: int) -> None:
         self._file = file
         self._size = size
 

@@ -34,6 +34,8 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: Options of :class:`mmengine.hooks.CheckpointHook`.
     """
 
+    file_backend: Any
+
     def before_train(self, runner: Runner) -> None:
         """Take over what a resumed run knows of its files, and remove what it left unfinished.
 
@@ -68,13 +70,14 @@ class SafeCheckpointHook(CheckpointHook):
         # Through a link: whose file it is, not where it is called so.
         folder = _real(source).rpartition('/')[0]
         own = folder in (_real(self.out_dir), _real(runner.work_dir))
-        believed, doubted = {}, False
+        believed: dict[str, Any] = {}
+        doubted = False
         ids = claims.pop('keep_ckpt_ids', [])
-        if own and isinstance(ids, list) and all(type(i) is int and i >= 0 for i in ids):
-            if self.max_keep_ckpts > 0:
-                for old in ids[: -self.max_keep_ckpts]:
-                    self._remove_own(self.filename_tmpl.format(old))
-                believed['keep_ckpt_ids'] = ids[-self.max_keep_ckpts :]
+        are_ids = isinstance(ids, list) and all(type(i) is int and i >= 0 for i in ids)
+        if own and are_ids and self.max_keep_ckpts > 0:
+            for old in ids[: -self.max_keep_ckpts]:
+                self._remove_own(self.filename_tmpl.format(old))
+            believed['keep_ckpt_ids'] = ids[-self.max_keep_ckpts :]
         for suffix in ('', *(f'_{key}' for key in self._indicators())):
             path, score = claims.get(f'best_ckpt{suffix}'), claims.get(f'best_score{suffix}')
             # The folder may have been moved since.
@@ -181,7 +184,7 @@ class _LateRemoval:
 
     def __init__(self, backend: BaseStorageBackend) -> None:
         self._backend = backend
-        self.removed = []
+        self.removed: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)

@@ -7,6 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 from mmattn.errors import InputError
 from mmattn.layers.plugins import let_train, plugins_of
@@ -27,8 +28,8 @@ class KeepAttentionTraining(Hook):
     """
 
     def __init__(self) -> None:
-        self._plugins = None
-        self._frozen = []
+        self._plugins: dict[str, nn.Module] | None = None
+        self._frozen: list[str] = []
 
     def before_run(self, runner: Runner) -> None:
         """Find the plug-ins, and those that came frozen, before the host is trained or tested."""
@@ -47,6 +48,7 @@ class KeepAttentionTraining(Hook):
             InputError: If the optimizer does not hold their parameters, or DDP does not exchange
                 their gradients.
         """
+        assert self._plugins is not None, 'before_run comes first'
         if not self._plugins:
             runner.logger.warning('KeepAttentionTraining: the model has no plug-ins to keep')
         if is_model_wrapper(runner.model) and self._frozen:
@@ -68,6 +70,7 @@ class KeepAttentionTraining(Hook):
 
         Loops call it at the start of an epoch, after a validation, or in each iteration.
         """
+        assert self._plugins is not None, 'before_run comes first'
         let_train(self._plugins)
 
 

@@ -49,8 +49,8 @@ class NonFiniteLossGuard(Hook):
         self.max_skips = max_skips
         #: Steps in a row that have been left out.
         self.skips = 0
-        self._batches = []
-        self._buffers = []
+        self._batches: list[Any] = []
+        self._buffers: list[Tensor] = []
 
     def before_train(self, runner: Runner) -> None:
         """Put the guard in front of the steps of the optimizer."""

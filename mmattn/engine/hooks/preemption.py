@@ -63,7 +63,7 @@ class PreemptionHook(Hook):
 
     def __init__(self) -> None:
         self._signal = 0
-        self._previous = {}
+        self._previous: dict[int, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Listen for the signals."""

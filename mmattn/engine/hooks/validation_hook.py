@@ -1,6 +1,7 @@
 """Validations leave the training alone, and none is lost when a run is killed."""
 
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
@@ -22,7 +23,7 @@ class ValidationHook(Hook):
 
     def __init__(self) -> None:
         #: The random state of the training while a validation runs, else None.
-        self.random_state = None
+        self.random_state: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Run the validation that the checkpoint resumed from is waiting for."""
@@ -46,6 +47,7 @@ class ValidationHook(Hook):
 
     def after_val(self, runner: Runner) -> None:
         """Put them back, and note that this validation is over."""
+        assert self.random_state is not None, 'before_val comes first'
         set_random_state(self.random_state)
         self.random_state = None
         if is_main_process() and not isinstance(runner._train_loop, dict | None):

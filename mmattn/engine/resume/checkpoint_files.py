@@ -64,7 +64,7 @@ def find_last(work_dir: Path, out_dir: Path | None = None) -> str:
         if iteration is not None:
             progress[path] = iteration
     if progress:
-        path = max(progress, key=progress.get)
+        path = max(progress, key=progress.__getitem__)
         print_log(f'{found}; going on from {path}', 'current', logging.WARNING)
         return str(path)
     raise InputError(

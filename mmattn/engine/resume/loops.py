@@ -1,6 +1,6 @@
 """Training loops that go on in the middle, with the batch that would have come next."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MMLogger
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
@@ -27,9 +27,9 @@ class BatchOrder(Sampler):
         batch_sampler: Batch sampler that gives the order.
     """
 
-    def __init__(self, batch_sampler: Sampler) -> None:
+    def __init__(self, batch_sampler: Any) -> None:
         self.batch_sampler = batch_sampler
-        self._begun = None
+        self._begun: Iterator[list[int]] | None = None
 
     def __getattr__(self, name: str) -> Any:
         # ``sampler`` and ``batch_size`` are asked for by hooks.
@@ -70,10 +70,12 @@ def order_of(dataloader: DataLoader) -> BatchOrder:
             'config: train_dataloader draws no batches of indices (batch_size=None or an iterable '
             'dataset), so no training with it can be resumed; give it a batch_size and a sampler'
         )
-    if not isinstance(dataloader.batch_sampler, BatchOrder):
+    order = dataloader.batch_sampler
+    if not isinstance(order, BatchOrder):
+        order = BatchOrder(order)
         # The attribute is closed because an iterator would not see the change; there is none yet.
-        vars(dataloader)['batch_sampler'] = BatchOrder(dataloader.batch_sampler)
-    return dataloader.batch_sampler
+        vars(dataloader)['batch_sampler'] = order
+    return order
 
 
 def _no_batch() -> InputError:
@@ -91,7 +93,16 @@ class _Resumable:
     """
 
     batch = 0
-    _random_state = None
+    _random_state: dict[str, Any] | None = None
+
+    # Of the loops.
+    dataloader: Any
+    runner: Runner
+    val_begin: int
+    val_interval: int
+    _decide_current_val_interval: Callable[[], None]
+    _guess_batch: Callable[[], int]
+    _progress: Callable[[], tuple[int, int]]
 
     def data_state(self) -> dict[str, Any]:
         """Tell where the data is."""
@@ -122,7 +133,7 @@ class _Resumable:
                 'is that of its iteration, the random numbers are new ones'
             )
             self.batch = self._guess_batch()
-            state = dict(sampler_seed=seed, worker_seed=seed)
+            state: dict[str, Any] = dict(sampler_seed=seed, worker_seed=seed)
         else:
             size = getattr(order, 'batch_size', None) or 1
             before, now = len(ranks) * (ranks[0].get('batch_size') or size), world_size * size
@@ -302,12 +313,12 @@ def resumable(loop: dict) -> dict:
     Returns:
         The config; a loop of another type stays what it is.
     """
-    loop = ConfigDict(loop)
-    kind = loop.get('type')
-    if kind is None and 'by_epoch' in loop:
-        kind = EpochBasedTrainLoop if loop.pop('by_epoch') else IterBasedTrainLoop
+    cfg = ConfigDict(loop)
+    kind = cfg.get('type')
+    if kind is None and 'by_epoch' in cfg:
+        kind = EpochBasedTrainLoop if cfg.pop('by_epoch') else IterBasedTrainLoop
     if kind in ('EpochBasedTrainLoop', EpochBasedTrainLoop):
-        loop.type = ResumableEpochLoop
+        cfg.type = ResumableEpochLoop
     elif kind in ('IterBasedTrainLoop', IterBasedTrainLoop):
-        loop.type = ResumableIterLoop
-    return loop
+        cfg.type = ResumableIterLoop
+    return cfg

@@ -71,6 +71,7 @@ def compare_states(saved: dict[str, Any], optimizer: Optimizer) -> tuple[dict[in
     faults, missing = {}, []
     parameters = [(i, p) for i, g in enumerate(optimizer.param_groups) for p in g['params']]
     for number, (group, parameter) in enumerate(parameters if kept is not None else ()):
+        assert kept is not None
         examples = kept[group, parameter.shape, parameter.dtype]
         state = saved['state'].get(number, {})
         if not isinstance(state, dict):
@@ -156,7 +157,7 @@ def _try_a_step(optimizer: Optimizer, groups: list[dict]) -> dict[tuple, dict[st
 
 
 def _fits(state: dict[str, Any], name: str, example: Any) -> bool:
-    value = state.get(name)
+    value: Any = state.get(name)
     if example.dim() == 0 if isinstance(example, Tensor) else is_number(example):
         return is_number(value) and bool(value >= 0 or name != 'step')
     if isinstance(example, Tensor):

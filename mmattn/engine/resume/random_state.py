@@ -9,6 +9,7 @@ import torch
 
 def get_random_state() -> dict[str, Any]:
     """Give the state of all global generators as plain data that a checkpoint may hold."""
+    keys: Any  # for the stub it may be a key of a dict
     kind, keys, position, has_gauss, cached = np.random.get_state()
     return dict(
         python=random.getstate(),

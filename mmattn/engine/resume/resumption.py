@@ -40,7 +40,7 @@ class ResumptionCheck(Hook):
 
     def __init__(self) -> None:
         #: The file that is being resumed from, else None.
-        self.source = None
+        self.source: str | None = None
         #: Whether the optimizer, and whether the schedules are to go on.
         self.optimizer = self.schedules = True
 
@@ -95,7 +95,7 @@ def _find_weights(checkpoint: dict, source: str) -> None:
 def _faults_of_meta(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
     meta = checkpoint.get('meta')
     if not isinstance(meta, dict):
-        fault = 'is missing' if meta is None else f'is a {type(meta).__name__}'
+        fault: str | None = 'is missing' if meta is None else f'is a {type(meta).__name__}'
         meta = checkpoint['meta'] = {}
     else:
         wrong = [key for key in ('epoch', 'iter') if not _is_count(meta.get(key))]
@@ -153,6 +153,7 @@ def _fault_of_ranks(ranks: Any) -> str | None:
 def _faults_of_messages(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
     state = checkpoint.get('message_hub')
     parts = ('log_scalars', 'runtime_info', 'resumed_keys')
+    fault: str | None
     if state is None:
         fault = 'is missing'
     elif not isinstance(state, dict):
@@ -180,6 +181,7 @@ def _faults_of_average(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
     state = checkpoint.get('ema_state_dict')
     if not averages:
         return
+    fault: str | None
     if state is None:
         fault = 'is missing'
     elif not isinstance(state, dict):
@@ -191,8 +193,7 @@ def _faults_of_average(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
             for key in {**expected, **state}
             if _shape(expected.get(key)) != _shape(state.get(key))
             # mmengine exchanges the two.
-            or key.startswith('module.')
-            and key[7:] not in checkpoint['state_dict']
+            or (key.startswith('module.') and key[7:] not in checkpoint['state_dict'])
         ]
         fault = f'is that of another model ({wrong[0]})' if wrong else None
     if fault:
@@ -207,7 +208,8 @@ def _has_average(hook: EMAHook) -> bool:
 
 def _faults_of_optimizer(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    wrappers, saved = {'': runner.optim_wrapper}, {'': checkpoint.get('optimizer')}
+    wrappers = {'': runner.optim_wrapper}
+    saved: dict[str, Any] = {'': checkpoint.get('optimizer')}
     fault = None
     if saved[''] is None:
         fault = 'is missing'
