@@ -12,7 +12,7 @@ help:
 	@echo 'make demo   a short tour on the CPU; compiles nothing'
 	@echo 'make test   the test suite; the first run compiles the ops of mmcv (about 9 minutes on 2 cores)'
 	@echo 'make test-all  that and what takes minutes: every config on generated data, ranks killed at any moment'
-	@echo 'make lint   ruff: style and format'
+	@echo 'make lint   style, format, spelling and types'
 	@echo 'make docs   write the generated pages and build the site in build/site; ARGS=--check only compares'
 	@echo 'make mutants  make small mistakes in the code and count those that the tests notice; see docs/testing.md'
 	@echo 'make clean  delete caches and build output; .venv and work_dirs stay'
@@ -32,7 +32,8 @@ test-all:
 	$(pytest) -m 'slow or not slow' $(ARGS)
 
 lint:
-	$(with_python) "$$python" -m ruff check . && "$$python" -m ruff format --check .
+	$(with_python) "$$python" -m ruff check . && "$$python" -m ruff format --check . && \
+	"$$python" -m codespell_lib && "$$python" -m mypy
 
 docs:
 	$(with_python) "$$python" docs/generate/website.py $(ARGS)
@@ -41,7 +42,7 @@ mutants:
 	$(with_python) OMP_NUM_THREADS=1 "$$python" -m tests.mutants $(ARGS)
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 clean-runs:

@@ -13,7 +13,7 @@ venv=$PWD/.venv
 py=$venv/bin/python
 stamps=$venv/mmattn-stamps
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
-[ "$task" != lint ] || needs=(ruff)
+[ "$task" != lint ] || needs+=(ruff mypy codespell_lib)
 [[ $task != test && $task != mutants ]] || needs+=(pytest xdist)
 [ "$task" != docs ] || needs+=(mkdocs material mkdocstrings_handlers.python)
 [ "$task" != mutants ] || needs+=(mutmut)
@@ -132,7 +132,7 @@ if ! is_done tools "$pins"; then
     marked pip install -r requirements/dev.txt
     stamp tools "$pins"
 fi
-if [ "$task" != lint ] && ! is_done stack "$pins"; then
+if ! is_done stack "$pins"; then
     say 'installing torch and the OpenMMLab stack into .venv: a download of 3 GB, 6 GB on disk'
     marked pip install -r requirements/torch.txt -r requirements/openmmlab.txt
     marked pip install --no-deps -r requirements/panoptic.txt
@@ -140,7 +140,7 @@ if [ "$task" != lint ] && ! is_done stack "$pins"; then
     marked pip install --force-reinstall --no-deps "$(grep '^opencv-python-headless==' requirements/openmmlab.txt)"
     stamp stack "$pins"
 fi
-if [ "$task" != lint ] && ! is_done package "$metadata"; then
+if ! is_done package "$metadata"; then
     marked pip install --no-deps --no-build-isolation -e .
     stamp package "$metadata"
 fi
