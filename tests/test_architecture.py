@@ -1,6 +1,7 @@
 """Who may import whom: the rooms of mmattn, and the one way in which their arrows run."""
 
 import ast
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -31,7 +32,7 @@ def rooms_below() -> dict[str, set[str]]:
     direct = defaultdict(set)
     for line in ARROWS.split('\n'):
         groups = [group.split(', ') for group in line.strip().split(' -> ')]
-        for lower, upper in zip(groups, groups[1:], strict=False):
+        for lower, upper in itertools.pairwise(groups):
             for room in upper:
                 direct[room] |= set(lower)
     below = {}

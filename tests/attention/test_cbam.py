@@ -14,7 +14,7 @@ def sigmoid(x):
 
 def equations(x, p, training):
     """Equations 1 to 3 of the paper, with the batch norm of the release."""
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     pixels = [x[:, :, i, j] for i in range(h) for j in range(w)]
     peak = pixels[0]
     for pixel in pixels[1:]:

@@ -9,7 +9,7 @@ SHAPES = [(2, 16, 7, 5), (1, 64, 9, 13), (3, 300, 4, 4), (1, 8, 1, 6), (2, 24, 1
 
 def equations(x, p, training):
     """Equations 4 to 7 of the paper, one position of the two profiles at a time."""
-    n, c, h, w = x.shape
+    *_, h, w = x.shape
     z_h = torch.einsum('nchw->nch', x) / w
     z_w = torch.einsum('nchw->ncw', x) / h
     z = torch.cat([z_h, z_w], 2)
@@ -76,7 +76,7 @@ def test_key_names():
 
 def one_direction(x, p, direction, training):
     """One of the two profiles alone through equations 4 to 7."""
-    n, c, h, w = x.shape
+    *_, h, w = x.shape
     z = torch.einsum('nchw->nch', x) / w if direction == 'h' else torch.einsum('nchw->ncw', x) / h
     f = torch.einsum('mc,ncl->nml', p['conv1.weight'][:, :, 0, 0], z) + p['conv1.bias'][:, None]
     mean, var = p['bn1.running_mean'], p['bn1.running_var']

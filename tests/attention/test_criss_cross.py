@@ -9,7 +9,7 @@ SHAPES = [(2, 8, 4, 3), (1, 16, 1, 6), (1, 8, 5, 1), (2, 8, 1, 1)]
 
 def equations(x, p, recurrence):
     """Equations 1 and 2 of the paper, one position and its cross at a time."""
-    n, c, h, w = x.shape
+    *_, h, w = x.shape
     for _ in range(recurrence):
         q, k, v = (
             torch.einsum('mc,nchw->nmhw', p[f'{name}_conv.weight'][:, :, 0, 0], x)

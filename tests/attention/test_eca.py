@@ -10,7 +10,7 @@ SHAPES = [(2, 16, 7, 5), (1, 64, 9, 13), (3, 3, 1, 4), (1, 1, 1, 1)]
 
 def equations(x, weight):
     """Equation 9 of the paper: gate i sees the means of channels i - k // 2 to i + k // 2."""
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     y = torch.einsum('nchw->cn', x) / (h * w)
     k = len(weight)
     rows = []

@@ -33,7 +33,7 @@ def grouped_conv(x, weight, dilation, groups):
 
 def equations(x, p, branches, groups, training):
     """Split, fuse and select of the paper."""
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     maps = []
     for m in range(branches):
         y = grouped_conv(x, p[f'paths.{m}.conv.weight'], m + 1, groups)

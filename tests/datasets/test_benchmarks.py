@@ -1,6 +1,8 @@
 """What all data sets promise alike: a new entry is tested by existing."""
 
+import functools
 import inspect
+import operator
 from pathlib import Path
 
 import pytest
@@ -153,7 +155,7 @@ def test_generated_data_is_what_a_base_config_reads(path, generated):
 
 
 def test_every_class_is_in_a_base_config():
-    assert set(sum(READING.values(), [])) == set(READERS)
+    assert set(functools.reduce(operator.iadd, READING.values(), [])) == set(READERS)
 
 
 def test_the_page_about_data_names_every_data_set():

@@ -165,7 +165,7 @@ def test_option_that_is_missing():
 
 def test_faults_of_the_program_are_not_explained_away():
     def broken(**_):
-        return dict().nothing  # noqa: B018
+        return dict().nothing
 
     MODELS.register_module('BrokenForTest', module=broken)
     try:

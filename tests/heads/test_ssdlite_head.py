@@ -164,7 +164,7 @@ def test_published_size_on_voc_is_that_of_coco():
     assert count(ATTENTIONS['coordatt'], 'voc') / 1e6 == pytest.approx(3.87, abs=0.01)
 
 
-@pytest.mark.parametrize('tap, total', [(576, 1.584 + 0.701), (384, 1.481 + 0.701)])
+@pytest.mark.parametrize(('tap', 'total'), [(576, 1.584 + 0.701), (384, 1.481 + 0.701)])
 def test_size_with_the_taps_of_mobilenext(tap, total):
     """What comes on top of 2.25 M in the backbone: 4.54 M, or the published 4.4 M with 384."""
     options = dict(extra_channels=(512, 256, 256, 128), ratios=(0.2, 0.25, 0.5, 0.5))

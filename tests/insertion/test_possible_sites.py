@@ -34,7 +34,7 @@ def test_what_was_inserted_is_not_listed():
 
 
 @pytest.mark.parametrize(
-    'pattern, message',
+    ('pattern', 'message'),
     [
         ('layer3', r"pattern 'layer3' matches no module that returns maps; .*'layer1'"),
         (r'layer1\.\d\.idle', r'matches no module that returns maps'),

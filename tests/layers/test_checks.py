@@ -268,7 +268,7 @@ def test_norm_of_one_pixel(name):
 
 
 def test_message_says_why():
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match='SKConv: ') as error:
         build('SKConv', norm_cfg=dict(type='BN1d'))
     assert str(error.value) == (
         "SKConv: norm_cfg has to be a dict of a norm layer, such as dict(type='BN'), "
@@ -296,7 +296,7 @@ class Shift(torch.nn.Module):
 class Squeezer(attention.SE):
     """A module of somebody else, with an option of its own that nothing is known of."""
 
-    def __init__(self, in_channels: int, squeeze: 'unknown', bias: bool = None, **options) -> None:  # noqa: F821
+    def __init__(self, in_channels: int, squeeze: 'unknown', bias: bool = None, **options) -> None:  # noqa: F821, RUF013
         super().__init__(in_channels, **options)
 
 

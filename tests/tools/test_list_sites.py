@@ -25,7 +25,7 @@ def test_lists_name_class_shape_and_calls():
 
 
 @pytest.mark.parametrize(
-    'text, args, message',
+    ('text', 'args', 'message'),
     [
         ("model = dict(type='VAN', arch='b0')", ['--pattern', '('], r"pattern '(' is no regular"),
         ("optimizer = dict(type='SGD')", [], 'has no model'),

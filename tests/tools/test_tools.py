@@ -157,7 +157,7 @@ def test_saves_and_draws_predictions(folder, trained, tmp_path):
         image = Image.open(folder / 'data' / 'images' / 'validation' / f'{name}.jpg')
         assert prediction.shape == image.size[::-1]
         # In the labels of the data set: 0 is "no label" and never predicted.
-        assert 1 <= prediction.min() and prediction.max() <= 150
+        assert prediction.min() >= 1 and prediction.max() <= 150
         [drawn] = (tmp_path / 'show').glob(f'test_{name}*.png')
         # Truth and prediction side by side.
         assert Image.open(drawn).size == (2 * image.width, image.height)

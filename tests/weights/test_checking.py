@@ -71,7 +71,7 @@ def test_a_host_converts_as_it_does_in_training(tmp_path):
 def test_refusal_comes_with_the_whole_report(tmp_path, allowed):
     cfg = dict(type='Pretrained', checkpoint='another.pth', strict_pretrained=not allowed)
     path = save(tmp_path, torchvision.models.resnet18().state_dict())
-    part, report, refusal = check_weights(Model(ResNet(34, init_cfg=cfg)), path)
+    _part, report, refusal = check_weights(Model(ResNet(34, init_cfg=cfg)), path)
     assert (refusal is None) == allowed
     assert len(report.missing) == 80
     assert report.listing()['missing there'][0] == 'layer1.2.conv1.weight'

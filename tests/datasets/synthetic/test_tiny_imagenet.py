@@ -44,7 +44,7 @@ def test_mmpretrain_reads_it(root, split):
     dataset = datasets.ImageNet(data_root=str(root), split=split)
     classes = dataset.metainfo['classes']
     assert len(classes) == 1000
-    expected = {path: label for path, label in listed(root, split)}
+    expected = dict(listed(root, split))
     for k in range(len(dataset)):
         info = dataset.get_data_info(k)
         assert info['gt_label'] == expected[info['img_path'].removeprefix(f'{root}/{split}/')]

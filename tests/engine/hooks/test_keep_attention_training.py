@@ -1,5 +1,6 @@
 """Plug-ins of mmdet's and mmseg's ResNet under norm_eval and frozen_stages."""
 
+import itertools
 import re
 
 import pytest
@@ -51,7 +52,7 @@ def test_plugins_learn_in_every_iteration_and_the_host_stays_frozen(runner, scop
     plugins = [key for key in keys if is_of_plugin(key)]
     statistics = [key for key in plugins if 'running' in key]
     assert len({key.rpartition('.bn1')[0] for key in statistics}) == 16
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in itertools.pairwise(states):
         moved = {key for key in keys if not torch.equal(before[key], after[key])}
         assert set(statistics) <= moved
         # A bias before a norm has no effect.

@@ -102,7 +102,7 @@ def test_a_validation_is_broken_off_and_repeated(tmp_path, when):
     train(cfg)
     assert (tmp_path / 'run' / 'last_validation').read_text() == '21'
     state = torch.load(tmp_path / 'run' / 'iter_21.pth', weights_only=False)
-    assert [step for step in state['message_hub']['log_scalars']['val/mean']._log_history] != []
+    assert list(state['message_hub']['log_scalars']['val/mean']._log_history) != []
     assert len(state['message_hub']['log_scalars']['val/mean']._log_history) == 2
 
 
