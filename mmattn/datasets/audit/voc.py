@@ -111,7 +111,7 @@ def check_voc(path: Path, annotation: Path | None, maps: list[Path]) -> list[Fau
 
 
 def _check_annotation(path: Path, image: Image.Image | None, faults: list[Fault]) -> None:
-    """Check the boxes of an image, until something cannot be read."""
+    """Add the faults of the size and the boxes of an image, up to what cannot be read."""
     if path.stat().st_size > _LARGEST_XML:
         raise ValueError(f'it is larger than {_LARGEST_XML} bytes')
     root = ElementTree.parse(path, ElementTree.XMLParser(target=_Tree())).getroot()

@@ -274,10 +274,8 @@ class _Canvas(Canvas):
         self.things.append(Thing(name, keypoints=keypoints))
 
     def scene(self, rng: np.random.Generator, ground: str) -> Scene:
-        large = np.asarray(self.labels)
-        pixels = shrink(
-            np.where(np.isin(large, (SKY, GROUND))[..., None], 0, np.asarray(self.picture))
-        )
+        large, picture = np.asarray(self.labels), np.asarray(self.picture)
+        pixels = shrink(np.where(np.isin(large, (SKY, GROUND))[..., None], 0, picture))
         for label, paint in ((SKY, _SKY), (GROUND, GROUNDS[ground])):
             share = shrink(large == label)
             colour, strength, grain = paint
