@@ -1,5 +1,7 @@
 """Parameters of a model, and its multiply-adds as the papers count them."""
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -66,7 +68,7 @@ def count_multiply_adds(module: nn.Module, *shapes: tuple[int, int, int, int]) -
     return counter.get_total_flops() // 2
 
 
-def _run_detector(model: nn.Module, image: Tensor) -> None:
+def _run_detector(model: Any, image: Tensor) -> None:
     """Run the layers of a detector, whose own forward pass needs the values of proposals."""
     maps = model.extract_feat(image)
     if not hasattr(model, 'rpn_head'):
@@ -86,5 +88,5 @@ def _run_heads(heads: nn.Module, extractors: nn.Module, image: Tensor, proposals
         head(image.new_empty(proposals, extractor.out_channels, *side))
 
 
-def _listed(module: nn.Module) -> list[nn.Module]:
+def _listed(module: nn.Module) -> list[Any]:
     return list(module) if isinstance(module, nn.ModuleList) else [module]
