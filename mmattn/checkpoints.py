@@ -3,7 +3,7 @@
 import warnings
 
 from mmattn.weights.checking import check
-from mmattn.weights.files import find_state_dict, import_safetensors, read_checkpoint
+from mmattn.weights.files import find_state_dict, read_checkpoint
 from mmattn.weights.layouts import rename_published
 from mmattn.weights.loading import accounted, load_accounted
 from mmattn.weights.sources import refuse_code_in_checkpoints, trust_checkpoints
@@ -12,7 +12,6 @@ __all__ = [
     'accounted',
     'check',
     'find_state_dict',
-    'import_safetensors',
     'load_accounted',
     'read_checkpoint',
     'refuse_code_in_checkpoints',

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
+from mmattn.layers.packages import import_optional
 from mmattn.ops.precision import in_float32, saturate
 
 # timm has no list of them; these only help with a mistyped name.
@@ -38,7 +39,7 @@ class TimmAttention(Attention):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ImportError: If timm is not installed.
+        MissingPackage: If timm is not installed.
         ValueError: If ``in_channels`` is not positive, timm does not know ``name``, or its module
             changes the shape.
 
@@ -91,13 +92,10 @@ def timm_module(name: str) -> type[nn.Module]:
     """Look up a module of timm.
 
     Raises:
-        ImportError: If timm is not installed.
+        MissingPackage: If timm is not installed.
         ValueError: If it does not know the name.
     """
-    try:
-        from timm.layers import get_attn
-    except ImportError as error:
-        raise ImportError('TimmAttention needs timm: pip install timm') from error
+    get_attn = import_optional('timm.layers', 'TimmAttention').get_attn
     try:
         found = get_attn(name) if isinstance(name, str) else None
     except AssertionError:
