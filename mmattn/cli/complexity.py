@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the counts of the model of a config."""
-    from mmattn.engine.build import check_model
     from mmattn.engine.config import load_config
+    from mmattn.engine.config_check import check_model
     from mmattn.errors import InputError
     from mmattn.probe.count import build, count_multiply_adds, count_parameters
 

@@ -24,8 +24,8 @@ def main(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmattn.engine.build import check_model
     from mmattn.engine.config import load_config
+    from mmattn.engine.config_check import check_model
     from mmattn.insertion.possible_sites import possible_sites
 
     cfg = load_config(args.config, args.cfg_options)

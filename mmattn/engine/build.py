@@ -6,9 +6,9 @@ from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 
+from mmattn.engine.config_check import check_model
 from mmattn.engine.runner import Runner
 from mmattn.engine.sharding import ShardedRunner  # noqa: F401 configs name it
-from mmattn.errors import InputError
 
 
 def build_runner(cfg: Config) -> MMEngineRunner:
@@ -22,18 +22,8 @@ def build_model(cfg: Config) -> nn.Module:
     """Build the model of a config, to look at it: on the CPU and with its initial weights.
 
     Raises:
-        InputError: If the config has none.
+        InputError: If the config has none, or one that cannot be built.
     """
     check_model(cfg)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     return revert_sync_batchnorm(MODELS.build(cfg.model))
-
-
-def check_model(cfg: Config) -> None:
-    """Check that a config has a model.
-
-    Raises:
-        InputError: If it has none.
-    """
-    if 'model' not in cfg:
-        raise InputError(f'config {cfg.filename} has no model; give one that trains')

@@ -110,6 +110,10 @@ def InsertAttention(
     return host
 
 
+# Whoever checks a config is told where what is none of the options above goes.
+InsertAttention.rest_goes_to = 'host'
+
+
 def _positions(site: Site, host: nn.Module, run: DryRun, taken: dict) -> list[str]:
     """Find the modules of a site.
 
