@@ -27,9 +27,9 @@ NAMES = {
     'mmengine.model.BaseModule._is_init': 'insertion',
     'mmengine.model.BaseModule._params_init_info': 'insertion',
     'mmengine.model.weight_init.update_init_info': 'insertion',
-    'mmengine.registry.DefaultScope.overwrite_default_scope': 'engine',
-    'mmengine.registry.Registry.import_from_location': 'engine',
-    'mmengine.registry.Registry.switch_scope_and_registry': 'attention engine',
+    'mmengine.registry.DefaultScope.overwrite_default_scope': 'probe',
+    'mmengine.registry.Registry.import_from_location': 'probe',
+    'mmengine.registry.Registry.switch_scope_and_registry': 'attention probe',
     'mmengine.runner.EpochBasedTrainLoop._max_epochs': 'engine',
     'mmengine.runner.IterBasedTrainLoop._decide_current_val_interval': 'engine',
     'mmengine.runner.IterBasedTrainLoop._iter': 'engine',
@@ -69,6 +69,7 @@ NAMES = {
     '._worker_group': 'tools',
     'torch.distributed.elastic.multiprocessing.SignalException': 'tools',
     'torch.distributed.elastic.multiprocessing.errors.ChildFailedError': 'tools',
+    'torch.distributed.elastic.multiprocessing.errors.ProcessFailure': 'tools',
     'torch.distributed.elastic.rendezvous.rendezvous_handler_registry': 'tools',
     'torch.distributed.elastic.rendezvous.static_tcp_rendezvous.StaticTCPRendezvous': 'tools',
     'torch.distributed.elastic.rendezvous.static_tcp_rendezvous.StaticTCPRendezvous'
@@ -78,18 +79,18 @@ NAMES = {
     'torch.distributed.run.parse_min_max_nnodes': 'tools',
     'torch.distributed.run.run': 'tools',
     'torch.nn.Module._buffers': 'weights',
-    'torch.nn.Module._load_from_state_dict': 'attention backbones fusion insertion necks',
+    'torch.nn.Module._load_from_state_dict': 'backbones fusion insertion layers necks',
     'torch.nn.Module._modules': 'insertion',
     'torch.nn.Module._non_persistent_buffers_set': 'weights',
     'torch.nn.Module._parameters': 'weights',
     'torch.nn.Module.state_dict._metadata': 'weights',
     'torch.nn.modules.batchnorm.SyncBatchNorm': 'launch',
     'torch.nn.modules.batchnorm._BatchNorm': 'attention backbones ops',
-    'torch.nn.modules.conv._ConvNd': 'probe',
+    'torch.nn.modules.conv._ConvNd': 'ops probe',
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',
     'torch.overrides.TorchFunctionMode': 'probe',
-    'torch.utils.flop_counter.FlopCounterMode': 'insertion probe',
+    'torch.utils.flop_counter.FlopCounterMode': 'probe',
 }
 
 # Options that a function takes out of a config before it builds, or adds: probe.config_check
@@ -196,8 +197,7 @@ def defined_in(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if ast.unparse(node.value) in ('self', 'cls'):
-                names.add(node.attr)
+            names |= {node.attr} if ast.unparse(node.value) in ('self', 'cls') else set()
     return names
 
 
@@ -206,7 +206,7 @@ def test_all_that_is_leant_on_is_there():
     for function, options in TAKEN_OUT.items():
         source = inspect.getsource(find(function)) if is_there(function) else ''
         gone += [
-            f'{option!r} in {function}, used by engine'
+            f'{option!r} in {function}, used by probe'
             for option in options.split()
             if not re.search(rf'\b{option}\b', source)
         ]

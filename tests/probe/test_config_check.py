@@ -8,8 +8,8 @@ from mmengine.runner import ValLoop
 from mmseg.models import EncoderDecoder
 from torch import nn
 
-from mmattn.engine.build import build_model
 from mmattn.errors import InputError
+from mmattn.probe.build import build
 from mmattn.probe.config_check import check_config, check_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ def test_option_of_the_loader():
 
 def test_error_of_our_own_option():
     with pytest.raises(InputError, match='VAN: expected arch one of b0, b1,'):
-        build_model(config(dict(type='VAN', arch='b9')))
+        build(config(dict(type='VAN', arch='b9')))
 
 
 def test_no_model():
