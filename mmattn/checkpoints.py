@@ -1,11 +1,13 @@
 """Former name of what :mod:`mmattn.weights` holds; it goes with version 0.2.0."""
 
 import warnings
+from types import ModuleType
 
 from torch import Tensor, nn
 
+from mmattn.layers.packages import import_optional
 from mmattn.weights.checking import check_weights as check
-from mmattn.weights.files import import_safetensors, read_checkpoint
+from mmattn.weights.files import read_checkpoint
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import rename_published
 from mmattn.weights.reading import find_state_dict, weights_in
@@ -36,3 +38,8 @@ def load_accounted(
     fit.refuse_or_report(**how)
     fit.load()
     return fit.report
+
+
+def import_safetensors(name: object) -> ModuleType:
+    """Import the library for a file that needs it."""
+    return import_optional('safetensors', name)

@@ -51,7 +51,7 @@ def row(name: str, kind: str) -> list[str]:
     costs = cost(name, maps=2 if kind == 'fusion' else 1) if kind in COUNTED else ['', '']
     paper = re.search(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(cls) or '')
     cited = f'[{" ".join(paper[1].split())}]({paper[2]})' if paper else 'none'
-    file = Path(inspect.getfile(cls)).relative_to(ROOT).as_posix()
+    file = Path(inspect.getfile(inspect.unwrap(cls))).relative_to(ROOT).as_posix()
     return [f'`{name}`', kind, *costs, cited, f'[{file}](../{file})']
 
 

@@ -11,6 +11,7 @@ from mmattn.attention.base import Attention
 from mmattn.errors import InputError
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
+from mmattn.layers.packages import import_optional
 from mmattn.ops.precision import in_float32, saturate
 
 # What other packages call the number of channels that comes in.
@@ -96,7 +97,7 @@ class TimmAttention(ForeignAttention):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ImportError: If timm is not installed.
+        MissingPackage: If timm is not installed.
         ValueError: If ``in_channels`` is not positive, timm does not know ``name``, or its module
             changes the shape.
 
@@ -126,7 +127,7 @@ class TimmAttention(ForeignAttention):
         try:
             attention = module(in_channels, **(options or {}))
         except TypeError as error:
-            raise TypeError(
+            raise InputError(
                 f'TimmAttention: options {options} do not fit {name}: {error}'
             ) from error
         super().__init__(in_channels, attention, start=start, init_cfg=init_cfg)
@@ -136,13 +137,10 @@ def timm_module(name: str) -> type[nn.Module]:
     """Look up a module of timm.
 
     Raises:
-        ImportError: If timm is not installed.
+        MissingPackage: If timm is not installed.
         ValueError: If it does not know the name.
     """
-    try:
-        from timm.layers import get_attn
-    except ImportError as error:
-        raise ImportError('TimmAttention needs timm: pip install timm') from error
+    get_attn = import_optional('timm.layers', 'TimmAttention').get_attn
     try:
         found = get_attn(name) if isinstance(name, str) else None
     except AssertionError:

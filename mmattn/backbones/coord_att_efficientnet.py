@@ -16,6 +16,7 @@ from mmattn.layers.checks import (
     ModuleCfg,
     NormCfg,
 )
+from mmattn.layers.packages import import_optional
 
 
 @MODELS.register_module()
@@ -54,7 +55,7 @@ class CoordAttEfficientNet(Backbone):
             mmpretrain.
 
     Raises:
-        ImportError: If mmpretrain is not installed.
+        MissingPackage: If mmpretrain is not installed.
         ValueError: If ``arch`` is unknown, or ``out_indices`` or ``frozen_stages`` name a map that
             does not exist.
 
@@ -80,12 +81,7 @@ class CoordAttEfficientNet(Backbone):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        try:
-            from mmpretrain.models import EfficientNet
-        except ImportError as error:
-            raise ImportError(
-                'CoordAttEfficientNet needs mmpretrain: pip install onedl-mmpretrain'
-            ) from error
+        models = import_optional('mmpretrain.models', 'CoordAttEfficientNet')
         if init_cfg is None:
             init_cfg = [
                 dict(type='Kaiming', layer='Conv2d'),
@@ -98,13 +94,13 @@ class CoordAttEfficientNet(Backbone):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        archs = [name for name in EfficientNet.arch_settings if not name.startswith('e')]
+        archs = [name for name in models.EfficientNet.arch_settings if not name.startswith('e')]
         if arch not in archs:
             raise ValueError(f'expected arch {", ".join(archs)}, got {arch!r}')
         # mmpretrain reads values of a tensor while building, which the meta device has not.
         device = torch.empty(0).device
         with torch.device('cpu'):
-            host = EfficientNet(
+            host = models.EfficientNet(
                 arch,
                 drop_path_rate=drop_path_rate,
                 conv_cfg=conv_cfg,

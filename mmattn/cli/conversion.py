@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
+from mmattn.layers.packages import import_optional
 from mmattn.weights.checking import find_receiver
-from mmattn.weights.files import import_safetensors
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.reading import Weights
 
@@ -81,7 +81,7 @@ def write_weights(state_dict: dict[str, Tensor], path: Path) -> None:
     # A view would be written with all that it is a view of, and safetensors refuses it.
     state_dict = {key: value.clone().contiguous() for key, value in state_dict.items()}
     if path.suffix == '.safetensors':
-        save_file = import_safetensors(path).torch.save_file
+        save_file = import_optional('safetensors.torch', path).save_file
         write_whole(path, lambda partial: save_file(state_dict, partial), lambda: state_dict)
     else:
         write_whole(path, lambda partial: _save(state_dict, partial), lambda: state_dict)

@@ -5,7 +5,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from pickle import UnpicklingError
 
-from mmattn.engine.config import explain_build_error
 from mmattn.errors import InputError
 from mmattn.launch import distributed, failure
 from mmattn.launch.lost_worker import explain_lost_worker
@@ -38,7 +37,7 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
     except Exception as error:
         if _comes_of_an_interrupt(error):
             _exit(args.interrupted, 130)
-        explanation = explain_build_error(error) or explain_lost_worker(error)
+        explanation = explain_lost_worker(error)
         if explanation is None and distributed.group() is None:
             raise
         if explanation is None:

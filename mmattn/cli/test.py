@@ -26,6 +26,7 @@ def main(args: argparse.Namespace) -> None:
     from mmattn.engine.build import build_runner
     from mmattn.engine.config import load_config
     from mmattn.launch import distributed
+    from mmattn.probe.config_check import check_config
     from mmattn.weights.sources import trust_checkpoints
 
     options.check_device(args.device)
@@ -40,6 +41,7 @@ def main(args: argparse.Namespace) -> None:
         options.draw_predictions(cfg, args.show_dir)
     if args.tta:
         options.use_tta(cfg)
+    check_config(cfg, 'test')
     options.prepare_work_dir(cfg, args.work_dir)
     check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
     runner = build_runner(cfg)

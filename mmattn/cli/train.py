@@ -51,6 +51,7 @@ def main(args: argparse.Namespace) -> None:
     from mmattn.engine.config import load_config
     from mmattn.engine.work_dir import locked
     from mmattn.launch import distributed
+    from mmattn.probe.config_check import check_config
     from mmattn.weights.sources import trust_checkpoints
 
     options.check_device(args.device)
@@ -58,6 +59,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     distributed.prepare(cfg)
+    check_config(cfg, 'train')
     if args.smoke:
         options.prepare_work_dir(cfg, args.work_dir or f'work_dirs/{Path(args.config).stem}_smoke')
         with locked(cfg.work_dir), tempfile.TemporaryDirectory() as data_root:

@@ -37,13 +37,13 @@ class LoadImage(LoadImageFromFile):
     Raises:
         InputError: If the file is missing, is not a whole image or is too large, and
             ``max_skips`` is used up.
-        ValueError: If ``max_skips`` is negative.
+        InputError: If ``max_skips`` is negative.
     """
 
     def __init__(self, imdecode_backend: str = 'pillow', max_skips: int = 0, **kwargs) -> None:
         super().__init__(imdecode_backend=imdecode_backend, **kwargs)
         if max_skips < 0:
-            raise ValueError(f'expected max_skips of 0 or more, got {max_skips}')
+            raise InputError(f'expected max_skips of 0 or more, got {max_skips}')
         self.max_skips = max_skips
         # Seen by all processes of a data loader, each of which writes to a place of its own.
         self._skips = torch.zeros(_MAX_WORKERS, dtype=torch.int64).share_memory_()

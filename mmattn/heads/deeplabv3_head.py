@@ -36,7 +36,7 @@ class DeepLabV3Head(ASPPHead):
         **kwargs: Arguments of mmseg's ``BaseDecodeHead``, among them ``num_classes``.
 
     Raises:
-        ImportError: If mmseg is not installed.
+        MissingPackage: If mmseg is not installed.
 
     Shape:
         - Input: a list of maps, of which ``in_index`` selects one of (N, in_channels, H, W).

@@ -63,7 +63,7 @@ class SSDLiteHead(SSDHead):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ImportError: If mmdet is not installed.
+        MissingPackage: If mmdet is not installed.
         ValueError: If ``in_channels`` and the anchors differ in the number of levels, only one of
             the two losses is given, or ``loss_cls`` is a softmax.
 

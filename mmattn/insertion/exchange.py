@@ -206,7 +206,10 @@ def attach(module: nn.Module, name: str, inserted: InsertedAttention) -> None:
 def _watch_registrations() -> None:
     """Let an inserted module act wherever it is put.
 
-    What turns SyncBN into BN and back builds another norm and hands the children over to it.
+    What turns SyncBN into BN and back builds another norm and hands the children over to it with
+    ``add_module``, which tells nobody but the hooks of torch. To exchange the class of the new norm
+    later, in :meth:`Host.train`, would be too late for whoever runs the model right away, a copy
+    that was converted for inference, say: it would compute without attention and not say so.
     """
     register_module_module_registration_hook(_act)
 

@@ -10,7 +10,7 @@ from mmattn.attention.foreign import build_attention
 from mmattn.errors import InputError
 from mmattn.insertion.exchange import Host, RecordsGrid, Replaced, attach, exchange_class
 from mmattn.insertion.inserted_attention import AFTER, BEFORE, InsertedAttention
-from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Level, find_levels
+from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Map, find_maps
 from mmattn.insertion.sites import Site, nearest, read_sites
 from mmattn.insertion.table import Row, table
 from mmattn.layers.blend import Start
@@ -94,20 +94,24 @@ def InsertAttention(
     for site in sites:
         shared: dict[int, tuple[str, Attention]] = {}
         for name in _positions(site, host, run, taken):
-            levels = _levels(site, name, host, run)
-            inserted = _build(site, name, levels, host, shared, freeze_with_host)
+            maps = _chosen_maps(site, name, host, run)
+            inserted = _build(site, name, maps, host, shared, freeze_with_host)
             plans.append((site, name, inserted))
             calls = [run.records[name], *run.records[name].later]
             rows += [
-                Row(str(site), name, level, _shapes(level, site, calls), getattr(inserted, key))
-                for level, key in inserted.levels
+                Row(str(site), name, m, _shapes(m, site, calls), getattr(inserted, key))
+                for m, key in inserted.maps
             ]
     for plan in plans:
-        _place(*plan, host)
+        _put(*plan, host)
     exchange_class(host, Host)
     host.train(host.training)
     print_log(table(rows, run), logger='current')
     return host
+
+
+# Whoever checks a config is told where what is none of the options above goes.
+InsertAttention.rest_goes_to = 'host'
 
 
 def _positions(site: Site, host: nn.Module, run: DryRun, taken: dict) -> list[str]:
@@ -145,36 +149,36 @@ def _more(names: list[str]) -> str:
     return f' and {len(names) - 1} more' if len(names) > 1 else ''
 
 
-def _levels(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Level]:
-    """Find the maps that a site acts on at one of its modules.
+def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Map]:
+    """Choose the maps that a site acts on at one of its modules.
 
     Raises:
         InputError: If there are none, or one of ``levels`` is none.
     """
     record = run.records[name]
-    levels = maps_of(record, site.place, host, run)
+    maps = maps_of(record, site.place, host, run)
     if site.levels is not None:
         items = len(children(_value(record, site.place)))
         wanted = [key + items if isinstance(key, int) and key < 0 else key for key in site.levels]
-        there = {level.path[0] for level in levels if level.path}
+        there = {m.path[0] for m in maps if m.path}
         absent = [key for key, item in zip(site.levels, wanted, strict=True) if item not in there]
         if absent:
             raise InputError(
                 f'{site}: {name or "the host"!r} has no map at level {absent[0]!r}; '
                 + (f'it has them at {sorted(there, key=str)}' if there else 'leave levels out')
             )
-        levels = [level for level in levels if level.path and level.path[0] in wanted]
-    blind = [level for level in levels if not level.is_known]
-    if site.levels is None and len(blind) < len(levels):
-        levels, blind = [level for level in levels if level.is_known], []
-    if levels and not blind:
+        maps = [m for m in maps if m.path and m.path[0] in wanted]
+    unknown = [m for m in maps if not m.is_known]
+    if site.levels is None and len(unknown) < len(maps):
+        maps, unknown = [m for m in maps if m.is_known], []
+    if maps and not unknown:
         if site.place == 'instead_of':
             _check_replaceable(site, name, record)
-        return levels
+        return maps
     there = [other for other in run.records if _has_maps(run.records[other], site.place, host, run)]
     what = (
-        f'is tokens {blind[0].shape} of unknown height and width'
-        if blind
+        f'is tokens {unknown[0].shape} of unknown height and width'
+        if unknown
         else f'is no map of shape (N, C, H, W): {describe(_value(record, site.place))}'
     )
     side = 'takes' if site.place == 'before' else 'returns'
@@ -189,7 +193,7 @@ def _value(record: Record, place: str) -> object:
     return record.args[0] if record.args else next(iter(record.kwargs.values()), None)
 
 
-def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Level]:
+def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Map]:
     """Find the maps in what a module takes or returns.
 
     Args:
@@ -198,29 +202,32 @@ def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Le
         host: Host of the module.
         run: The dry forward.
     """
-    levels = find_levels(_value(record, place), record.args, record.kwargs, run.image)
-    for level in levels:
-        if level.layout == 'NLC' and level.grid_path is None:
-            _find_giver(level, record, host, run)
-    return levels
+    maps = find_maps(_value(record, place), record.args, record.kwargs, run.image)
+    for feature_map in maps:
+        if feature_map.layout == 'NLC' and feature_map.grid_path is None:
+            _find_grid_source(feature_map, record, host, run)
+    return maps
 
 
-def _shapes(level: Level, site: Site, calls: list[Record]) -> list[tuple[int, int, int, int]]:
+def _shapes(feature_map: Map, site: Site, calls: list[Record]) -> list[tuple[int, int, int, int]]:
     """List the shapes (N, C, H, W) that a map has at each call."""
-    shapes = [level.map_shape]
+    shapes = [feature_map.map_shape]
     for call in calls[1:]:
-        x = get(_value(call, site.place), level.path)
+        x = get(_value(call, site.place), feature_map.path)
         context = (_value(call, site.place), call.args, call.kwargs)
         # The grid of tokens that another module gave is known for the first call only.
-        shapes.append(level.map_shape if level.giver else tuple(level.to_map(x, context).shape))
+        if feature_map.grid_source:
+            shapes.append(feature_map.map_shape)
+        else:
+            shapes.append(tuple(feature_map.to_map(x, context).shape))
     return shapes
 
 
 def _has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:
-    return any(level.is_known for level in maps_of(record, place, host, run))
+    return any(m.is_known for m in maps_of(record, place, host, run))
 
 
-def _find_giver(level: Level, record: Record, host: nn.Module, run: DryRun) -> None:
+def _find_grid_source(feature_map: Map, record: Record, host: nn.Module, run: DryRun) -> None:
     """Look for the module that told the height and width of these tokens before they got here."""
     for name, earlier in run.records.items():
         if name == record.name:
@@ -228,10 +235,11 @@ def _find_giver(level: Level, record: Record, host: nn.Module, run: DryRun) -> N
         if f'{record.name}.'.startswith(f'{name}.') or not name:
             continue  # has not returned by then
         for path, (h, w) in grids(earlier.output):
-            extra = level.shape[1] - h * w
+            extra = feature_map.shape[1] - h * w
             if h * w > 0 and 0 <= extra <= MOST_EXTRA_TOKENS:
-                level.grid, level.extra = (h, w), extra
-                level.giver, level.giver_path = (host.get_submodule(name),), path
+                feature_map.grid, feature_map.extra = (h, w), extra
+                feature_map.grid_source = (host.get_submodule(name),)
+                feature_map.grid_source_path = path
 
 
 def _check_replaceable(site: Site, name: str, record: Record) -> None:
@@ -247,45 +255,45 @@ def _check_replaceable(site: Site, name: str, record: Record) -> None:
 def _build(
     site: Site,
     name: str,
-    levels: list[Level],
+    maps: list[Map],
     host: nn.Module,
     shared: dict,
     freeze_with_host: bool,
 ) -> InsertedAttention:
     """Build what a site puts at one of its modules."""
     attentions, places = {}, []
-    several = len(levels) > 1
-    for level in levels:
-        built = shared.get(level.channels) if site.shared else None
+    several = len(maps) > 1
+    for feature_map in maps:
+        built = shared.get(feature_map.channels) if site.shared else None
         if site.shared and shared and built is None:
             raise InputError(
                 f'{site}: shared=True needs the same channels everywhere, '
-                f'got {next(iter(shared))} and {level.channels}'
+                f'got {next(iter(shared))} and {feature_map.channels}'
             )
         if built is None:
             try:
-                built = build_attention(site.attention, level.channels, site.start)
+                built = build_attention(site.attention, feature_map.channels, site.start)
             except ValueError as error:
                 raise InputError(f'{site}: {error} (for {name or "the host"!r})') from error
-            shared[level.channels] = built
+            shared[feature_map.channels] = built
         abbr, attention = built
-        own_name = abbr if site.shared or not several else f'{abbr}{_suffix(level)}'
+        own_name = abbr if site.shared or not several else f'{abbr}{_suffix(feature_map)}'
         attentions[own_name] = attention
-        places.append((level, own_name))
+        places.append((feature_map, own_name))
     inserted = InsertedAttention(attentions, places, freeze_with_host=freeze_with_host)
     like = next((t for t in host.parameters() if t.is_floating_point()), torch.empty(0))
     return inserted.to(like.device, like.dtype)
 
 
-def _suffix(level: Level) -> str:
-    return '_'.join(str(key) for key in level.path).replace('.', '_')
+def _suffix(feature_map: Map) -> str:
+    return '_'.join(str(key) for key in feature_map.path).replace('.', '_')
 
 
-def _place(site: Site, name: str, inserted: InsertedAttention, host: nn.Module) -> None:
-    for level, _ in inserted.levels:
-        for giver in level.giver:
-            exchange_class(giver, RecordsGrid)
-            giver.grid_path = level.giver_path
+def _put(site: Site, name: str, inserted: InsertedAttention, host: nn.Module) -> None:
+    for feature_map, _ in inserted.maps:
+        for source in feature_map.grid_source:
+            exchange_class(source, RecordsGrid)
+            source.grid_path = feature_map.grid_source_path
     if site.place == 'instead_of':
         parent, _, own = name.rpartition('.')
         host.get_submodule(parent).add_module(own, Replaced())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.errors import InputError
-from mmattn.insertion.maps import Level
+from mmattn.insertion.maps import Map
 from mmattn.probe.structures import get, put
 
 AFTER = 'inserted_attention'
@@ -34,22 +34,22 @@ class InsertedAttention(nn.Module):
     whatever is frozen around it.
 
     Args:
-        attentions: The modules by name; a module may act on several levels.
-        levels: Where the maps are, and the name of the module of each.
+        attentions: The modules by name; a module may act on several maps.
+        maps: Where they lie, and the name of the module of each.
         freeze_with_host: Whether it is frozen by what freezes the host around it.
     """
 
     def __init__(
         self,
         attentions: dict[str, Attention],
-        levels: Sequence[tuple[Level, str]],
+        maps: Sequence[tuple[Map, str]],
         *,
         freeze_with_host: bool = False,
     ) -> None:
         super().__init__()
         for name, attention in attentions.items():
             self.add_module(name, attention)
-        self.levels = tuple(levels)
+        self.maps = tuple(maps)
         self.freeze_with_host = freeze_with_host
         self.has_loaded = False
 
@@ -69,23 +69,23 @@ class InsertedAttention(nn.Module):
             InputError: If there is no map where one was in evaluation.
         """
         if self.training and not self.freeze_with_host:
-            self._wake()
-        for level, name in self.levels:
-            out = self._attend(level, getattr(self, name), value, (value, args, kwargs))
-            value = put(value, level.path, out)
+            self._unfreeze()
+        for feature_map, name in self.maps:
+            out = self._attend(feature_map, getattr(self, name), value, (value, args, kwargs))
+            value = put(value, feature_map.path, out)
         return value
 
-    def _attend(self, level: Level, attention: nn.Module, value: Any, context: tuple) -> Tensor:
-        x = get(value, level.path)
+    def _attend(self, feature_map: Map, attention: nn.Module, value: Any, context: tuple) -> Tensor:
+        x = get(value, feature_map.path)
         if not isinstance(x, Tensor):
             raise InputError(
                 'expected the module that attention was inserted at to take and return in training '
                 f'what it does in evaluation, a map, got {type(x).__name__}; insert it at modules '
                 'inside, tools/list_sites.py lists them'
             )
-        return level.from_map(attention(level.to_map(x, context)), x)
+        return feature_map.from_map(attention(feature_map.to_map(x, context)), x)
 
-    def _wake(self) -> None:
+    def _unfreeze(self) -> None:
         """Undo what froze a module or a parameter in here by itself."""
         for module in self.modules():
             if not module.training:

@@ -14,7 +14,7 @@ MOST_EXTRA_TOKENS = 8
 
 
 @dataclass
-class Level:
+class Map:
     """One feature map in what a module takes or returns.
 
     Args:
@@ -23,9 +23,9 @@ class Level:
         shape: Shape there in the dry forward.
         grid: Height and width of the tokens in the dry forward.
         grid_path: Where in (value, args, kwargs) the grid lies, if it lies there.
-        giver: Module that returned the grid earlier, if one did; in a tuple, because it is not part
-            of whoever holds the level.
-        giver_path: Where in what it returned the grid lies.
+        grid_source: Module that returned the grid earlier, if one did; in a tuple, because it is
+            not part of whoever holds the map.
+        grid_source_path: Where in what it returned the grid lies.
         extra: Tokens ahead of those of the map.
     """
 
@@ -34,8 +34,8 @@ class Level:
     shape: tuple[int, ...]
     grid: tuple[int, int] | None = None
     grid_path: Path | None = None
-    giver: tuple = ()
-    giver_path: Path | None = None
+    grid_source: tuple = ()
+    grid_source_path: Path | None = None
     extra: int = 0
 
     @property
@@ -73,8 +73,8 @@ class Level:
         length = x.shape[1] - self.extra
         if self.grid_path is not None:
             h, w = get(context, self.grid_path)
-        elif self.giver:
-            h, w = self.giver[0].last_grid
+        elif self.grid_source:
+            h, w = self.grid_source[0].last_grid
         else:
             h = w = round(length**0.5)
         if h * w != length:
@@ -103,9 +103,7 @@ class Level:
         return out.contiguous() if x.is_contiguous() else out
 
 
-def find_levels(
-    value: Any, args: tuple, kwargs: dict, image: tuple[int, int] | None
-) -> list[Level]:
+def find_maps(value: Any, args: tuple, kwargs: dict, image: tuple[int, int] | None) -> list[Map]:
     """Find the maps in what a module takes or returns.
 
     Args:
@@ -115,7 +113,7 @@ def find_levels(
         image: Height and width of the image that the maps come from, if known.
 
     Returns:
-        One level per map, in the order in which they lie there. Tokens whose grid is not known from
+        The maps, in the order in which they lie there. Tokens whose grid is not known from
         here have neither ``grid`` nor ``grid_path``.
     """
     known = list(grids((value, args, kwargs)))
@@ -125,9 +123,9 @@ def find_levels(
             continue
         shape = tuple(x.shape)
         if len(shape) == 4:
-            found.append(Level(path, _layout(shape, image), shape))
+            found.append(Map(path, _layout(shape, image), shape))
         elif len(shape) == 3:
-            found.append(_with_grid(Level(path, 'NLC', shape), known, image))
+            found.append(_with_grid(Map(path, 'NLC', shape), known, image))
     return found
 
 
@@ -143,14 +141,14 @@ def _is_strided(h: int, w: int, image: tuple[int, int]) -> bool:
     return abs(h * image[1] / image[0] - w) <= 1 + image[1] / image[0]
 
 
-def _with_grid(level: Level, known: list, image: tuple[int, int] | None) -> Level:
-    length = level.shape[1]
+def _with_grid(tokens: Map, known: list, image: tuple[int, int] | None) -> Map:
+    length = tokens.shape[1]
     for path, (h, w) in known:
         if 0 <= length - h * w <= MOST_EXTRA_TOKENS and h * w > 0:
-            return replace(level, grid=(h, w), grid_path=path, extra=length - h * w)
+            return replace(tokens, grid=(h, w), grid_path=path, extra=length - h * w)
     if image and image[0] == image[1]:
         side = math.isqrt(length)
         extra = length - side**2
         if side > 1 and extra <= MOST_EXTRA_TOKENS:
-            return replace(level, grid=(side, side), extra=extra)
-    return level
+            return replace(tokens, grid=(side, side), extra=extra)
+    return tokens

@@ -53,8 +53,8 @@ def possible_sites(
     run = dry_run(model, input_shape)
     sites = []
     for name, record in run.records.items():
-        levels = [] if is_inserted(name) else maps_of(record, 'after', model, run)
-        shapes = [level.map_shape for level in levels if level.is_known]
+        maps = [] if is_inserted(name) else maps_of(record, 'after', model, run)
+        shapes = [found.map_shape for found in maps if found.is_known]
         if shapes:
             kind = record.type.__name__
             sites.append(PossibleSite(name, kind, shapes, record.calls))

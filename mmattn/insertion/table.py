@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from mmattn.insertion.maps import Level
+from mmattn.insertion.maps import Map
 from mmattn.probe.count import count_multiply_adds, count_parameters
 from mmattn.probe.dry_run import DryRun, copy_on_meta
 
@@ -18,14 +18,14 @@ class Row(NamedTuple):
     Args:
         site: How the config names the site.
         position: Name of the module of the host.
-        level: The map, at the first call of that module.
+        feature_map: The map, at the first call of that module.
         shapes: Shapes (N, C, H, W) of the map at all calls.
         attention: The attention module.
     """
 
     site: str
     position: str
-    level: Level
+    feature_map: Map
     shapes: list[tuple[int, int, int, int]]
     attention: nn.Module
 
@@ -54,12 +54,12 @@ def table(rows: list[Row], run: DryRun) -> str:
         count = 0 if row.attention in seen else parameters
         seen.add(row.attention)
         total, flops = total + count, flops + added
-        place = '.'.join((row.position or '(host)', *(f'[{k}]' for k in row.level.path)))
+        position = '.'.join((row.position or '(host)', *(f'[{k}]' for k in row.feature_map.path)))
         times = f', {len(row.shapes)} times' if len(row.shapes) > 1 else ''
         out.add_row(
             row.site.removeprefix('site '),
-            place.replace('.[', '['),
-            ' x '.join(map(str, row.level.shape)) + times,
+            position.replace('.[', '['),
+            ' x '.join(map(str, row.feature_map.shape)) + times,
             type(row.attention).__name__,
             f'{count:,}',
             f'{added:,}',

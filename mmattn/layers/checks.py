@@ -22,10 +22,6 @@ from torch import Tensor, nn
 from mmattn.errors import InputError
 
 
-class OptionError(ValueError):
-    """A value that a module cannot serve: the message names the module and the option."""
-
-
 @dataclass(frozen=True)
 class Must:
     """What the annotation of an option asks for beyond its type.
@@ -67,7 +63,7 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
             anything, and a default needs no check.
 
     Returns:
-        The constructor that raises an :class:`OptionError` for a wrong value, and for what the
+        The constructor that raises an :class:`InputError` for a wrong value, and for what the
         constructor itself refuses with a ValueError.
     """
     signature = inspect.signature(init)
@@ -84,10 +80,10 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
                 check_option(type(self).__name__, option, value, parameter.annotation)
         try:
             init(self, *args, **kwargs)
-        except (InputError, OptionError):  # Of a module within, or already named.
+        except InputError:  # Of a module within, or already named.
             raise
         except ValueError as error:
-            raise OptionError(f'{type(self).__name__}: {error}') from error
+            raise InputError(f'{type(self).__name__}: {error}') from error
 
     return check_and_run
 
@@ -102,11 +98,11 @@ def check_option(module: str, option: str, value: object, kind: object) -> None:
         kind: Annotation of the option, see :func:`checked`.
 
     Raises:
-        OptionError: If the value is of another kind.
+        InputError: If the value is of another kind.
     """
     reason = _misfit(kind, value)
     if reason is not None:
-        raise OptionError(
+        raise InputError(
             f'{module}: {option} has to be {_describe(kind)}, got {_SHORT.repr(value)}'
             + (f' ({reason})' if reason else '')
         )

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from mmattn.errors import InputError
+from mmattn.probe.config_check import check_model
 
 
 def build(cfg: Config, *, meta: bool = True) -> nn.Module:
@@ -21,10 +21,9 @@ def build(cfg: Config, *, meta: bool = True) -> nn.Module:
             CPU and have the values that they are built with.
 
     Raises:
-        InputError: If the config has no model.
+        InputError: If the config has no model, or one that cannot be built.
     """
-    if 'model' not in cfg:
-        raise InputError(f'config {cfg.filename} has no model; give one that trains')
+    check_model(cfg)
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     with meta_device() if meta else nullcontext():
         return MODELS.build(cfg.model)

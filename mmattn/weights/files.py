@@ -1,10 +1,10 @@
 """Files of weights, read as data: PyTorch's own and safetensors."""
 
 from pathlib import Path
-from types import ModuleType
 from typing import BinaryIO
 
 from mmattn.errors import InputError
+from mmattn.layers.packages import import_optional
 from mmattn.weights import torch_files
 from mmattn.weights.plain_data import BadDataError, NotPlainDataError
 
@@ -64,24 +64,11 @@ def read_stream(file: BinaryIO, name: str) -> dict:
 
 
 def _read_safetensors(file: BinaryIO, name: str) -> dict:
-    safetensors = import_safetensors(name)
+    safetensors = import_optional('safetensors.torch', name)
     try:
-        return safetensors.torch.load(file.read())
+        return safetensors.load(file.read())
     except Exception as error:
         raise _damaged(file, name, error) from error
-
-
-def import_safetensors(name: str | Path) -> ModuleType:
-    """Import the library for a file that needs it.
-
-    Raises:
-        InputError: If it is not installed.
-    """
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise InputError(f'{name} needs safetensors: pip install safetensors') from error
-    return safetensors
 
 
 def _damaged(file: BinaryIO, name: str, error: Exception) -> InputError:

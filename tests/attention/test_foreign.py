@@ -125,7 +125,7 @@ def test_computes_what_timm_does(name):
 def test_options_reach_timm():
     module = TimmAttention(64, name='se', options=dict(rd_channels=3))
     assert module.attn.fc1.out_channels == 3
-    with pytest.raises(TypeError, match='rd_chanels'):
+    with pytest.raises(InputError, match='rd_chanels'):
         TimmAttention(64, name='se', options=dict(rd_chanels=3))
 
 

@@ -112,6 +112,6 @@ def test_wrong_arch(arch):
 
 
 def test_without_mmpretrain(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mmpretrain.models', None)
-    with pytest.raises(ImportError, match='needs mmpretrain: pip install onedl-mmpretrain'):
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    with pytest.raises(ImportError, match=r"needs mmpretrain: pip install 'mmattn\[cls\]'"):
         CoordAttEfficientNet()

@@ -2,11 +2,8 @@ import importlib.util
 import warnings
 
 import pytest
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
-from mmattn.engine.config import explain_build_error, load_config
-from mmattn.engine.runner import Runner
+from mmattn.engine.config import load_config
 from mmattn.errors import InputError
 
 
@@ -64,112 +61,3 @@ def test_a_package_that_is_not_installed(tmp_path, monkeypatch, scope, install):
 def test_no_config():
     with pytest.raises(InputError, match=r'config nope\.py is not a file'):
         load_config('nope.py')
-
-
-def explanation(cfg, scope='mmseg', build=MODELS.build):
-    with DefaultScope.overwrite_default_scope(scope):
-        try:
-            build(cfg)
-        except Exception as error:
-            return explain_build_error(error)
-    raise AssertionError('it was built')
-
-
-def test_unknown_type():
-    text = explanation(dict(type='CordAtt', in_channels=8))
-    assert text == (
-        "config: type='CordAtt' is not in the registry mmseg::model; did you mean 'CoordAtt'?"
-    )
-
-
-def test_error_of_our_own_option():
-    assert explanation(dict(type='VAN', arch='b9')).startswith(
-        'config: VAN: expected arch one of b0, b1,'
-    )
-
-
-def runner_cfg(tmp_path, **changes):
-    """A config whose runner fails before it touches any data."""
-    head = dict(type='FCNHead', in_channels=32, in_index=0, channels=4, num_classes=3)
-    cfg = dict(
-        model=dict(
-            type='EncoderDecoder',
-            backbone=dict(type='VAN', arch='b0', out_indices=(0,)),
-            decode_head=head,
-        ),
-        work_dir=str(tmp_path),
-        default_scope='mmseg',
-        log_level='ERROR',
-    )
-    cfg = Config(cfg)
-    cfg.merge_from_dict(changes)
-    return cfg
-
-
-@pytest.mark.parametrize(
-    ('option', 'message'),
-    [
-        (
-            'model.backbone.drop_path_rat',
-            "model.backbone.drop_path_rat is not an option of VAN; did you mean 'drop_path_rate'?",
-        ),
-        (
-            'model.decode_head.dropout_ratoi',
-            'model.decode_head.dropout_ratoi is not an option of BaseDecodeHead; '
-            "did you mean 'dropout_ratio'?",
-        ),
-    ],
-)
-def test_mistyped_option(tmp_path, option, message):
-    cfg = runner_cfg(tmp_path, **{option: 0})
-    assert explanation(cfg, build=Runner.from_cfg) == f'config: {message}'
-
-
-def inserted(**backbone):
-    site = dict(after='', attention=dict(type='CoordAtt'))
-    host = dict(type='VAN', arch='b0', out_indices=(0,))
-    return dict(type='InsertAttention', **{**dict(host=host, sites=[site]), **backbone})
-
-
-@pytest.mark.parametrize(
-    ('backbone', 'message'),
-    [
-        (
-            dict(sites=[dict(after='', attention=dict(type='CoordAtt', reducton=3))]),
-            'model.backbone.sites.0.attention.reducton is not an option of CoordAtt; '
-            "did you mean 'reduction'?",
-        ),
-        (
-            dict(host=dict(type='VAN', archh='b0')),
-            "model.backbone.host.archh is not an option of VAN; did you mean 'arch'?",
-        ),
-        (
-            dict(strat='paper'),
-            "model.backbone.strat is not an option of VAN; did you mean 'start'?",
-        ),
-    ],
-    ids=['attention', 'host', 'itself'],
-)
-def test_mistyped_option_of_an_insertion(tmp_path, backbone, message):
-    cfg = runner_cfg(tmp_path)
-    cfg.model.backbone = inserted(**backbone)
-    assert explanation(cfg, build=Runner.from_cfg) == f'config: {message}'
-
-
-def test_option_that_is_missing():
-    cfg = inserted(site=[])
-    cfg.pop('sites')
-    assert explanation(cfg) == "config: type='InsertAttention' needs 'sites', got host, site"
-    assert explanation(dict(type='CoordAtt')).endswith("needs 'in_channels', got nothing")
-
-
-def test_faults_of_the_program_are_not_explained_away():
-    def broken(**_):
-        return dict().nothing
-
-    MODELS.register_module('BrokenForTest', module=broken)
-    try:
-        assert explanation(dict(type='BrokenForTest')) is None
-        assert explanation(dict(), build=lambda cfg: int(x=1)) is None
-    finally:
-        MODELS.module_dict.pop('BrokenForTest')

@@ -29,9 +29,8 @@ def last_line(**names):
     [('DeepLabV3Head', 'mmseg', 'seg'), ('SSDLiteHead', 'mmdet', 'det')],
 )
 def test_missing_package(head, package, extra):
-    assert last_line(module=package, head=head) == (
-        f"ImportError: {head} needs {package}: pip install 'mmattn[{extra}]'"
-    )
+    line = f"{head} needs {package}: pip install 'mmattn[{extra}]' (onedl-"
+    assert line in last_line(module=package, head=head)
 
 
 def test_another_missing_module_speaks_for_itself():

@@ -132,8 +132,8 @@ def test_copy_of_tokens_reads_the_grid_of_its_own_embedding():
     model = insert(Tokens('before'), dict(after='block', attention=dict(type='ECA')))
     twin = copy.deepcopy(model)
     [inserted] = inserted_in(twin)
-    [(level, _)] = inserted.levels
-    assert level.giver[0] is twin.embed
+    [(m, _)] = inserted.maps
+    assert m.grid_source[0] is twin.embed
 
 
 @pytest.mark.parametrize('tells', ['beside', 'before'])
@@ -640,7 +640,7 @@ def test_a_slice_of_a_container_holds_what_the_host_put_there(kind):
 def test_levels_choose_among_the_maps():
     model = insert(Tower(), dict(after='', attention=COORD_ATT, levels=[-1]))
     [inserted] = inserted_in(model)
-    assert [level.path for level, _ in inserted.levels] == [(1,)]
+    assert [m.path for m, _ in inserted.maps] == [(1,)]
     model = insert(Tower('dict'), dict(after='', attention=COORD_ATT, levels=['low']))
     [inserted] = inserted_in(model)
     assert inserted.coord_att.in_channels == 8
@@ -845,7 +845,7 @@ def test_passes_over_vectors_and_tokens_beside_maps():
 
     model = insert(Mixed(), dict(after='', attention=COORD_ATT))
     [inserted] = inserted_in(model)
-    assert [level.path for level, _ in inserted.levels] == [(1,)]
+    assert [m.path for m, _ in inserted.maps] == [(1,)]
 
 
 def test_takes_the_type_of_the_host():

@@ -125,6 +125,6 @@ def test_damaged_safetensors(tmp_path):
 
 def test_safetensors_are_optional(tmp_path, monkeypatch):
     save_file({'a': torch.arange(3)}, tmp_path / 'a.safetensors')
-    monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
+    monkeypatch.setitem(sys.modules, 'safetensors', None)
     with pytest.raises(InputError, match=r'a\.safetensors needs safetensors: pip install'):
         read_checkpoint(tmp_path / 'a.safetensors')

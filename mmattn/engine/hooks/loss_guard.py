@@ -37,14 +37,14 @@ class NonFiniteLossGuard(Hook):
         max_skips: Steps in a row that may be left out; one more stops the training.
 
     Raises:
-        ValueError: If ``action`` is none of these or ``max_skips`` is no positive number.
+        InputError: If ``action`` is none of these or ``max_skips`` is no positive number.
     """
 
     def __init__(self, action: Literal['stop', 'skip'] = 'stop', max_skips: int = 10) -> None:
         if action not in ('stop', 'skip'):
-            raise ValueError(f"expected action 'stop' or 'skip', got {action!r}")
+            raise InputError(f"expected action 'stop' or 'skip', got {action!r}")
         if not isinstance(max_skips, int) or max_skips < 1:
-            raise ValueError(f'expected max_skips of 1 or more, got {max_skips!r}')
+            raise InputError(f'expected max_skips of 1 or more, got {max_skips!r}')
         self.action = action
         self.max_skips = max_skips
         #: Steps in a row that have been left out.
