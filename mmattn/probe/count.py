@@ -40,7 +40,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_multiply_adds(module: nn.Module, *shapes: tuple[int, int, int, int]) -> int | None:
+def count_multiply_adds(module: nn.Module, *shapes: tuple[int, ...]) -> int | None:
     """Count the multiply-adds of convolutions and matrix products.
 
     Norms, activations, poolings, resizing and the alignment of proposals are not counted, nor is
