@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 import mmattn
 from mmattn.datasets.benchmarks import find_reader
@@ -137,7 +137,10 @@ def measure(path: Path) -> dict:
     cfg = Config.fromfile(path)
     size = counted_size(cfg)
     _, dataset = next(datasets_in(cfg.train_dataloader.dataset))
-    _, reader = find_reader(dataset)
+    found = find_reader(dataset)
+    # Every config of ours is on data that we know.
+    assert found is not None and size is not None
+    _, reader = found
     measured: dict[str, float | None] = {}
     if importlib.util.find_spec(cfg.default_scope):
         model = build(cfg)
@@ -152,7 +155,7 @@ def measure(path: Path) -> dict:
     )
 
 
-def first(published: list[dict], key: str, default: object = None) -> object:
+def first(published: list[dict], key: str, default: Any = None) -> Any:
     """Look up what the first of several results says that says anything."""
     return next((result[key] for result in published if key in result), default)
 
@@ -184,7 +187,7 @@ def table(models: list[dict]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def start(result: dict) -> str:
+def start(result: ConfigDict) -> str:
     """Say from which weights a result is, if it says so itself."""
     return f' from {result.weights} weights' if 'weights' in result else ''
 
@@ -218,9 +221,9 @@ def describe(model: dict) -> dict:
     return entry
 
 
-def describe_result(result: dict, dataset: str) -> list[dict]:
+def describe_result(result: ConfigDict, dataset: str) -> list[dict]:
     """Describe one published result as a metafile does, one entry for each task."""
-    tasks = {}
+    tasks: dict[str, dict] = {}
     for name, value in result.get('metrics', {}).items():
         label, task = METRICS[name]
         tasks.setdefault(task, {})[label] = value

@@ -68,6 +68,7 @@ def cost(name: str, maps: int) -> list[str]:
     with meta_device():
         module = MODELS.build(dict(type=name, in_channels=SHAPE[1]))
     multiply_adds = count_multiply_adds(module, *[SHAPE] * maps)
+    assert multiply_adds is not None  # Only a Mask2Former has none.
     return [f'{count_parameters(module):,}', f'{multiply_adds / 1e6:.2f} M']
 
 

@@ -1,6 +1,6 @@
 """Coordinate attention."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
@@ -54,7 +54,7 @@ class CoordAtt(Attention):
     """
 
     _abbr_ = 'coord_att'
-    released_names = {'conv2.': 'conv_h.', 'conv3.': 'conv_w.'}
+    released_names: ClassVar[dict[str, str]] = {'conv2.': 'conv_h.', 'conv3.': 'conv_w.'}
 
     def __init__(
         self,

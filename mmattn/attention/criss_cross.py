@@ -1,6 +1,6 @@
 """Criss-cross attention."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from mmengine.registry import MODELS
@@ -52,7 +52,7 @@ class CrissCross(Attention):
     """
 
     _abbr_ = 'criss_cross'
-    released_names = {'gamma.scale': 'gamma'}
+    released_names: ClassVar[dict[str, str]] = {'gamma.scale': 'gamma'}
 
     def __init__(
         self,

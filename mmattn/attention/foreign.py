@@ -2,6 +2,7 @@
 
 import inspect
 from difflib import get_close_matches
+from typing import Any
 
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -152,7 +153,7 @@ def timm_module(name: str) -> type[nn.Module]:
     return found
 
 
-def rest(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
+def rest(norm: Any, args: tuple[Tensor, ...]) -> None:
     """Let a batch norm that would train on one value per channel use its running statistics."""
     x = args[0]
     if norm.training and norm.running_mean is not None and x.numel() == x.shape[1]:
@@ -160,7 +161,7 @@ def rest(norm: nn.Module, args: tuple[Tensor, ...]) -> None:
         norm.rests = True
 
 
-def resume(norm: nn.Module, args: tuple[Tensor, ...], out: Tensor | None) -> None:
+def resume(norm: Any, args: tuple[Tensor, ...], out: Tensor | None) -> None:
     """Undo :func:`rest`."""
     if getattr(norm, 'rests', False):
         norm.training = True

@@ -1,7 +1,7 @@
 """Gather and excite."""
 
 from collections import OrderedDict
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -113,6 +113,7 @@ class GatherExcite(Attention):
         self.feat_size = None
         self.gather = None
         if extra_params:
+            window: dict[str, Any] = dict(kernel_size=3, stride=2, padding=1)
             if extent == 0:
                 if feat_size is None:
                     raise ValueError(
@@ -120,17 +121,12 @@ class GatherExcite(Attention):
                         'got None; extent 8 works without'
                     )
                 self.feat_size = to_2tuple(feat_size)
-            layers = OrderedDict()
+                window = dict(kernel_size=self.feat_size)
+            layers: OrderedDict[str, nn.Module] = OrderedDict()
             halvings = max(1, extent.bit_length() - 1)
             for i in range(1, halvings + 1):
-                layers[f'conv{i}'] = (
-                    nn.Conv2d(
-                        in_channels, in_channels, self.feat_size, groups=in_channels, bias=False
-                    )
-                    if extent == 0
-                    else nn.Conv2d(
-                        in_channels, in_channels, 3, 2, 1, groups=in_channels, bias=False
-                    )
+                layers[f'conv{i}'] = nn.Conv2d(
+                    in_channels, in_channels, **window, groups=in_channels, bias=False
                 )
                 layers[f'norm{i}'] = build_norm_layer(norm_cfg, in_channels)[1]
                 if i < halvings or mlp:

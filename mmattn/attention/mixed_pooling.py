@@ -70,8 +70,8 @@ class MixedPooling(Attention):
         self.pool_size = tuple(pool_size)
         c, m = in_channels, in_channels // 4
 
-        def conv_norm(in_channels: int, out_channels: int, *size: int) -> nn.Module:
-            padding = tuple(k // 2 for k in size)
+        def conv_norm(in_channels: int, out_channels: int, height: int, width: int) -> nn.Module:
+            size, padding = (height, width), (height // 2, width // 2)
             conv = nn.Conv2d(in_channels, out_channels, size, padding=padding, bias=False)
             return SafeSequential(conv, build_norm_layer(norm_cfg, out_channels)[1])
 

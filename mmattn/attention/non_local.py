@@ -1,7 +1,7 @@
 """Non-local block."""
 
 from collections import OrderedDict
-from typing import Literal
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
@@ -86,7 +86,7 @@ class NonLocal(Attention):
             self.theta = embedding(in_channels, middle)
             self.phi = embedding(in_channels, middle)
         if mode == 'concatenation':
-            self.concat_project = nn.Sequential(
+            self.concat_project: Any = nn.Sequential(
                 OrderedDict(conv=nn.Conv2d(2 * middle, 1, 1, bias=False))
             )
         if sub_sample:
@@ -142,7 +142,9 @@ class NonLocal(Attention):
 
 def embedding(in_channels: int, out_channels: int, norm_cfg: dict | None = None) -> nn.Sequential:
     """Build a 1x1 convolution and its norm under the names that mmcv gives them."""
-    layers = OrderedDict(conv=nn.Conv2d(in_channels, out_channels, 1, bias=norm_cfg is None))
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(in_channels, out_channels, 1, bias=norm_cfg is None)
+    )
     if norm_cfg is not None:
         name, norm = build_norm_layer(norm_cfg, out_channels)
         layers[name] = norm

@@ -1,5 +1,7 @@
 """Squeeze and excitation."""
 
+from typing import ClassVar
+
 from mmcv.cnn import build_activation_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -49,7 +51,7 @@ class SE(Attention):
     """
 
     _abbr_ = 'se'
-    released_names = {'fc1.': 'fc.0.', 'fc2.': 'fc.2.'}
+    released_names: ClassVar[dict[str, str]] = {'fc1.': 'fc.0.', 'fc2.': 'fc.2.'}
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Triplet attention."""
 
+from typing import Any
+
 import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
@@ -21,7 +23,7 @@ class PlaneGate(nn.Module):
 
     def __init__(self, kernel_size: int, norm_cfg: dict) -> None:
         super().__init__()
-        self.conv = nn.Module()
+        self.conv: Any = nn.Module()
         self.conv.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.conv.bn = build_norm_layer(norm_cfg, 1)[1]
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
@@ -208,7 +208,7 @@ class AFFResNet(Backbone):
     """
 
     slot = 'fusion'
-    layouts = {'AFF-ResNet port': r'layer\d\.\d+\.fuse_mode\.'}
+    layouts: ClassVar[dict[str, str]] = {'AFF-ResNet port': r'layer\d\.\d+\.fuse_mode\.'}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import ClassVar
 
 import torch
 from mmengine.logging import print_log
@@ -49,7 +50,7 @@ class Backbone(BaseModule):
     slot: str
     """Name of the exchangeable attention module in every block."""
 
-    layouts: dict[str, str] = {}
+    layouts: ClassVar[dict[str, str]] = {}
     """Layouts in which the weights are published, each with a pattern that fits one of its keys
     from the beginning; see :func:`mmattn.weights.layouts.recognise`."""
 

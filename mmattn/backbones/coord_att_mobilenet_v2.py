@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList
@@ -137,7 +137,9 @@ class CoordAttMobileNetV2(Backbone):
     """
 
     slot = 'attention'
-    layouts = {'released mbv2_ca': r'features\.\d+\.conv\.6\.conv1\.weight'}
+    layouts: ClassVar[dict[str, str]] = {
+        'released mbv2_ca': r'features\.\d+\.conv\.6\.conv1\.weight'
+    }
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from mmcv.cnn import ConvModule
@@ -173,7 +173,7 @@ class MobileNeXt(Backbone):
     """
 
     slot = 'attention'
-    layouts = {'released MobileNeXt': r'features\.\d+\.conv\.5\.weight'}
+    layouts: ClassVar[dict[str, str]] = {'released MobileNeXt': r'features\.\d+\.conv\.5\.weight'}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -192,7 +192,7 @@ class VAN(Backbone):
     """
 
     slot = 'spatial_gating_unit'
-    layouts = {
+    layouts: ClassVar[dict[str, str]] = {
         'released VAN': r'block1\.0\.attn\.proj_1\.weight',
         'mmpretrain VAN': r'blocks1\.0\.attn\.proj_1\.weight',
         'Hugging Face VAN': r'(van\.)?encoder\.stages\.0\.layers\.0\.pre_normomalization\.weight',
@@ -315,18 +315,20 @@ _OF_HUGGING_FACE = {
 
 
 def _own_key_of_hugging_face(key: str) -> str:
-    stage, key = re.match(r'encoder\.stages\.(\d+)\.(.*)', key).groups()
-    stage = int(stage) + 1
-    key, leaf = key.rsplit('.', 1)
-    if key.startswith('embeddings.'):
-        part = 'proj' if key == 'embeddings.convolution' else 'norm'
-        return f'patch_embed{stage}.{part}.{leaf}'
-    if key == 'normalization':
-        return f'norm{stage}.{leaf}'
-    block, key = re.match(r'layers\.(\d+)\.(.*)', key).groups()
-    if key in ('attention_scaling', 'mlp_scaling'):
-        return f'block{stage}.{block}.layer_scale_{1 if key == "attention_scaling" else 2}'
-    return f'block{stage}.{block}.{_OF_HUGGING_FACE.get(key, key)}.{leaf}'
+    """Turn the key of a stage into ours; one that no stage has stays as it is."""
+    place = re.match(r'encoder\.stages\.(\d+)\.(?:layers\.(\d+)\.)?(.+)\.([^.]+)$', key)
+    if place is None:
+        return key
+    index, block, name, leaf = place.groups()
+    stage = int(index) + 1
+    if block is None:
+        if name.startswith('embeddings.'):
+            part = 'proj' if name == 'embeddings.convolution' else 'norm'
+            return f'patch_embed{stage}.{part}.{leaf}'
+        return f'norm{stage}.{leaf}' if name == 'normalization' else key
+    if name in ('attention_scaling', 'mlp_scaling'):
+        return f'block{stage}.{block}.layer_scale_{1 if name == "attention_scaling" else 2}'
+    return f'block{stage}.{block}.{_OF_HUGGING_FACE.get(name, name)}.{leaf}'
 
 
 def _sizes(arch: str | dict) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:

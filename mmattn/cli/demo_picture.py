@@ -65,8 +65,10 @@ def color(label: int) -> tuple[float, float, float]:
     """Give the two classes of one paint two shades of a hue, and no label a light gray."""
     if label == UNLABELLED:
         return (0.92, 0.92, 0.92)
-    names = ('sky', 'sea', 'grass', 'tree', 'building', 'house')
-    names += ('earth', 'hill', 'mountain', 'road', 'airplane', 'boat')
+    names = [
+        *('sky', 'sea', 'grass', 'tree', 'building', 'house'),
+        *('earth', 'hill', 'mountain', 'road', 'airplane', 'boat'),
+    ]
     return matplotlib.colormaps['Paired']([LABELS[name] for name in names].index(label))[:3]
 
 

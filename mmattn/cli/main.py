@@ -95,7 +95,7 @@ def start(command: ModuleType, words: list[str] | None = None, prog: str | None 
 def _describe_commands() -> str:
     lines = ['Train models with attention, and look at what goes into them and comes out.', '']
     for name, command in COMMANDS.items():
-        lines.append(f'  {name:<16} {re.split("[.,:]", command.__doc__)[0]}')
+        lines.append(f'  {name:<16} {re.split("[.,:]", command.__doc__ or "")[0]}')
     return '\n'.join(lines)
 
 

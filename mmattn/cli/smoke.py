@@ -151,11 +151,11 @@ def _drop_pretrained(node: Any) -> None:
     """Take the pretrained weights out, so that nothing is downloaded."""
     if isinstance(node, dict):
         init_cfg = node.get('init_cfg')
-        if isinstance(init_cfg, dict) and init_cfg.type == 'Pretrained':
-            node.init_cfg = None
+        if isinstance(init_cfg, dict) and init_cfg['type'] == 'Pretrained':
+            node['init_cfg'] = None
         if node.get('pretrained'):
             # timm's switch, or the address that mmseg's models take.
-            node.pretrained = False if node.pretrained is True else None
+            node['pretrained'] = False if node['pretrained'] is True else None
     for value in node.values() if isinstance(node, dict) else node:
         if isinstance(value, dict | list | tuple):
             _drop_pretrained(value)

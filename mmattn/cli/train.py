@@ -97,8 +97,10 @@ def find_random_backbone(cfg: Config) -> str | None:
     while inner := next((key for key in ('host', 'backbone') if key in part), None):
         place, part = f'{place}.{inner}', part[inner]
         parts.append(part)
-    init_cfgs = [part.get('init_cfg') or [] for part in parts]
-    init_cfgs = sum([i if isinstance(i, list) else [i] for i in init_cfgs], [])
+    init_cfgs: list[dict] = []
+    for part in parts:
+        init_cfg = part.get('init_cfg') or []
+        init_cfgs += init_cfg if isinstance(init_cfg, list) else [init_cfg]
     pretrained = any(init_cfg.get('type') == 'Pretrained' for init_cfg in init_cfgs)
     pretrained = pretrained or any(part.get('pretrained') for part in parts)
     return None if pretrained or cfg.get('load_from') else place

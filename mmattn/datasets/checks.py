@@ -1,7 +1,9 @@
 """Look at a user's copy of a data set before a run starts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from mmengine.config import ConfigDict
 
 from mmattn.datasets.benchmarks import find_reader
 from mmattn.datasets.layouts import Copy, check_label_maps
@@ -26,7 +28,7 @@ def check_data(dataset: dict, name: str) -> None:
             _check_dataset(cfg, where)
 
 
-def datasets_in(cfg: dict, where: str = 'dataset') -> Iterator[tuple[str, dict]]:
+def datasets_in(cfg: ConfigDict, where: str = 'dataset') -> Iterator[tuple[str, ConfigDict]]:
     """Walk through wrappers such as RepeatDataset, and give each dataset after its place."""
     if 'dataset' in cfg:
         yield from datasets_in(cfg['dataset'], f'{where}.dataset')
@@ -38,7 +40,8 @@ def datasets_in(cfg: dict, where: str = 'dataset') -> Iterator[tuple[str, dict]]
 
 
 def _check_dataset(cfg: dict, where: str) -> None:
-    hint, check = 'set it to your copy', check_label_maps
+    hint = 'set it to your copy'
+    check: Callable[[Copy], None] = check_label_maps
     if found := find_reader(cfg):
         benchmark, reader = found
         hint = (

@@ -153,7 +153,7 @@ class LoadSegMap(BaseTransform):
 
     @staticmethod
     def _lookup(results: dict) -> np.ndarray:
-        classes = np.arange(256, dtype=np.uint8)
+        classes: np.ndarray = np.arange(256, dtype=np.uint8)
         if results['reduce_zero_label']:
             classes = np.concatenate([classes[-1:], classes[:-1]])
             classes[255] = 255

@@ -53,6 +53,8 @@ class Runner(MMEngineRunner):
         kwargs: Its options.
     """
 
+    _load_from: str | None
+
     def __init__(self, *args, **kwargs) -> None:
         refuse_code_in_checkpoints()
         super().__init__(*args, **kwargs)
@@ -66,11 +68,11 @@ class Runner(MMEngineRunner):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model; plug-ins that are to train require gradients from here on."""
-        model = super().build_model(model)
+        built = super().build_model(model)
         if any(map(names_the_hook, self.cfg.get('custom_hooks') or [])):
             # DDP and the optimizer would pass over what is frozen when they see it first.
-            let_train(plugins_of(model))
-        return model
+            let_train(plugins_of(built))
+        return built
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes, on GPUs or on the CPU."""
@@ -131,9 +133,9 @@ class Runner(MMEngineRunner):
 
     def load_or_resume(self) -> None:
         """Load or resume; a damaged last checkpoint is replaced by the one before it."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            if Path(self.work_dir, 'last_checkpoint').is_file():
-                self._load_from = find_last(Path(self.work_dir), out_dir_of(self.cfg))
+        searches = self._resume and self._load_from is None and not self._has_loaded
+        if searches and Path(self.work_dir, 'last_checkpoint').is_file():
+            self._load_from = find_last(Path(self.work_dir), out_dir_of(self.cfg))
         super().load_or_resume()
 
     def resume(

@@ -31,7 +31,7 @@ class ShardedRunner(Runner):
         InputError: If the model has none of the units.
     """
 
-    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: Any) -> nn.Module:
         """Initialize the weights and shard them."""
         if not self.distributed:
             self.logger.info('There is one process: nothing is sharded')
@@ -134,7 +134,7 @@ def _gather(value: Any) -> Any:
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def _shard(value: torch.Tensor, parameter: DTensor) -> DTensor:
+def _shard(value: torch.Tensor, parameter: Any) -> DTensor:
     # All ranks have read the same file: nobody has to send it.
     value = value.to(parameter.device)
     return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)

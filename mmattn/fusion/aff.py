@@ -151,7 +151,9 @@ class AFF(Fusion):
         self.strategy = strategy
         for kind in ('local', 'global'):
             for name in self._names(kind):
-                layers = Bottleneck(in_channels, reduction, norm_cfg, pooled=kind == 'global')
+                layers: nn.Sequential = Bottleneck(
+                    in_channels, reduction, norm_cfg, pooled=kind == 'global'
+                )
                 if strategy == 'half_aff':
                     layers = SafeSequential(*list(layers)[:-2])
                 elif strategy == 'concat_aff':
@@ -170,8 +172,10 @@ class AFF(Fusion):
         return [suffixed(f'{kind}_att', i) for i in range(self.scales[kind])]
 
     def _gate(self, z: Tensor) -> Tensor:
-        branches = ([getattr(self, n) for n in self._names(kind)] for kind in ('local', 'global'))
-        return gate(z, *branches, self.post)
+        local, pooled = (
+            [getattr(self, n) for n in self._names(kind)] for kind in ('local', 'global')
+        )
+        return gate(z, local, pooled, self.post)
 
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Weigh ``x`` against ``y``, or as the strategy says."""

@@ -5,7 +5,7 @@ Hooks would not do: heads of mmseg are run by ``head.forward(x)``, which calls n
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
@@ -22,8 +22,14 @@ from mmattn.probe.structures import Path, get
 from mmattn.weights.layouts import rename_published
 from mmattn.weights.watch import report_loads
 
+# What is put in front of a class of modules calls its methods.
+if TYPE_CHECKING:
+    from mmengine.model import BaseModule as _Original
+else:
+    _Original = object
 
-class Exchanged:
+
+class Exchanged(_Original):
     """Base of what is put in front of the class of a module.
 
     The class keeps its name, and its instances can be copied and pickled.
@@ -32,9 +38,10 @@ class Exchanged:
     original: type[nn.Module]
     extensions: tuple[type['Exchanged'], ...]
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
         """Tell pickle how to find a class that stands in no module."""
-        _, _, *state = super().__reduce_ex__(protocol)
+        reduced: Any = super().__reduce_ex__(protocol)
+        _, _, *state = reduced
         return _new, (self.original, self.extensions), *state
 
 
@@ -42,11 +49,12 @@ def exchange_class(module: nn.Module, extension: type[Exchanged]) -> None:
     """Put ``extension`` in front of the class of ``module``; doing it twice changes nothing."""
     if not isinstance(module, extension):
         extensions = (extension, *getattr(module, 'extensions', ()))
-        module.__class__ = _derive(getattr(module, 'original', type(module)), extensions)
+        original: Any = getattr(module, 'original', type(module))
+        module.__class__ = _derive(original, extensions)
 
 
 @cache
-def _derive(original: type[nn.Module], extensions: tuple[type[Exchanged], ...]) -> type:
+def _derive(original: Any, extensions: tuple[type[Exchanged], ...]) -> type:
     body = dict(
         original=original,
         extensions=extensions,
@@ -57,9 +65,9 @@ def _derive(original: type[nn.Module], extensions: tuple[type[Exchanged], ...]) 
     return type(original)(original.__name__, (*extensions, original), body)
 
 
-def _new(original: type[nn.Module], extensions: tuple[type[Exchanged], ...]) -> nn.Module:
+def _new(original: Any, extensions: tuple[type[Exchanged], ...]) -> nn.Module:
     _watch_registrations()
-    cls = _derive(original, extensions)
+    cls: Any = _derive(original, extensions)
     return cls.__new__(cls)
 
 
@@ -99,7 +107,7 @@ class HidesAttention(Exchanged):
         """Count the modules of the host."""
         return len(self._own())
 
-    def __getitem__(self, key: str | int | slice) -> nn.Module:
+    def __getitem__(self, key: Any) -> nn.Module:
         """Index as the class does."""
         if isinstance(self, nn.ModuleDict):
             return self._modules[key]

@@ -79,23 +79,25 @@ def InsertAttention(
         >>> [key for key in model.state_dict() if key.endswith('blend')]
         ['0.inserted_attention.coord_att.blend']
     """
-    sites = read_sites(sites, start)
+    wanted = read_sites(sites, start)
     if isinstance(host, nn.Module):
         if host_options:
             raise InputError(f'InsertAttention has no option {next(iter(host_options))!r}')
+        model = host
     elif isinstance(host, dict) and 'type' in host:
-        host = MODELS.build({**host, **host_options})
+        model = MODELS.build({**host, **host_options})
     else:
         raise InputError(f'InsertAttention expected host as a config or a module, got {host!r}')
-    if not sites:
-        return host
-    run = dry_run(host, input_shape)
-    plans, rows, taken = [], [], {}
-    for site in sites:
+    if not wanted:
+        return model
+    run = dry_run(model, input_shape)
+    plans, rows = [], []
+    taken: dict[tuple[str, str], Site] = {}
+    for site in wanted:
         shared: dict[int, tuple[str, Attention]] = {}
-        for name in _positions(site, host, run, taken):
-            maps = _chosen_maps(site, name, host, run)
-            inserted = _build(site, name, maps, host, shared, freeze_with_host)
+        for name in _positions(site, model, run, taken):
+            maps = _chosen_maps(site, name, model, run)
+            inserted = _build(site, name, maps, model, shared, freeze_with_host)
             plans.append((site, name, inserted))
             calls = [run.records[name], *run.records[name].later]
             rows += [
@@ -103,18 +105,20 @@ def InsertAttention(
                 for m, key in inserted.maps
             ]
     for plan in plans:
-        _put(*plan, host)
-    exchange_class(host, Host)
-    host.train(host.training)
+        _put(*plan, model)
+    exchange_class(model, Host)
+    model.train(model.training)
     print_log(table(rows, run), logger='current')
-    return host
+    return model
 
 
 # Whoever checks a config is told where what is none of the options above goes.
 InsertAttention.rest_goes_to = 'host'
 
 
-def _positions(site: Site, host: nn.Module, run: DryRun, taken: dict) -> list[str]:
+def _positions(
+    site: Site, host: nn.Module, run: DryRun, taken: dict[tuple[str, str], Site]
+) -> list[str]:
     """Find the modules of a site.
 
     Raises:
@@ -175,7 +179,9 @@ def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Ma
         if site.place == 'instead_of':
             _check_replaceable(site, name, record)
         return maps
-    there = [other for other in run.records if _has_maps(run.records[other], site.place, host, run)]
+    others = [
+        other for other in run.records if _has_maps(run.records[other], site.place, host, run)
+    ]
     what = (
         f'is tokens {unknown[0].shape} of unknown height and width'
         if unknown
@@ -183,7 +189,7 @@ def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Ma
     )
     side = 'takes' if site.place == 'before' else 'returns'
     raise InputError(
-        f'{site}: what {name or "the host"!r} {side} {what}; {nearest(name or "host", there)}'
+        f'{site}: what {name or "the host"!r} {side} {what}; {nearest(name or "host", others)}'
     )
 
 
@@ -209,9 +215,9 @@ def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Ma
     return maps
 
 
-def _shapes(feature_map: Map, site: Site, calls: list[Record]) -> list[tuple[int, int, int, int]]:
+def _shapes(feature_map: Map, site: Site, calls: list[Record]) -> list[tuple[int, ...]]:
     """List the shapes (N, C, H, W) that a map has at each call."""
-    shapes = [feature_map.map_shape]
+    shapes: list[tuple[int, ...]] = [feature_map.map_shape]
     for call in calls[1:]:
         x = get(_value(call, site.place), feature_map.path)
         context = (_value(call, site.place), call.args, call.kwargs)

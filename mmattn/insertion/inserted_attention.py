@@ -120,6 +120,7 @@ class InsertedAttention(nn.Module):
         for module in self.modules():
             if isinstance(module, BaseModule):
                 module._is_init = False
+        attention: Any
         for attention in self.children():
             attention.init_weights()
 

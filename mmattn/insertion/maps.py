@@ -51,9 +51,11 @@ class Map:
     @property
     def map_shape(self) -> tuple[int, int, int, int]:
         """Shape (N, C, H, W) of the map in the dry forward."""
-        if self.layout == 'NCHW':
-            return self.shape
-        h, w = self.grid if self.layout == 'NLC' else self.shape[1:3]
+        if self.layout == 'NLC':
+            assert self.grid is not None  # Only known maps are asked.
+            h, w = self.grid
+        else:
+            h, w = self.shape[2:] if self.layout == 'NCHW' else self.shape[1:3]
         return self.shape[0], self.channels, h, w
 
     def to_map(self, x: Tensor, context: tuple) -> Tensor:

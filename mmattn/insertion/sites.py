@@ -11,7 +11,7 @@ from mmattn.insertion.inserted_attention import is_inserted
 from mmattn.layers.blend import Start
 
 Place = Literal['after', 'before', 'instead_of']
-PLACES = ('after', 'before', 'instead_of')
+PLACES: tuple[Place, ...] = ('after', 'before', 'instead_of')
 OPTIONS = ('attention', 'levels', 'start', 'shared')
 
 

@@ -26,7 +26,7 @@ class Row(NamedTuple):
     site: str
     position: str
     feature_map: Map
-    shapes: list[tuple[int, int, int, int]]
+    shapes: list[tuple[int, ...]]
     attention: nn.Module
 
 
@@ -42,14 +42,17 @@ def table(rows: list[Row], run: DryRun) -> str:
     out = Table(*columns[:4], title=f'Inserted attention{size}', title_justify='left')
     for column in columns[4:]:
         out.add_column(column, justify='right')
-    seen, total, flops, costs = set(), 0, 0, {}
+    seen, total, flops = set(), 0, 0
+    costs: dict[tuple, int] = {}
     for row in rows:
         parameters = count_parameters(row.attention)
         added = 0
         for shape in row.shapes:
             key = (parameters, str(row.attention), shape)
             if key not in costs:
-                costs[key] = count_multiply_adds(copy_on_meta(row.attention), shape)
+                cost = count_multiply_adds(copy_on_meta(row.attention), shape)
+                assert cost is not None  # Only a Mask2Former has none.
+                costs[key] = cost
             added += costs[key]
         count = 0 if row.attention in seen else parameters
         seen.add(row.attention)

@@ -1,6 +1,6 @@
 """Modules that can start as what they change or replace."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from mmengine.model import BaseModule
@@ -30,7 +30,7 @@ class Blended(BaseModule):
     role = 'attention'
     """What it is to the network around it, for whoever reports on weights."""
 
-    released_names: dict[str, str] = {}
+    released_names: ClassVar[dict[str, str]] = {}
     """What keys of a release begin with, each with what they begin with here. The tensors may have
     fewer or more axes of length one at their ends, as weights of linear layers for 1x1
     convolutions do."""
@@ -38,7 +38,7 @@ class Blended(BaseModule):
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if '__init__' in cls.__dict__:
-            cls.__init__ = checked(cls.__init__)
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
 
     @checked
     def __init__(

@@ -136,8 +136,14 @@ def check_map(module: nn.Module, x: object, channels: int, name: str = 'x') -> N
 
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
-_NOUNS = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 'a string'}
-_NOUNS |= {dict: 'a dict', type(None): 'None'}
+_NOUNS: dict[object, str] = {
+    int: 'a whole number',
+    float: 'a number',
+    bool: 'True or False',
+    str: 'a string',
+    dict: 'a dict',
+    type(None): 'None',
+}
 
 
 def _describe(kind: object, demands: str = '') -> str:
@@ -169,7 +175,8 @@ def _misfit(kind: object, value: object) -> str | None:
         return reason
     if origin in (Union, types.UnionType):
         reasons = [_misfit(part, value) for part in args]
-        return None if None in reasons else max(reasons, key=len)
+        told = [reason for reason in reasons if reason is not None]
+        return max(told, key=len) if len(told) == len(reasons) else None
     if origin is Literal:
         same = (_is_whole(value) == _is_whole(word) and value == word for word in args)
         return None if isinstance(value, str | Real) and any(same) else ''
@@ -178,15 +185,20 @@ def _misfit(kind: object, value: object) -> str | None:
             return ''
         if origin is tuple and len(value) != len(args):
             return ''
-        reasons = (_misfit(args[0], item) for item in value)
-        return next((reason for reason in reasons if reason is not None), None)
+        of_items = (_misfit(args[0], item) for item in value)
+        return next((reason for reason in of_items if reason is not None), None)
+    return None if _is_of(kind, value) else ''
+
+
+def _is_of(kind: object, value: object) -> bool:
+    """Tell whether a value is of a type; what is no type admits anything."""
     if kind is int:
-        return None if _is_whole(value) else ''
+        return _is_whole(value)
     if kind is float:
-        return None if isinstance(value, Real) and not isinstance(value, bool) else ''
+        return isinstance(value, Real) and not isinstance(value, bool)
     if not isinstance(kind, type) or kind is inspect.Parameter.empty:
-        return None
-    return None if isinstance(value, kind) else ''
+        return True
+    return isinstance(value, kind)
 
 
 def _unmet(must: Must, value: object) -> str | None:

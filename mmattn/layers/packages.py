@@ -72,7 +72,7 @@ def imported_on_use(package: str, module: str) -> Callable[[Callable], Callable]
         def build(*args: Any, **kwargs: Any) -> Any:
             return load()(*args, **kwargs)
 
-        build.stands_for = load
+        build.stands_for = load  # type: ignore[attr-defined]  # functions take any
         return build
 
     return decorate

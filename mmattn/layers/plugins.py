@@ -1,5 +1,7 @@
 """What ``plugins`` of mmdet and mmseg put into a ResNet."""
 
+from typing import cast
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
@@ -10,7 +12,7 @@ _LISTS = ('after_conv1_plugin_names', 'after_conv2_plugin_names', 'after_conv3_p
 def plugins_of(model: nn.Module) -> dict[str, nn.Module]:
     """Find what ``plugins`` of mmdet and mmseg put into a model, by name."""
     while is_model_wrapper(model):
-        model = model.module
+        model = cast(nn.Module, model.module)
     return {
         f'{name}.{plugin}'.removeprefix('.'): getattr(block, plugin)
         for name, block in model.named_modules(remove_duplicate=False)

@@ -1,5 +1,7 @@
 """Normalize a single value per channel, which the norm layers of PyTorch refuse."""
 
+from typing import TypeGuard
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -49,7 +51,7 @@ def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
     return None
 
 
-def _trains_on_one_value(layer: nn.Module, x: Tensor) -> bool:
+def _trains_on_one_value(layer: nn.Module, x: Tensor) -> TypeGuard[nn.modules.batchnorm._BatchNorm]:
     return (
         isinstance(layer, nn.modules.batchnorm._BatchNorm)
         and layer.training

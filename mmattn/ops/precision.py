@@ -7,6 +7,7 @@ by :func:`on_map`, gates by :func:`gated`.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ class _Gated(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, gate = ctx.saved_tensors
         wide = grad.to(torch.float32) * x
         return grad * gate.to(x.dtype), wide.sum_to_size(gate.shape).to(gate.dtype)
@@ -141,7 +142,7 @@ def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x if x.dtype == dtype else saturate(x.to(dtype))
 
 
-def layer_dtype(layer: nn.Module, x: Tensor) -> torch.dtype:
+def layer_dtype(layer: nn.modules.conv._ConvNd | nn.Linear, x: Tensor) -> torch.dtype:
     """Tell the type in which a convolution of ``x`` computes: autocast's, or half its weights'."""
     if not x.is_meta and torch.is_autocast_enabled(x.device.type):
         return torch.get_autocast_dtype(x.device.type)

@@ -41,8 +41,10 @@ def _in(registry: str, *added: str) -> _Place:
 
 
 _PART = _Place(('MODELS',), whole=False)
-_PARTS = ('neck', 'head', 'decode_head', 'auxiliary_head', 'bbox_head', 'mask_head', 'rpn_head')
-_PARTS += ('roi_head', 'host', 'attention', 'conv_cfg', 'act_cfg')
+_PARTS = (
+    *('neck', 'head', 'decode_head', 'auxiliary_head', 'bbox_head', 'mask_head', 'rpn_head'),
+    *('roi_head', 'host', 'attention', 'conv_cfg', 'act_cfg'),
+)
 _SOMETHING = _Place(('MODELS', 'TASK_UTILS'), sure=False, whole=False)
 _INITIALIZER = _Place(('WEIGHT_INITIALIZERS',), whole=False, added=frozenset(('override', 'name')))
 
@@ -196,12 +198,15 @@ def _faults_of_typed(cfg: dict, where: str, place: _Place, around: tuple) -> Ite
             yield f'{where}.type={kind!r} is not in the registry {listed}{near}'
         return
     options = options_of(callee)
-    known = options.names | place.added | {'type', '_scope_'}
+    known, is_open = options.names | place.added | {'type', '_scope_'}, options.is_open
     if options.rest and isinstance(cfg.get(options.rest), dict):
-        _, inner = _look_up(cfg[options.rest].get('type'), place)
-        inner = options_of(inner) if inner else None
-        known = known | inner.names if inner and not inner.is_open else None
-    if known is not None and not options.is_open:
+        _, part = _look_up(cfg[options.rest].get('type'), place)
+        inner = options_of(part) if part else None
+        if inner is None or inner.is_open:
+            is_open = True
+        else:
+            known |= inner.names
+    if not is_open:
         # What the class around it names may be meant for that one, which takes it out.
         meant = {o for o in cfg if o not in known and any(names(c, o) for c in around)}
         yield from _unknown_options(cfg, where, _name_of(callee), known | meant)

@@ -1,5 +1,7 @@
 """Parameters of a model, and its multiply-adds as the papers count them."""
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -38,7 +40,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_multiply_adds(module: nn.Module, *shapes: tuple[int, int, int, int]) -> int | None:
+def count_multiply_adds(module: nn.Module, *shapes: tuple[int, ...]) -> int | None:
     """Count the multiply-adds of convolutions and matrix products.
 
     Norms, activations, poolings, resizing and the alignment of proposals are not counted, nor is
@@ -66,7 +68,7 @@ def count_multiply_adds(module: nn.Module, *shapes: tuple[int, int, int, int]) -
     return counter.get_total_flops() // 2
 
 
-def _run_detector(model: nn.Module, image: Tensor) -> None:
+def _run_detector(model: Any, image: Tensor) -> None:
     """Run the layers of a detector, whose own forward pass needs the values of proposals."""
     maps = model.extract_feat(image)
     if not hasattr(model, 'rpn_head'):
@@ -86,5 +88,5 @@ def _run_heads(heads: nn.Module, extractors: nn.Module, image: Tensor, proposals
         head(image.new_empty(proposals, extractor.out_channels, *side))
 
 
-def _listed(module: nn.Module) -> list[nn.Module]:
+def _listed(module: nn.Module) -> list[Any]:
     return list(module) if isinstance(module, nn.ModuleList) else [module]

@@ -90,8 +90,8 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
             else:
                 return DryRun(records, trial.image)
     # On the meta device it may have failed for being there.
-    likeliest, error = list(faults.values())[-1]
-    fault = f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
+    likeliest, reason = list(faults.values())[-1]
+    fault = f'{type(reason).__name__}: {(str(reason).splitlines() or [""])[0]}'
     if input_shape is not None:
         raise InputError(
             f'expected {type(host).__name__} to run once on input_shape={input_shape}, '

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -105,7 +105,7 @@ def trials(
 def _given(host: nn.Module, input_shape: InputShape) -> Iterator[Trial]:
     if isinstance(input_shape, tuple):
         size = torch.Size((1, *input_shape))
-        yield Trial((size,), tuple(input_shape[1:]))
+        yield Trial((size,), cast(tuple[int, int], tuple(input_shape[1:])))
         yield Trial(_with_second_argument(host, (size,)))
     else:
         yield Trial(_with_second_argument(host, tuple(torch.Size((1, *s)) for s in input_shape)))
@@ -135,7 +135,7 @@ def _pair(side: int | Sequence[int]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _regions(host: nn.Module) -> Iterator[Trial]:
+def _regions(host: Any) -> Iterator[Trial]:
     size = torch.Size((REGIONS, host.in_channels, *_pair(host.roi_feat_size)))
     if _required_arguments(host) == 1:
         yield Trial((size,))
@@ -164,7 +164,7 @@ def _pyramids(host: nn.Module, image: tuple[int, int]) -> Iterator[Trial]:
 
 
 def _channels_of_levels(host: nn.Module) -> Iterator[list[int]]:
-    own = getattr(host, 'in_channels', None)
+    own: Any = getattr(host, 'in_channels', None)
     if hasattr(host, 'in_index'):
         yield _channels_of_selected(host, own)
         return
@@ -186,7 +186,7 @@ def _channels_of_levels(host: nn.Module) -> Iterator[list[int]]:
             yield [channels]
 
 
-def _channels_of_selected(head: nn.Module, channels: int | Sequence[int]) -> list[int]:
+def _channels_of_selected(head: Any, channels: Any) -> list[int]:
     """Give the channels of all levels, of which a decode head selects some by ``in_index``."""
     if isinstance(head.in_index, int):
         selected = {head.in_index: channels}
@@ -197,7 +197,7 @@ def _channels_of_selected(head: nn.Module, channels: int | Sequence[int]) -> lis
     else:
         selected = dict(zip(head.in_index, channels, strict=True))
     length = max(index + 1 if index >= 0 else -index for index in selected)
-    levels = [1] * length
+    levels: list[Any] = [1] * length
     shallow = getattr(head, 'c1_bottleneck', None)
     if shallow is not None:
         levels[0] = _first_channels(shallow)
@@ -230,7 +230,7 @@ def _with_second_argument(host: nn.Module, maps: tuple) -> tuple:
     return maps, torch.Size((1, getattr(host, 'num_classes', 1), *first[2:]))
 
 
-def _samples(image: tuple[int, int]) -> list[BaseDataElement]:
+def _samples(image: tuple[int, int] | None) -> list[BaseDataElement]:
     shapes = ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape')
     metainfo = {**dict.fromkeys(shapes, image), 'scale_factor': (1.0, 1.0), 'flip': False}
     return [BaseDataElement(metainfo=metainfo)]
@@ -238,7 +238,7 @@ def _samples(image: tuple[int, int]) -> list[BaseDataElement]:
 
 def _stand_in_for_proposals(model: nn.Module) -> None:
     """Let a two-stage detector run its RPN head, but not search its output for proposals."""
-    rpn = getattr(model, 'rpn_head', None)
+    rpn: Any = getattr(model, 'rpn_head', None)
     if not hasattr(rpn, 'prior_generator') or not hasattr(model, 'roi_head'):
         return
 
@@ -254,7 +254,7 @@ def _proposals(like: Tensor) -> InstanceData:
     return InstanceData(bboxes=box.expand(REGIONS, 4))
 
 
-def _stand_in_for_alignment(model: nn.Module) -> None:
+def _stand_in_for_alignment(model: Any) -> None:
     """Let extractors of regions give maps of the right shape, unless they have weights."""
     for extractor in model.modules():
         if hasattr(extractor, 'roi_layers') and not any(True for _ in extractor.parameters()):
@@ -269,7 +269,7 @@ def _regions_of(
     return maps[0].new_zeros(len(rois), channels, *side)
 
 
-def _run_auxiliary_heads(model: nn.Module) -> None:
+def _run_auxiliary_heads(model: Any) -> None:
     """Let the heads that only train run as well, on what the others are given."""
     heads = getattr(model, 'auxiliary_head', None)
     if heads is None:

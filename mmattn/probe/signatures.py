@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 # Packages whose classes build what lies in their options, as it is, by the registries.
 PACKAGES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mmattn')
@@ -140,7 +140,7 @@ def _given_with_the_rest(init: Callable, cls: type) -> set[str] | None:
     calls = [s.value for s in tree.body if isinstance(s, ast.Expr) and _is_super_init(s.value, cls)]
     if uses != 1 or leaves or len(calls) != 1:
         return None
-    keywords = {k.arg: k.value for k in calls[0].keywords}
+    keywords: dict[Any, ast.expr] = {k.arg: k.value for k in calls[0].keywords}
     handed = keywords.pop(None, None)
     return set(keywords) if isinstance(handed, ast.Name) and handed.id == rest else None
 
@@ -153,7 +153,7 @@ def _is_default(node: ast.AST, rest: str) -> bool:
     return False
 
 
-def _is_super_init(node: ast.AST, cls: type) -> bool:
+def _is_super_init(node: ast.AST, cls: type) -> TypeGuard[ast.Call]:
     match node:
         case ast.Call(ast.Attribute(ast.Call(ast.Name('super'), args), '__init__')):
             # With the name of another class it would leave those between out.

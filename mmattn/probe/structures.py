@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-Path = tuple[int | str, ...]
+Path = tuple[Any, ...]
 """Indices, keys or names of fields that lead to a value inside a structure."""
 
 
-def children(value: Any) -> list[tuple[int | str, Any]]:
+def children(value: Any) -> list[tuple[Any, Any]]:
     """List the items of a tuple, list, dict or data class with their keys; else nothing."""
     if isinstance(value, tuple | list):
         return list(enumerate(value))

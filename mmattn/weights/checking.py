@@ -1,5 +1,7 @@
 """What a file would do to a model, before it is trained or written under other names."""
 
+from typing import Any
+
 from mmengine.config import ConfigDict
 from torch import nn
 
@@ -46,7 +48,7 @@ def check_weights(model: nn.Module, path: str) -> tuple[str, Report, InputError 
     reports: list[Report] = []
     try:
         if part:
-            backbone = model.get_submodule(part)
+            backbone: Any = model.get_submodule(part)
             backbone.init_cfg = _pretrained_cfg(backbone, path)
             with report_loads(backbone) as reports:
                 backbone.init_weights()
@@ -67,5 +69,5 @@ def _pretrained_cfg(backbone: nn.Module, path: str) -> ConfigDict:
     """Take over what the config says of pretrained weights, with another file."""
     cfgs = getattr(backbone, 'init_cfg', None) or []
     cfgs = cfgs if isinstance(cfgs, list) else [cfgs]
-    options = next((cfg for cfg in cfgs if cfg['type'] == 'Pretrained'), {})
+    options: dict = next((cfg for cfg in cfgs if cfg['type'] == 'Pretrained'), {})
     return ConfigDict({**options, 'type': 'Pretrained', 'checkpoint': path})

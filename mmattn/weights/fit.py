@@ -70,7 +70,7 @@ def fit_weights(weights: Weights, module: nn.Module) -> Fit:
     load = Load(module, weights.source, weights.layout)
     trial = Observer([*weights.aside])
 
-    def keep_from_copying(part: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
+    def keep_from_copying(part: nn.Module, state_dict: dict, prefix: str, *args: Any) -> None:
         load.see(part, state_dict, prefix)
         for name, _ in own_tensors(part):
             state_dict.pop(prefix + name, None)
@@ -144,7 +144,7 @@ class Load:
             receiver=type(self.root).__name__,
             layout=self.layout,
             loaded=tuple(self.taken),
-            new={n: reasons[n] for n in (*self.absent, *self.other_shape) if reasons.get(n)},
+            new={n: why for n in (*self.absent, *self.other_shape) if (why := reasons.get(n))},
             missing=tuple(n for n in self.absent if n in needed and not reasons[n]),
             other_shape={n: s for n, s in self.other_shape.items() if n in needed},
             unused=(*self.aside, *self.unexpected),

@@ -200,6 +200,14 @@ def test_pretrained_of_another_size_is_refused(tmp_path, other):
         model.init_weights()
 
 
+@pytest.mark.parametrize(
+    'place', ['0', '0.weight', 'x.normalization.weight', '0.downsampling.weight', '0.layers.x.a.b']
+)
+def test_a_key_that_no_stage_has_stays_unknown(place):
+    key = f'encoder.stages.{place}'
+    assert VAN.own_key(key) == key
+
+
 def test_strict_loading_still_refuses_strangers():
     with pytest.raises(RuntimeError, match='Unexpected key.*stem'):
         VAN(TINY).load_state_dict(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -29,12 +30,12 @@ _DEEPEST = 8
 _LARGEST = 1e9
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """Tell whether it is a number in earnest, and not NaN, infinite, or a truth value."""
     return type(value) in (int, float) and -_LARGEST < value < _LARGEST
 
 
-def _are_numbers(values: object) -> bool:
+def _are_numbers(values: object) -> TypeGuard[list[float]]:
     return type(values) is list and all(map(_is_number, values))
 
 
@@ -279,7 +280,7 @@ def check_coco(path: Path, descriptions: list[Description]) -> list[Fault]:
             if 'segmentation' in annotation:
                 faults += _check_mask(place, annotation['segmentation'], about.size)
         if about.segmentation is not None:
-            faults += _check_segments(about)
+            faults += _check_segments(about.segmentation, about)
     return faults
 
 
@@ -320,9 +321,8 @@ def _polygon_area(polygon: list[float]) -> float:
     return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
 
 
-def _check_segments(about: Description) -> list[Fault]:
+def _check_segments(path: Path, about: Description) -> list[Fault]:
     """Compare the segments that a panoptic segmentation shows with those that are described."""
-    path = about.segmentation
     image, faults = read(path, 'panoptic segmentation')
     if image is None:
         return faults

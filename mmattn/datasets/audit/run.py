@@ -18,7 +18,7 @@ from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 
-AUDITED = [name for name, benchmark in BENCHMARKS.items() if benchmark.plan]
+AUDITED = {name: entry.plan for name, entry in BENCHMARKS.items() if entry.plan}
 _CHUNK = 16
 _SHOWN = 5
 
@@ -69,7 +69,7 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
         raise InputError(f'workers must be at least 1, got {workers}')
     if not os.path.isdir(root):
         raise InputError(f'{visible(root)} is not a folder; give the folder of a data set')
-    plan = BENCHMARKS[kind].plan(root)
+    plan = AUDITED[kind](root)
     if not plan.tasks and not plan.faults:
         left_out = f' ({visible(plan.notes[0])})' if plan.notes else ''
         raise InputError(f'{root} holds no image of {kind}{left_out}; give the folder of a copy')

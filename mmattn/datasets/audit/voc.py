@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+from PIL import Image
+
 from mmattn.datasets.audit.faults import (
     Fault,
     Plan,
@@ -94,7 +96,6 @@ class _Tree(ElementTree.TreeBuilder):
 def check_voc(path: Path, annotation: Path | None, maps: list[Path]) -> list[Fault]:
     """Check an image, its boxes and its label maps."""
     image, faults = read(path, 'image')
-    size = image.size if image else None
     for label_map in maps:
         faults += check_map(label_map, image, _LABELS)
     if annotation is None:
@@ -102,26 +103,32 @@ def check_voc(path: Path, annotation: Path | None, maps: list[Path]) -> list[Fau
     if not os.path.isfile(annotation):
         return [*faults, Fault('missing annotation', str(annotation))]
     try:
-        if annotation.stat().st_size > _LARGEST_XML:
-            raise ValueError(f'it is larger than {_LARGEST_XML} bytes')
-        root = ElementTree.parse(annotation, ElementTree.XMLParser(target=_Tree())).getroot()
-        if root.find('size') is not None:
-            described = tuple(int(root.findtext(f'size/{side}')) for side in ('width', 'height'))
-            if size is not None:
-                faults += check_sizes(annotation, described, size, 'in its image')
-            size = described
-        for number, thing in enumerate(root.findall('object'), 1):
-            name = thing.findtext('name')
-            place = f'{annotation}: object {number}, {name}'
-            if name not in CLASSES:
-                faults.append(Fault('unknown category', place))
-            left, top, right, bottom = (
-                float(thing.findtext(f'bndbox/{side}')) for side in ('xmin', 'ymin', 'xmax', 'ymax')
-            )
-            if size is not None:
-                # Pixels count from 1, and the last one is inside.
-                faults += check_box(place, (left - 1, top - 1, right, bottom), size)
+        _check_annotation(annotation, image, faults)
     # A LookupError tells of an unknown encoding.
     except (OSError, ElementTree.ParseError, LookupError, TypeError, ValueError) as error:
         faults.append(Fault('unreadable annotation', f'{annotation}: {error}'))
     return faults
+
+
+def _check_annotation(path: Path, image: Image.Image | None, faults: list[Fault]) -> None:
+    """Add the faults of the size and the boxes of an image, up to what cannot be read."""
+    if path.stat().st_size > _LARGEST_XML:
+        raise ValueError(f'it is larger than {_LARGEST_XML} bytes')
+    root = ElementTree.parse(path, ElementTree.XMLParser(target=_Tree())).getroot()
+    size = image.size if image else None
+    if root.find('size') is not None:
+        sides = (root.findtext(f'size/{side}') for side in ('width', 'height'))
+        width, height = map(int, sides)  # type: ignore[arg-type]  # None is a TypeError
+        if size is not None:
+            faults += check_sizes(path, (width, height), size, 'in its image')
+        size = width, height
+    for number, thing in enumerate(root.findall('object'), 1):
+        name = thing.findtext('name')
+        place = f'{path}: object {number}, {name}'
+        if name not in CLASSES:
+            faults.append(Fault('unknown category', place))
+        sides = (thing.findtext(f'bndbox/{side}') for side in ('xmin', 'ymin', 'xmax', 'ymax'))
+        left, top, right, bottom = map(float, sides)  # type: ignore[arg-type]  # as above
+        if size is not None:
+            # Pixels count from 1, and the last one is inside.
+            faults += check_box(place, (left - 1, top - 1, right, bottom), size)

@@ -30,7 +30,8 @@ class Canvas:
     ) -> None:
         """Fill a polygon, whose outline belongs to it."""
         points = [tuple(point) for point in (np.array(corners) * self.size * ZOOM).tolist()]
-        for pen, fill, ink in zip(self._pens, (label, colour), (label, _INK), strict=True):
+        paints: list[tuple[int | tuple, int | tuple]] = [(label, label), (colour, _INK)]
+        for pen, (fill, ink) in zip(self._pens, paints, strict=True):
             pen.polygon(points, fill=fill)
             if outline:
                 pen.line([*points, points[0]], fill=ink, width=ZOOM, joint='curve')

@@ -66,7 +66,7 @@ def limb(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     return np.concatenate([end + radius * cap, start - radius * cap])
 
 
-PARTS = {
+PARTS: dict[str, list] = {
     'airplane': [
         ((120, 130, 160), [(0.15, -0.5), (-0.25, -0.85), (-0.45, -0.85), (-0.2, -0.5)]),
         ((206, 72, 88), [(-0.9, -0.42), (-1, -1), (-0.74, -1), (-0.42, -0.5)]),
@@ -190,9 +190,9 @@ def draw_scene(index: int, rng: np.random.Generator, size: tuple[int, int]) -> S
     horizon = rng.uniform(0.3, 0.45)
     canvas.cover_ground(horizon)
     # No list of classes has clouds.
-    cloud = rng.uniform((0.1, 0.05), (0.9, 0.2))
+    x, y = rng.uniform((0.1, 0.05), (0.9, 0.2))
     for shift in (-0.07, 0, 0.06):
-        part = ellipse(*(cloud + (shift, 0)), 0.08, 0.05)
+        part = ellipse(x + shift, y, 0.08, 0.05)
         canvas.cut_out(NOTHING, _CLOUD, part, outline=False)
 
     if index % 8 != 7:
@@ -274,8 +274,8 @@ class _Canvas(Canvas):
         self.things.append(Thing(name, keypoints=keypoints))
 
     def scene(self, rng: np.random.Generator, ground: str) -> Scene:
-        large = np.asarray(self.labels)
-        pixels = shrink(np.where(np.isin(large, (SKY, GROUND))[..., None], 0, self.picture))
+        large, picture = np.asarray(self.labels), np.asarray(self.picture)
+        pixels = shrink(np.where(np.isin(large, (SKY, GROUND))[..., None], 0, picture))
         for label, paint in ((SKY, _SKY), (GROUND, GROUNDS[ground])):
             share = shrink(large == label)
             colour, strength, grain = paint

@@ -158,7 +158,7 @@ class _Scene:
         self.pen.polygon(points, fill=LABELS[name])
         self.pen.line([*points, points[0]], fill=UNLABELLED, width=ZOOM, joint='curve')
 
-    def cut_window(self, centre: np.ndarray, size: np.ndarray) -> None:
+    def cut_window(self, centre: np.ndarray | tuple[float, float], size: np.ndarray) -> None:
         low, high = (centre - size / 2) * self.scale, (centre + size / 2) * self.scale
         self.pen.rectangle((*low.tolist(), *high.tolist()), fill=UNLABELLED)
 
@@ -216,7 +216,7 @@ def _draw_vessel(scene: _Scene, rng: np.random.Generator, name: str, y: float) -
     place = np.array([rng.uniform(0.15, 0.85), y])
     scene.cut_out(name, np.concatenate([keel, fin, bow]) * scale + place)
     for u in (-0.4, 0, 0.4):
-        scene.cut_window(place + (u * scale[0], 0), np.array([0.022, 0.034]))
+        scene.cut_window(np.add(place, (u * scale[0], 0)), np.array([0.022, 0.034]))
 
 
 def _sheet(paint: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -115,7 +115,7 @@ def _draw_street(
     street.lay_ground(end)
     for side in (-1, 1):
         street.build_houses(rng, end, side)
-    street.plant_tree(rng, end + (rng.choice([-0.2, 0.2]), 0.1))
+    street.plant_tree(rng, np.add(end, (rng.choice([-0.2, 0.2]), 0.1)))
     street.enclose(('wall', 'fence')[index % 2], rng, end)
     street.put_up_signs(rng, end)
 
@@ -163,7 +163,7 @@ class _Street(Canvas):
             inner = end[0] + side * (0.1 + 0.12 * near)
             outer = inner + side * 0.15
             roof, foot = rng.uniform(0.12, 0.2) - 0.06 * near, end[1] + 0.02 + 0.02 * near
-            colour = tuple(int(c) for c in (176, 124, 104) + rng.normal(0, 14, 3))
+            colour = tuple(int(c) for c in np.add((176, 124, 104), rng.normal(0, 14, 3)))
             walls = [(inner, foot), (inner, roof), (outer, roof), (outer, foot)]
             self.draw('building', colour, walls)
             for u in (0.3, 0.7):
@@ -204,14 +204,14 @@ class _Street(Canvas):
                 self.draw(name, (252, 216, 40), ellipse(x, top, 0.034, 0.068))
                 continue
             case = [(-0.022, -0.11), (0.022, -0.11), (0.022, 0.11), (-0.022, 0.11)]
-            self.draw(name, (40, 44, 40), np.array(case) + (x, top))
+            self.draw(name, (40, 44, 40), np.add(case, (x, top)))
             for y, lamp in ((-0.07, (236, 56, 40)), (0, (248, 180, 32)), (0.07, (64, 208, 96))):
                 self.draw(name, lamp, ellipse(x, top + y, 0.012, 0.024))
 
     def drive(self, name: str, foot: np.ndarray, rng: np.random.Generator) -> None:
         """Put a large vehicle on the road."""
         body = {'truck': (84, 132, 92), 'bus': (60, 84, 188), 'train': (168, 84, 176)}[name]
-        parts = [(body, [(-1, -0.12), (-1, -1), (0.98, -1), (0.98, -0.12)])]
+        parts: list[tuple] = [(body, [(-1, -0.12), (-1, -1), (0.98, -1), (0.98, -0.12)])]
         if name == 'truck':
             cab = [(0.42, -0.12), (0.42, -0.78), (0.8, -0.78), (0.98, -0.45), (0.98, -0.12)]
             parts = [
@@ -237,7 +237,7 @@ class _Street(Canvas):
         seat, hub, front, bar = (
             np.array(place) for place in ((-0.1, -0.42), (-0.26, -0.16), (0.26, -0.16), (0.2, -0.5))
         )
-        wheels = [ellipse(*place, 0.16, 0.16) for place in (hub, front)]
+        wheels = [ellipse(x, y, 0.16, 0.16) for x, y in (hub, front)]
         frame = [limb(a, b, tank) for a, b in ((hub, seat), (seat, front), (front, bar))]
         parts = [*((_TYRE, wheel) for wheel in wheels), *((body, stroke) for stroke in frame)]
         self.stand(name, parts, foot, tall, rng)

@@ -75,7 +75,8 @@ def _write_split(
     images, panoptic = root / split, root / 'annotations' / f'panoptic_{split}'
     images.mkdir(parents=True)
     panoptic.mkdir(parents=True)
-    entries, instances, segmentations, persons = [], [], [], []
+    entries, segmentations, persons = [], [], []
+    instances: list[dict] = []
     for index in range(count):
         scene = draw_scene(index, np.random.default_rng((*seed, index)), size)
         image_id = first_id + index
@@ -108,7 +109,7 @@ def _write_split(
         for group, names in THINGS.items()
         for number, name in names.items()
     ]
-    stuff = [
+    stuff: list[dict] = [
         dict(id=number, name=name, supercategory=group)
         for group, names in STUFF.items()
         for number, name in names.items()
@@ -196,7 +197,7 @@ def _polygons(mask: np.ndarray) -> Iterator[list[int]]:
 def _keypoints(thing: Thing, mask: np.ndarray) -> dict:
     """Give x, y and visibility of each keypoint: 0 not in the image, 1 hidden, 2 seen."""
     keypoints = np.zeros((len(KEYPOINTS), 3), int)
-    if not thing.crowd:
+    if thing.keypoints is not None:
         places = np.floor(thing.keypoints).astype(int)
         inside = ((places >= 0) & (places < mask.shape[::-1])).all(1)
         keypoints[inside, :2] = places[inside]

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import re
@@ -415,8 +414,7 @@ def test_workers_below_one(tmp_path):
 
 def test_a_process_that_is_killed(tmp_path, monkeypatch):
     plan = Plan(tasks=[partial(os._exit, 1)])
-    coco = dataclasses.replace(BENCHMARKS['coco'], plan=lambda root: plan)
-    monkeypatch.setitem(BENCHMARKS, 'coco', coco)
+    monkeypatch.setitem(AUDITED, 'coco', lambda root: plan)
     with pytest.raises(InputError, match='a process ended abruptly.* fewer workers'):
         inspect_dataset('coco', tmp_path, workers=1)
 
