@@ -46,7 +46,6 @@ def test_help_writes_nothing(checkout, name):
 def test_check_tells_a_stale_page_and_writes_nothing(checkout, name):
     page = checkout / PAGES[name]
     fresh = page.read_bytes()
-    assert run(checkout, name, '--check').returncode == 0
     stale = fresh.replace(b'| `ECA` |', b'| `ECB` |') if page.suffix == '.md' else None
     page.unlink() if stale is None else page.write_bytes(stale)
     before = contents(checkout)
@@ -55,4 +54,4 @@ def test_check_tells_a_stale_page_and_writes_nothing(checkout, name):
     assert (done.returncode, done.stderr) == (1, line)
     assert contents(checkout) == before
     assert run(checkout, name).returncode == 0
-    assert run(checkout, name, '--check').returncode == 0
+    assert page.read_bytes() == fresh

@@ -26,7 +26,8 @@ class ToyData(BaseDataset):
 
     def __init__(self, size=22, **kwargs):
         self.size = size
-        super().__init__(**kwargs)
+        # Serialized data asks for a garbage collection each time.
+        super().__init__(serialize_data=False, **kwargs)
 
     def load_data_list(self):
         return [dict(idx=i, width=10 + i % 3, height=11) for i in range(self.size)]
