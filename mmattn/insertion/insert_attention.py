@@ -10,12 +10,12 @@ from mmattn.attention.foreign import build_attention
 from mmattn.errors import InputError
 from mmattn.insertion.exchange import Host, RecordsGrid, Replaced, attach, exchange_class
 from mmattn.insertion.inserted_attention import AFTER, BEFORE, InsertedAttention
-from mmattn.insertion.maps import MOST_EXTRA_TOKENS, Map, find_maps
+from mmattn.insertion.maps import Map, has_maps, maps_of, shapes_at, value_at
 from mmattn.insertion.sites import Site, nearest, read_sites
 from mmattn.insertion.table import Row, table
 from mmattn.layers.blend import Start
 from mmattn.probe.dry_run import DryRun, Record, dry_run
-from mmattn.probe.structures import children, get, grids
+from mmattn.probe.structures import children, describe
 
 
 @MODELS.register_module()
@@ -101,7 +101,7 @@ def InsertAttention(
             plans.append((site, name, inserted))
             calls = [run.records[name], *run.records[name].later]
             rows += [
-                Row(str(site), name, m, _shapes(m, site, calls), getattr(inserted, key))
+                Row(str(site), name, m, shapes_at(m, site.place, calls), getattr(inserted, key))
                 for m, key in inserted.maps
             ]
     for plan in plans:
@@ -162,7 +162,7 @@ def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Ma
     record = run.records[name]
     maps = maps_of(record, site.place, host, run)
     if site.levels is not None:
-        items = len(children(_value(record, site.place)))
+        items = len(children(value_at(record, site.place)))
         wanted = [key + items if isinstance(key, int) and key < 0 else key for key in site.levels]
         there = {m.path[0] for m in maps if m.path}
         absent = [key for key, item in zip(site.levels, wanted, strict=True) if item not in there]
@@ -179,73 +179,16 @@ def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Ma
         if site.place == 'instead_of':
             _check_replaceable(site, name, record)
         return maps
-    others = [
-        other for other in run.records if _has_maps(run.records[other], site.place, host, run)
-    ]
+    others = [other for other in run.records if has_maps(run.records[other], site.place, host, run)]
     what = (
         f'is tokens {unknown[0].shape} of unknown height and width'
         if unknown
-        else f'is no map of shape (N, C, H, W): {describe(_value(record, site.place))}'
+        else f'is no map of shape (N, C, H, W): {describe(value_at(record, site.place))}'
     )
     side = 'takes' if site.place == 'before' else 'returns'
     raise InputError(
         f'{site}: what {name or "the host"!r} {side} {what}; {nearest(name or "host", others)}'
     )
-
-
-def _value(record: Record, place: str) -> object:
-    if place != 'before':
-        return record.output
-    return record.args[0] if record.args else next(iter(record.kwargs.values()), None)
-
-
-def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Map]:
-    """Find the maps in what a module takes or returns.
-
-    Args:
-        record: The module in the dry forward.
-        place: ``'before'`` for what it takes, else what it returns.
-        host: Host of the module.
-        run: The dry forward.
-    """
-    maps = find_maps(_value(record, place), record.args, record.kwargs, run.image)
-    for feature_map in maps:
-        if feature_map.layout == 'NLC' and feature_map.grid_path is None:
-            _find_grid_source(feature_map, record, host, run)
-    return maps
-
-
-def _shapes(feature_map: Map, site: Site, calls: list[Record]) -> list[tuple[int, ...]]:
-    """List the shapes (N, C, H, W) that a map has at each call."""
-    shapes: list[tuple[int, ...]] = [feature_map.map_shape]
-    for call in calls[1:]:
-        x = get(_value(call, site.place), feature_map.path)
-        context = (_value(call, site.place), call.args, call.kwargs)
-        # The grid of tokens that another module gave is known for the first call only.
-        if feature_map.grid_source:
-            shapes.append(feature_map.map_shape)
-        else:
-            shapes.append(tuple(feature_map.to_map(x, context).shape))
-    return shapes
-
-
-def _has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:
-    return any(m.is_known for m in maps_of(record, place, host, run))
-
-
-def _find_grid_source(feature_map: Map, record: Record, host: nn.Module, run: DryRun) -> None:
-    """Look for the module that told the height and width of these tokens before they got here."""
-    for name, earlier in run.records.items():
-        if name == record.name:
-            return
-        if f'{record.name}.'.startswith(f'{name}.') or not name:
-            continue  # has not returned by then
-        for path, (h, w) in grids(earlier.output):
-            extra = feature_map.shape[1] - h * w
-            if h * w > 0 and 0 <= extra <= MOST_EXTRA_TOKENS:
-                feature_map.grid, feature_map.extra = (h, w), extra
-                feature_map.grid_source = (host.get_submodule(name),)
-                feature_map.grid_source_path = path
 
 
 def _check_replaceable(site: Site, name: str, record: Record) -> None:
@@ -304,14 +247,3 @@ def _put(site: Site, name: str, inserted: InsertedAttention, host: nn.Module) ->
         parent, _, own = name.rpartition('.')
         host.get_submodule(parent).add_module(own, Replaced())
     attach(host.get_submodule(name), BEFORE if site.place == 'before' else AFTER, inserted)
-
-
-def describe(value: object) -> str:
-    """Write a structure with shapes in the place of tensors."""
-    if hasattr(value, 'shape'):
-        return str(tuple(value.shape))
-    items = children(value)
-    if not items:
-        return repr(value) if isinstance(value, int | float | str) else type(value).__name__
-    shown = [describe(item) for _, item in items[:4]] + (['...'] if len(items) > 4 else [])
-    return f'{type(value).__name__}({", ".join(shown)})'

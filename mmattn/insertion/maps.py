@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmattn.probe.dry_run import DryRun, Record
 from mmattn.probe.structures import Path, get, grids, leaves
 
 # Class token, distillation token and registers, which come before the tokens of the map.
@@ -103,6 +104,63 @@ class Map:
                 out = torch.cat([x[:, : self.extra], out], dim=1)
         # What follows in the host may ask for a view.
         return out.contiguous() if x.is_contiguous() else out
+
+
+def maps_of(record: Record, place: str, host: nn.Module, run: DryRun) -> list[Map]:
+    """Find the maps in what a module takes or returns.
+
+    Args:
+        record: The module in the dry forward.
+        place: ``'before'`` for what it takes, else what it returns.
+        host: Host of the module.
+        run: The dry forward.
+    """
+    maps = find_maps(value_at(record, place), record.args, record.kwargs, run.image)
+    for feature_map in maps:
+        if feature_map.layout == 'NLC' and feature_map.grid_path is None:
+            _find_grid_source(feature_map, record, host, run)
+    return maps
+
+
+def value_at(record: Record, place: str) -> object:
+    """Give what a module takes, its first argument, or returns."""
+    if place != 'before':
+        return record.output
+    return record.args[0] if record.args else next(iter(record.kwargs.values()), None)
+
+
+def has_maps(record: Record, place: str, host: nn.Module, run: DryRun) -> bool:
+    """Tell whether a module takes or returns maps of known height and width."""
+    return any(m.is_known for m in maps_of(record, place, host, run))
+
+
+def shapes_at(feature_map: Map, place: str, calls: list[Record]) -> list[tuple[int, ...]]:
+    """List the shapes (N, C, H, W) that a map has at each call."""
+    shapes: list[tuple[int, ...]] = [feature_map.map_shape]
+    for call in calls[1:]:
+        x = get(value_at(call, place), feature_map.path)
+        context = (value_at(call, place), call.args, call.kwargs)
+        # The grid of tokens that another module gave is known for the first call only.
+        if feature_map.grid_source:
+            shapes.append(feature_map.map_shape)
+        else:
+            shapes.append(tuple(feature_map.to_map(x, context).shape))
+    return shapes
+
+
+def _find_grid_source(feature_map: Map, record: Record, host: nn.Module, run: DryRun) -> None:
+    """Look for the module that told the height and width of these tokens before they got here."""
+    for name, earlier in run.records.items():
+        if name == record.name:
+            return
+        if f'{record.name}.'.startswith(f'{name}.') or not name:
+            continue  # has not returned by then
+        for path, (h, w) in grids(earlier.output):
+            extra = feature_map.shape[1] - h * w
+            if h * w > 0 and 0 <= extra <= MOST_EXTRA_TOKENS:
+                feature_map.grid, feature_map.extra = (h, w), extra
+                feature_map.grid_source = (host.get_submodule(name),)
+                feature_map.grid_source_path = path
 
 
 def find_maps(value: Any, args: tuple, kwargs: dict, image: tuple[int, int] | None) -> list[Map]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from mmattn.errors import InputError
-from mmattn.insertion.insert_attention import maps_of
 from mmattn.insertion.inserted_attention import is_inserted
+from mmattn.insertion.maps import maps_of
 from mmattn.insertion.sites import nearest
 from mmattn.probe.dry_run import dry_run
 

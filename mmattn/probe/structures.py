@@ -74,3 +74,14 @@ def grids(value: Any, path: Path = ()) -> Iterator[tuple[Path, tuple[int, int]]]
         return
     for key, item in items:
         yield from grids(item, (*path, key))
+
+
+def describe(value: object) -> str:
+    """Write a structure with shapes in the place of tensors."""
+    if hasattr(value, 'shape'):
+        return str(tuple(value.shape))
+    items = children(value)
+    if not items:
+        return repr(value) if isinstance(value, int | float | str) else type(value).__name__
+    shown = [describe(item) for _, item in items[:4]] + (['...'] if len(items) > 4 else [])
+    return f'{type(value).__name__}({", ".join(shown)})'

@@ -19,8 +19,8 @@ from mmattn.attention import ECA, CoordAtt
 from mmattn.attention.base import Attention
 from mmattn.errors import InputError
 from mmattn.insertion import exchange
-from mmattn.insertion.insert_attention import describe
 from mmattn.insertion.inserted_attention import InsertedAttention, inserted_in, is_inserted
+from mmattn.probe.structures import describe
 from tests.helpers import randomize
 from tests.insertion.toys import COORD_ATT, Block, Output, Tokens, Tower, image, insert
 
