@@ -24,6 +24,9 @@ _SIZES = {
     'scale': (LONG_SIDE, SIDE),
     'scales': (LONG_SIDE, SIDE),
 }
+# How many boxes detectors look at, by the names of OpenMMLab; at most MOST_BOXES then.
+_COUNTS = ('max_per_img', 'nms_pre', 'num')
+MOST_BOXES = 32
 
 
 def shrink(cfg: Config, data_root: str) -> None:
@@ -63,7 +66,10 @@ def shrink(cfg: Config, data_root: str) -> None:
         dataset.pop('bbox_file', None)
 
     _drop_pretrained(cfg.model)
-    _shrink_sizes(_whole_model(cfg.model).get('data_preprocessor', {}))
+    model = _whole_model(cfg.model)
+    _shrink_sizes(model.get('data_preprocessor', {}))
+    for name in ('train_cfg', 'test_cfg'):
+        _shrink_counts(model.get(name))
     cfg.load_from = None
     by_epoch = cfg.train_cfg.get('type') == 'EpochBasedTrainLoop' or cfg.train_cfg.get('by_epoch')
     if by_epoch:
@@ -123,6 +129,19 @@ def _shrink_sizes(node: Any) -> None:
     elif isinstance(node, list | tuple):
         for value in node:
             _shrink_sizes(value)
+
+
+def _shrink_counts(node: Any) -> None:
+    """Let a detector look at few boxes."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in _COUNTS and isinstance(value, int):
+                node[key] = min(value, MOST_BOXES)
+            else:
+                _shrink_counts(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _shrink_counts(value)
 
 
 def _small(old: Any, new: tuple[int, int]) -> Any:

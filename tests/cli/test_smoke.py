@@ -20,6 +20,11 @@ def config(root, **dataset):
             model=dict(
                 data_preprocessor=dict(size=(512, 1024), batch_augments=[dict(size=(9, 9))]),
                 backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='x')),
+                train_cfg=dict(
+                    rpn_proposal=dict(nms_pre=2000, max_per_img=1000),
+                    rcnn=[dict(sampler=dict(num=512, pos_fraction=0.25))],
+                ),
+                test_cfg=dict(rpn=dict(max_per_img=20)),
             ),
             train_dataloader=dict(
                 dataset=dict(type='RepeatDataset', times=5, dataset={**inner, **dataset}), **loader
@@ -49,6 +54,10 @@ def test_everything_gets_small_and_moves_to_the_generated_data(tmp_path):
         assert resized.scale == 64
     assert cfg.model.data_preprocessor.size == (64, 64)
     assert cfg.model.data_preprocessor.batch_augments[0].size == (64, 64)
+    few = dict(nms_pre=smoke.MOST_BOXES, max_per_img=smoke.MOST_BOXES)
+    assert cfg.model.train_cfg.rpn_proposal == few
+    assert cfg.model.train_cfg.rcnn[0].sampler == dict(num=smoke.MOST_BOXES, pos_fraction=0.25)
+    assert cfg.model.test_cfg.rpn.max_per_img == 20
     assert cfg.model.backbone.init_cfg is None and cfg.load_from is None
     assert cfg.train_dataloader.num_workers == cfg.val_dataloader.num_workers == 0
 

@@ -34,7 +34,7 @@ default_hooks['checkpoint']['interval'] = 20
 env_cfg['dist_cfg'].update(timeout={TIMEOUT}, join_timeout=30)
 """
 )
-ROUNDS = 10
+ROUNDS = int(os.environ.get('KILL_ROUNDS', 3))
 CLONE_NEWNET = 0x40000000
 
 
