@@ -115,7 +115,7 @@ def test_detects_at_first_what_the_plain_detector_detects(cfg, model):
     host = {key: value for key, value in model.state_dict().items() if not is_inserted(key)}
     plain.load_state_dict(host, strict=True)
     expected, found = detect(plain), detect(model)
-    assert len(expected) == 100
+    assert len(expected) == smoke.MOST_BOXES
     keys = expected.keys()  # InstanceData itself iterates over detections.
     assert all(torch.equal(found[key], expected[key]) for key in keys)
     with torch.no_grad():
