@@ -9,7 +9,6 @@ import random
 import struct
 import subprocess
 import sys
-import tarfile
 import zipfile
 
 import numpy as np
