@@ -7,11 +7,18 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.model import BaseModule
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
+from mmattn.cli import options
 from mmattn.errors import InputError
+from mmattn.weights import sources
+from mmattn.weights.checking import check_weights
 from mmattn.weights.files import read_stream
+from mmattn.weights.reading import read_weights
 
 
 def packed(*names, pack='zip'):
@@ -103,6 +110,53 @@ def test_what_is_no_checkpoint(content, what, advice, run_code):
     assert str(raised.value) == (
         f'a.pth is no checkpoint but {what} ({len(content)} bytes); {advice}'
     )
+
+
+def initialize(path):
+    BaseModule(dict(type='Pretrained', checkpoint=path)).init_weights()
+
+
+ROADS = {
+    'load_from': lambda path: CheckpointLoader.load_checkpoint(path, 'cpu'),
+    'load_checkpoint of mmengine': lambda path: load_checkpoint(nn.Linear(1, 1), path),
+    'an address': lambda path: CheckpointLoader.load_checkpoint('https://example.com/a.pth'),
+    'init_cfg': initialize,
+    'resume': lambda path: options.resume(Config(dict(work_dir='.')), path),
+    'test': options.check_checkpoint,
+    'weights check': lambda path: check_weights(nn.Linear(1, 1), path),
+    'weights convert': read_weights,
+}
+
+
+@pytest.mark.parametrize('road', ROADS)
+@pytest.mark.parametrize('reads', ['data', 'code'])
+def test_every_road(tmp_path, monkeypatch, road, reads):
+    monkeypatch.setattr(sources, '_reads', reads)
+    monkeypatch.setenv('MMATTN_PRETRAINED_DIR', str(tmp_path))
+    (tmp_path / 'a.pth').write_bytes(POINTER)
+    with pytest.raises(InputError) as raised:
+        ROADS[road](str(tmp_path / 'a.pth'))
+    assert str(raised.value) == (
+        f'{tmp_path}/a.pth is no checkpoint but a Git LFS pointer ({len(POINTER)} bytes); fetch '
+        'the file itself: git lfs pull'
+    )
+
+
+class Gone:
+    """Of a package that somebody else has."""
+
+
+def test_trusted_code_that_is_not_here(monkeypatch):
+    file = io.BytesIO()
+    torch.save({'model': Gone()}, file)
+    monkeypatch.delitem(globals(), 'Gone')
+    with pytest.raises(InputError) as raised:
+        read_stream(file, 'a.pth', run_code=True)
+    line = str(raised.value)
+    assert line.startswith(
+        "checkpoint a.pth needs code that is not here (Can't get attribute 'Gone'"
+    )
+    assert line.endswith('); install it, or name its folder in PYTHONPATH')
 
 
 def test_a_file_of_pytorch_that_is_called_safetensors():
