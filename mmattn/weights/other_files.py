@@ -3,7 +3,6 @@
 import codecs
 import re
 import zipfile
-from collections.abc import Iterable
 from typing import BinaryIO
 
 from mmattn.errors import InputError
@@ -66,12 +65,6 @@ def refuse_other_files(file: BinaryIO, name: str) -> None:
         raise InputError(f'{name} is no checkpoint but {what} ({size} bytes); {advice}')
 
 
-def find_root(names: Iterable[str]) -> str | None:
-    """Give the folder in a zip archive that all records of :func:`torch.save` lie in, if any do."""
-    roots = [name.removesuffix('/data.pkl') for name in names if name.endswith('/data.pkl')]
-    return roots[0] if len(roots) == 1 and '/' not in roots[0] else None
-
-
 def _kind_of_zip(file: BinaryIO) -> _Kind:
     try:
         with zipfile.ZipFile(file) as archive:
@@ -84,7 +77,7 @@ def _kind_of_zip(file: BinaryIO) -> _Kind:
         return 'a TorchScript program', advice
     if names and all(name.endswith('.npy') for name in names):
         return 'an archive of NumPy arrays', _CONVERT
-    if find_root(names) is None:
+    if not any(name.endswith(('/data.pkl', '/version')) for name in names):
         return 'a zip archive that torch.save has not written', _UNPACK
     return _TORCH
 

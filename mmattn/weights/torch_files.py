@@ -7,11 +7,12 @@ against what is there.
 import io
 import struct
 import zipfile
+from collections.abc import Iterable
 from typing import Any, BinaryIO, NoReturn
 
 import torch
 
-from mmattn.weights.other_files import MAGIC, find_root
+from mmattn.weights.other_files import MAGIC
 from mmattn.weights.plain_data import BadDataError, DataUnpickler
 
 
@@ -43,7 +44,7 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         names = {record.filename: record for record in records}
-        root = find_root(names)
+        root = _root_of(names)
         if len(names) < len(records):
             raise BadDataError('it has two records of one name')
         # torch.save never compresses: what is in the archive cannot be larger than the file.
@@ -69,6 +70,14 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
 
         structure = io.BytesIO(archive.read(f'{root}/data.pkl'))
         return DataUnpickler(_Bounded(structure, size), size, find_storage).load()
+
+
+def _root_of(names: Iterable[str]) -> str:
+    """Give the folder that all records lie in, if :func:`torch.save` has written them."""
+    roots = [name.removesuffix('/data.pkl') for name in names if name.endswith('/data.pkl')]
+    if len(roots) != 1 or '/' in roots[0]:
+        raise BadDataError('it is a zip archive, but not one that torch.save writes')
+    return roots[0]
 
 
 def _read_pickles(file: '_Bounded', size: int) -> Any:

@@ -71,7 +71,7 @@ def read_or_refuse(content):
         return read(content)
     except InputError as error:
         assert '\n' not in str(error)
-        assert str(error).startswith('checkpoint a.pth ')
+        assert str(error).startswith(('checkpoint a.pth ', 'a.pth is no checkpoint but '))
         return None
 
 
@@ -301,7 +301,7 @@ OVERSIZED = {
 
 @pytest.mark.parametrize('how', OVERSIZED)
 def test_oversized(how):
-    with pytest.raises(InputError, match=r'a\.pth .*is damaged: '):
+    with pytest.raises(InputError, match=r'a\.pth .*is damaged'):
         read(OVERSIZED[how])
 
 
@@ -356,9 +356,9 @@ def with_two_records(first, second):
     ('make', 'message'),
     [
         (lambda: with_two_records(pickled(), pickled()), 'two records of one name'),
-        (lambda: archive(pickled(), root='../../tmp'), 'torch.save has not written'),
-        (lambda: archive(pickled(), [('../../x', b'x')], root='a/..'), 'torch.save has not'),
-        (lambda: archive(archive(pickled()), [('b/data.pkl', b'')]), 'torch.save has not'),
+        (lambda: archive(pickled(), root='../../tmp'), 'not one that torch.save writes'),
+        (lambda: archive(pickled(), [('../../x', b'x')], root='a/..'), 'not one that torch.save'),
+        (lambda: archive(archive(pickled()), [('b/data.pkl', b'')]), 'not one that torch.save'),
         (lambda: archive(archive(pickled())), 'is not plain data'),
         (lambda: archive(pickled(), [('byteorder', b'big')]), 'not little-endian'),
         (lambda: b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', 'ends too early'),
