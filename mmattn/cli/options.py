@@ -172,8 +172,11 @@ def check_checkpoint(path: str) -> None:
         return
     if not Path(path).is_file():
         raise InputError(f'checkpoint {path} is not a file; check the path')
-    with open(path, 'rb') as file:
-        refuse_other_files(file, path)
+    try:
+        with Path(path).open('rb') as file:
+            refuse_other_files(file, path)
+    except OSError as error:
+        raise InputError(f'checkpoint {path} cannot be read ({error.strerror})') from error
 
 
 def save_predictions(cfg: Config, path: str) -> None:
