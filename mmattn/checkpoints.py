@@ -10,9 +10,10 @@ from mmattn.weights.checking import check_weights as check
 from mmattn.weights.files import read_checkpoint
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import rename_published
-from mmattn.weights.reading import find_state_dict, weights_in
+from mmattn.weights.reading import weights_in
 from mmattn.weights.report import Report
 from mmattn.weights.sources import refuse_code_in_checkpoints, trust_checkpoints
+from mmattn.weights.state_dicts import find_state_dict
 from mmattn.weights.watch import report_loads as accounted
 
 __all__ = [

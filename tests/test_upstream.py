@@ -20,6 +20,7 @@ NAMES = {
     'mmcv.cnn.bricks.DropPath': 'backbones',
     'mmdet.models.dense_heads.SSDHead': 'heads',
     'mmdet.models.dense_heads.anchor_head.AnchorHead': 'heads',
+    'mmengine.hooks.CheckpointHook._init_rule': 'engine',
     'mmengine.hooks.CheckpointHook._save_best_checkpoint': 'engine',
     'mmengine.logging.HistoryBuffer._count_history': 'weights',
     'mmengine.logging.HistoryBuffer._log_history': 'weights',

@@ -1,8 +1,28 @@
 """Arguments that several commands share."""
 
 import argparse
+from typing import Any
 
 from mmengine.config import DictAction
+
+
+class _CfgOptions(DictAction):
+    """mmengine's action, with an error of argparse for what it cannot read."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        for value in values:
+            if not value.partition('=')[0] or '=' not in value:
+                raise argparse.ArgumentError(self, f'expected KEY=VALUE, got {value!r}')
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (AssertionError, ValueError) as error:
+                raise argparse.ArgumentError(self, f'{value!r} cannot be read: {error}') from error
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -10,7 +30,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_CfgOptions,
         metavar='KEY=VALUE',
         help='override values of the config',
     )

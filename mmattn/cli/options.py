@@ -8,9 +8,12 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import CheckpointLoader
 
+from mmattn.datasets.checks import datasets_in
 from mmattn.engine.resume.checkpoint_files import find_damage, find_last, out_dir_of
 from mmattn.engine.resume.resumption import start_id
 from mmattn.errors import InputError
+from mmattn.probe.config_check import check_tta
+from mmattn.weights.other_files import refuse_other_files
 
 
 def check_device(device: str | None) -> None:
@@ -122,11 +125,14 @@ def use_tta(cfg: Config) -> None:
     """Test with the augmentations of the config's ``tta_pipeline``.
 
     Raises:
-        InputError: If the config has none.
+        InputError: If the config has none, or it cannot be built.
     """
     if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
         raise InputError('--tta needs tta_pipeline and tta_model in the config')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    # As long as they stand where the user has them.
+    check_tta(cfg)
+    for _, dataset in datasets_in(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 
@@ -157,13 +163,20 @@ def draw_predictions(cfg: Config, folder: str) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Check that a checkpoint file is there, unless it is an address.
+    """Check that a checkpoint file is there and may be one, unless it is an address.
 
     Raises:
         InputError: If it is not.
     """
-    if '://' not in path and not Path(path).is_file():
+    if '://' in path:
+        return
+    if not Path(path).is_file():
         raise InputError(f'checkpoint {path} is not a file; check the path')
+    try:
+        with Path(path).open('rb') as file:
+            refuse_other_files(file, path)
+    except OSError as error:
+        raise InputError(f'checkpoint {path} cannot be read ({error.strerror})') from error
 
 
 def save_predictions(cfg: Config, path: str) -> None:

@@ -33,7 +33,7 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
         # A worker process sends its traceback along; the message is its last line.
         _exit(str(error).strip().splitlines()[-1].removeprefix('mmattn.errors.InputError: '))
     except UnpicklingError as error:
-        _exit(f'a checkpoint is more than data ({error}); to allow it: --trust-checkpoint')
+        _exit(_explain_unread(str(error), getattr(args, 'trust_checkpoint', True)))
     except Exception as error:
         if _comes_of_an_interrupt(error):
             _exit(args.interrupted, 130)
@@ -44,6 +44,16 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
             failure.tell_of_exception(error)
             sys.exit(1)
         _exit(explanation)
+
+
+def _explain_unread(text: str, is_trusted: bool) -> str:
+    """Explain what PyTorch says to those who call ``torch.load`` themselves."""
+    line = text.rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
+    # Of several lines, the name comes first; the rest is about how to call it.
+    reason = line.partition(' was not an allowed')[0].partition('. ')[0]
+    if 'GLOBAL' in reason and not is_trusted:
+        return f'a checkpoint is more than data ({reason}); to allow it: --trust-checkpoint'
+    return f'a checkpoint is damaged or none ({reason}); copy or download it again'
 
 
 def _comes_of_an_interrupt(error: BaseException | None) -> bool:

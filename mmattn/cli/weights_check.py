@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
     model = build(load_config(args.config, args.cfg_options), meta=False)
     part, report, refusal = check_weights(model, args.checkpoint)
     print(f'{part or "model"}: {report.receiver}')
-    print(report.line(args.checkpoint))
+    print(report.line())
     for title, lines in report.listing().items():
         print(f'\n{len(lines)} {title}:', *lines, sep='\n  ')
     if refusal:

@@ -46,6 +46,6 @@ def main(args: argparse.Namespace) -> None:
     write_weights(renamed, output)
     count = len(renamed.keys() - weights.tensors.keys())
     print(
-        f'{args.input} ({weights.layout.name if weights.layout else "unknown"} layout): '
+        f'{weights.source} ({weights.layout.name if weights.layout else "unknown"} layout): '
         f'{len(renamed)} tensors written to {output}, {count} of them renamed'
     )

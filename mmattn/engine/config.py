@@ -3,14 +3,23 @@
 import difflib
 import importlib.util
 import inspect
+import re
+import textwrap
 import warnings
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmattn.errors import InputError
 from mmattn.layers.packages import MissingPackage, installation
+
+# What reading and merging end in.
+_UNREADABLE = (
+    *(OSError, ImportError, SyntaxError, AssertionError, LookupError),
+    *(TypeError, ValueError, AttributeError),
+)
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -33,19 +42,19 @@ def load_config(path: str, options: dict | None = None) -> Config:
             # Python hides from a user that a library, here mmengine, calls a name a former one.
             warnings.filterwarnings('default', 'The config file .* will be deprecated')
             cfg = Config.fromfile(path)
-        if options:
-            cfg.merge_from_dict(options)
-    except (
-        OSError,
-        ImportError,
-        SyntaxError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        reason = f'{type(error).__name__}: {_first_line(error)}'
-        raise InputError(f'config {path} cannot be read: {reason}') from error
+    except _UNREADABLE as error:
+        if 'load mmattn config' in str(error):
+            raise InputError(
+                f"config {path} has a base 'mmattn::...', which mmengine does not look for; write "
+                f'the path of the file, which is in {_find_configs()}'
+            ) from error
+        raise InputError(f'config {path} cannot be read: {_reason(error)}') from error
+    for key, value in (options or {}).items():
+        _check_number(cfg, key, value)
+    try:
+        cfg.merge_from_dict(options or {})
+    except _UNREADABLE as error:
+        raise InputError(f'--cfg-options do not fit config {path}: {_reason(error)}') from error
     known = inspect.signature(Runner).parameters
     for key in cfg:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
@@ -60,6 +69,33 @@ def load_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else ''
+def _reason(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # mmengine shows the whole list that an index is not in.
+    return f'{type(error).__name__}: {textwrap.shorten(lines[0], 200) if lines else ""}'
+
+
+def _find_configs() -> Path:
+    """Give the folder of the shipped configs, of an installed package or of a checkout."""
+    package = Path(__file__).parents[1]
+    packed = package / '.mim' / 'configs'
+    return packed if packed.is_dir() else package.parent / 'configs'
+
+
+def _check_number(cfg: Config, key: str, value: Any) -> None:
+    """Check an option that takes the place of a number, or of several."""
+    old: Any = cfg
+    for name in key.split('.'):
+        if isinstance(old, list | tuple) and name.isdigit() and int(name) < len(old):
+            old = old[int(name)]
+        else:
+            old = old.get(name) if isinstance(old, Config | dict) else None
+    olds = old if isinstance(old, list | tuple) else [old]
+    if not olds or not all(type(number) in (int, float) for number in olds):
+        return
+    for text in value if isinstance(value, list | tuple) else [value]:
+        # There may be words, too, such as loss_scale='dynamic'.
+        if isinstance(text, str) and re.match(r'[-+]?\.?\d', text):
+            raise InputError(
+                f'--cfg-options {key}: expected a number in the place of {old!r}, got {text!r}'
+            )

@@ -9,7 +9,7 @@ from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, CheckpointLoader
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
@@ -24,6 +24,7 @@ from mmattn.engine.resume.loops import resumable
 from mmattn.engine.resume.optimizer_state import count_states
 from mmattn.engine.resume.random_state import get_random_state
 from mmattn.engine.resume.resumption import ResumptionCheck, start_id
+from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
 from mmattn.layers.plugins import let_train, plugins_of
@@ -84,6 +85,28 @@ class Runner(MMEngineRunner):
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, of a kind that can go on anywhere."""
         return super().build_train_loop(resumable(loop) if isinstance(loop, dict) else loop)
+
+    def build_optim_wrapper(self, optim_wrapper: dict | OptimWrapper) -> Any:
+        """Build optimizer and wrapper.
+
+        Raises:
+            InputError: If a constructor that gives each layer its own learning rate does not know
+                those of the backbone.
+        """
+        try:
+            return super().build_optim_wrapper(optim_wrapper)
+        except NotImplementedError as error:
+            constructor = isinstance(optim_wrapper, dict) and optim_wrapper.get('constructor')
+            if not constructor:
+                raise
+            model = self.model
+            while is_model_wrapper(model):
+                model = model.module
+            raise InputError(
+                f'optim_wrapper.constructor={constructor!r} does not know the layers of '
+                f'{type(getattr(model, "backbone", model)).__name__}; leave it and the '
+                'paramwise_cfg that is for it out'
+            ) from error
 
     def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
         """Register mmengine's default hooks, and what exact resuming needs."""

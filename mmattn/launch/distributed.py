@@ -27,9 +27,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmattn.errors import InputError
 from mmattn.launch import agreement, failure
-from mmattn.launch.ask import ask
 from mmattn.launch.group import Group, group, join
 from mmattn.launch.heartbeat import Heartbeat
+from mmattn.launch.store import connect
 
 # Where each launcher says which process this is: rank, number of ranks, rank on this host.
 _VARIABLES = {
@@ -323,23 +323,13 @@ def _family(host: str) -> int:
 
 
 def _connect(host: str, port: int, timeout: float) -> dist.Store:
-    """Connect with the store."""
-    limit = datetime.timedelta(seconds=timeout)
-    connection = ask(
-        lambda: dist.TCPStore(host, port, is_master=False, timeout=limit, wait_for_workers=False)
-    )
     try:
-        # A store that is stopped takes the connection, and nothing comes of it.
-        store = connection.result(timeout + _MARGIN)
+        return connect(host, port, timeout)
     except (dist.DistError, TimeoutError) as error:
         raise InputError(
             f'rank 0 does not answer at {host}:{port} within {timeout:g} s; it was not started, '
             'has ended or hangs, or MASTER_ADDR and MASTER_PORT are not those of its host'
         ) from error
-    # A store may serve several starts, and a port may by mistake be that of another job.
-    job = os.environ.get('TORCHELASTIC_RUN_ID', os.environ.get('SLURM_JOB_ID', ''))
-    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
-    return dist.PrefixStore(f'mmattn/{job}/{attempt}', store)
 
 
 def _wait_for_all(store: dist.Store, world_size: int, timeout: float) -> None:

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from mmattn.launch.agreement import name_ranks
 from mmattn.launch.ask import ask
 from mmattn.launch.group import Group, group
+from mmattn.launch.store import connect
 
 # Seconds that the ranks have to notice that one of them failed.
 _ROLL_CALL = 3
@@ -29,7 +30,8 @@ def tell(message: str) -> None:
     """Print the one line of an error, unless another rank has told of one."""
     ours = group()
     if ours is None:
-        print(f'error: {_who()}{message}', file=sys.stderr)
+        if _is_first_to_fail():
+            print(f'error: {_who()}{message}', file=sys.stderr, flush=True)
         return
     if _is_first(ours):
         _print(ours, message)
@@ -75,6 +77,26 @@ def tell_of_loss(ranks: list[int] | None) -> None:
     os._exit(1)
 
 
+def _is_first_to_fail() -> bool:
+    """Elect who tells before the ranks have joined, if torchrun has a store by then."""
+    if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
+        return True
+    host, port, me = (os.environ.get(name, '') for name in ('MASTER_ADDR', 'MASTER_PORT', 'RANK'))
+
+    def elect() -> bool:
+        return _elect(connect(host, int(port), _ROLL_CALL), me)
+
+    try:
+        return ask(elect).result(_ROLL_CALL)
+    except (RuntimeError, ValueError, TimeoutError):
+        return True
+
+
+def _elect(store: dist.Store, me: str) -> bool:
+    store.set(f'ended/{me}', '')
+    return store.compare_set('failed', '', me) == me.encode()
+
+
 def _who() -> str:
     """Name this rank before it has joined a group."""
     rank = os.environ.get('RANK')
@@ -98,14 +120,8 @@ def _is_first(ours: Group) -> bool:
 
 
 def _is_elected(ours: Group) -> bool:
-    me = str(ours.rank)
-
-    def elect() -> bool:
-        ours.store.set(f'ended/{me}', '')
-        return ours.store.compare_set('failed', '', me) == me.encode()
-
     try:
-        return ask(elect).result(_ROLL_CALL)
+        return ask(lambda: _elect(ours.store, str(ours.rank))).result(_ROLL_CALL)
     except (RuntimeError, TimeoutError):
         # The store is gone with rank 0, or stopped, or cut off with this host.
         return not ours.heartbeat.failed and ours.rank == _first_left_here(ours)

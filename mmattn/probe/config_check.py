@@ -17,6 +17,7 @@ from mmengine.registry import FUNCTIONS, MODELS, DefaultScope, Registry
 from torch.utils.data import DataLoader
 
 from mmattn.errors import InputError
+from mmattn.probe.metric_names import metric_names
 from mmattn.probe.signatures import PACKAGES, is_of_openmmlab, names, options_of
 
 
@@ -85,6 +86,8 @@ _OPTIM_WRAPPER = _in('OPTIM_WRAPPERS', 'optimizer', 'constructor', 'paramwise_cf
 _SCHEDULER = _in('PARAM_SCHEDULERS', 'optimizer', 'epoch_length', 'convert_to_iter_based')
 _RUNNER = _in('RUNNERS')
 _CONSTRUCTOR = _in('OPTIM_WRAPPER_CONSTRUCTORS')
+# What an optimizer computes with.
+_NUMBERS = ('lr', 'weight_decay', 'momentum', 'eps')
 # Their transforms are those of another package.
 _OF_ALBUMENTATIONS = ('Albu', 'Albumentations')
 _LOADER = frozenset(('num_batch_per_epoch', 'disable_subprocess_warning'))
@@ -116,6 +119,21 @@ def check_model(cfg: Config) -> None:
     _refuse(cfg, lambda: _faults(cfg.get('model'), 'model', _in('MODELS')))
 
 
+def check_tta(cfg: Config) -> None:
+    """Check what test-time augmentation puts around the model and in the place of pipelines.
+
+    Raises:
+        InputError: As :func:`check_config`.
+    """
+
+    def find() -> Iterator[str]:
+        yield from _faults(cfg.get('model'), 'model', _in('MODELS'))
+        yield from _faults(cfg.get('tta_model'), 'tta_model', _in('MODELS', 'module'))
+        yield from _faults(cfg.get('tta_pipeline'), 'tta_pipeline', _in('TRANSFORMS'))
+
+    _refuse(cfg, find)
+
+
 def _refuse(cfg: Config, find: Callable[[], Iterator[str]]) -> None:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         for fault in find():
@@ -137,6 +155,8 @@ def _faults_of_runner(cfg: Config, modes: Iterable[str]) -> Iterator[str]:
         evaluator = cfg.get(f'{mode}_evaluator')
         kind = 'EVALUATOR' if isinstance(evaluator, dict) and 'metrics' in evaluator else 'METRICS'
         yield from _faults(evaluator, f'{mode}_evaluator', _in(kind))
+        if mode == 'val':
+            yield from _faults_of_best(cfg)
     if 'train' in modes:
         yield from _faults_of_optimizer(cfg.get('optim_wrapper'))
         yield from _faults(cfg.get('param_scheduler'), 'param_scheduler', _SCHEDULER)
@@ -151,6 +171,10 @@ def _faults_of_loader(cfg: Any, where: str) -> Iterator[str]:
     if isinstance(cfg, dict):
         known = options_of(DataLoader)
         yield from _unknown_options(cfg, where, 'DataLoader', known.names | _LOADER)
+        for option, least in (('batch_size', 1), ('num_workers', 0)):
+            value = cfg.get(option, least)
+            if value is not None and (not isinstance(value, int) or value < least):
+                yield f'{where}.{option}={value!r} has to be a whole number from {least} on'
         yield from _faults_inside(cfg, where, 'DataLoader', cfg)
 
 
@@ -161,6 +185,32 @@ def _faults_of_optimizer(cfg: Any) -> Iterator[str]:
         if is_of_openmmlab(constructor):
             cfg = {'type': 'OptimWrapper', **cfg}
             yield from _faults(cfg, 'optim_wrapper', _OPTIM_WRAPPER)
+            optimizer = cfg['optimizer'] if isinstance(cfg['optimizer'], dict) else {}
+            for option in _NUMBERS:
+                if isinstance(value := optimizer.get(option), str):
+                    yield f'optim_wrapper.optimizer.{option}={value!r} has to be a number'
+
+
+def _faults_of_best(cfg: Config) -> Iterator[str]:
+    """Look for what a validation is to be judged by, before there is one."""
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    evaluator = cfg.get('val_evaluator')
+    if isinstance(evaluator, dict) and 'metrics' in evaluator:
+        evaluator = evaluator['metrics']
+    known: set[str] = set()
+    for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:
+        names = None
+        if isinstance(metric, dict) and 'type' in metric:
+            _, callee = _look_up(metric['type'], _in('METRICS'))
+            names = metric_names(callee, metric) if is_of_openmmlab(callee) else None
+        if names is None:
+            return  # Nobody can tell what it gives.
+        known |= names
+    keys = hook.get('save_best') or []
+    for key in [keys] if isinstance(keys, str) else keys:
+        if key not in ('auto', *known):
+            near = _did_you_mean(key, known) or f'; there are {", ".join(sorted(known))}'
+            yield f'default_hooks.checkpoint.save_best={key!r} is no metric of val_evaluator{near}'
 
 
 def _faults(

@@ -24,13 +24,11 @@ class Fit:
     """What of weights fits a module.
 
     Args:
-        source: Where the weights come from.
         module: The module.
         tensors: What fits of them, as the module takes it, by its names there.
         report: What is said of it.
     """
 
-    source: str
     module: nn.Module
     tensors: dict[str, Tensor]
     report: Report
@@ -47,7 +45,7 @@ class Fit:
         observer = _observer.get()
         if observer is not None:
             observer.reports.append(self.report)
-        self.report.refuse_or_log(self.source, **how)
+        self.report.refuse_or_log(**how)
 
     def load(self) -> None:
         """Load what fits."""
@@ -81,7 +79,7 @@ def fit_weights(weights: Weights, module: nn.Module) -> Fit:
             stack.callback(handle.remove)
         load.unexpected = module.load_state_dict(state_dict, strict=False).unexpected_keys
     load.aside = trial.aside
-    return Fit(weights.source, module, load.taken, load.report())
+    return Fit(module, load.taken, load.report())
 
 
 @dataclass(eq=False)
@@ -141,6 +139,7 @@ class Load:
         before = set(self.offered[:last])
         foreign = [key for key in self.unexpected if not kinds.is_in_slot(key)]
         return Report(
+            source=self.source,
             receiver=type(self.root).__name__,
             layout=self.layout,
             loaded=tuple(self.taken),

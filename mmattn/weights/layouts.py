@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mmattn.weights.state_dicts import bare_name
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -91,6 +93,7 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
     keys = [key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)]
     layout = recognise(keys)
     ours = tensor_names(module)
+    own = {bare_name(name): name for name in ours}
     inserted = _inserted_by_published_name(module)
     names = {key: key for key in state_dict}
     there = set(state_dict)
@@ -102,6 +105,8 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
             attention = _longest_prefix(name, inserted)
             if attention:
                 name = inserted[attention] + name.removeprefix(attention)
+            # A module that is compiled, or wrapped itself, has longer names.
+            name = own.get(name, name)
             if (attention or name in ours) and prefix + name not in there:
                 names[prefix + key] = prefix + name
                 there.add(prefix + name)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from mmattn.errors import InputError
 from mmattn.weights.layouts import Layout, recognise
 from mmattn.weights.sources import register_sources
+from mmattn.weights.state_dicts import find_entry, find_state_dict
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Weights:
     """Weights that belong to no module yet.
 
     Args:
-        source: Where they come from, for messages.
+        source: Where they come from, for messages; with the entry if there was a choice.
         layout: Their layout, if it is a known one.
         tensors: The tensors by their names there.
         aside: Names of others that were beside them and are for no module.
@@ -63,7 +63,7 @@ def weights_in(
     """Take the weights out of a checkpoint.
 
     Args:
-        checkpoint: The checkpoint; see :func:`find_state_dict`.
+        checkpoint: The checkpoint; see :func:`mmattn.weights.state_dicts.find_entry`.
         source: Where it comes from, for messages.
         revise_keys: Patterns and replacements for the keys.
 
@@ -73,32 +73,8 @@ def weights_in(
     Raises:
         InputError: If there are none.
     """
-    tensors = find_state_dict(checkpoint)
+    state_dict, choice = find_entry(checkpoint)
+    tensors = find_state_dict(state_dict)
     for pattern, replacement in revise_keys:
         tensors = {re.sub(pattern, replacement, key): value for key, value in tensors.items()}
-    return Weights(source, recognise(tensors), tensors)
-
-
-def find_state_dict(checkpoint: dict) -> dict[str, Tensor]:
-    """Take the state dict out of a checkpoint and strip what a DDP wrapper put before the keys.
-
-    Args:
-        checkpoint: The checkpoint: a state dict, or a dict that holds one.
-
-    Returns:
-        Its tensors; what else stands among them is no weight.
-
-    Raises:
-        InputError: If there is something else where a state dict should be.
-    """
-    state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    if not isinstance(state_dict, dict):
-        raise InputError(
-            f'the state_dict of a checkpoint is a {type(state_dict).__name__}; expected a dict of '
-            'tensors'
-        )
-    return {
-        key.removeprefix('module.'): value
-        for key, value in state_dict.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
-    }
+    return Weights(f'{source}{choice}', recognise(tensors), tensors)

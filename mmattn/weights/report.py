@@ -19,6 +19,7 @@ class Report:
     """What fits between the tensors of a module and those of a file.
 
     Args:
+        source: Where the file is.
         receiver: Name of the module's class.
         layout: Layout of the file, if it is a known one.
         loaded: Tensors of the module that the file has.
@@ -32,6 +33,7 @@ class Report:
             the network in the file has more blocks or layers.
     """
 
+    source: str
     receiver: str
     layout: Layout | None
     loaded: tuple[str, ...]
@@ -52,10 +54,10 @@ class Report:
         """Number of tensors that may not be new, and of what else is loaded."""
         return len(self.loaded) + len(self.missing) + len(self.mismatched)
 
-    def line(self, source: str) -> str:
-        """Say in one line what of the file ``source`` fits."""
+    def line(self) -> str:
+        """Say in one line what of the file fits."""
         layout = f' ({self.layout.name} layout)' if self.layout else ''
-        line = f'{source}{layout}: {len(self.loaded)}/{self.total} host tensors loaded'
+        line = f'{self.source}{layout}: {len(self.loaded)}/{self.total} host tensors loaded'
         for names, what in ((self.missing, 'missing'), (self.mismatched, 'of another shape')):
             if names:
                 line += f', {len(names)} {what} ({names[0]}{", ..." if len(names) > 1 else ""})'
@@ -95,8 +97,11 @@ class Report:
         Returns:
             The reasons, the name of a tensor first.
         """
+        return [*self._unfit(exact), *self._left_over(exact, only_heads_left)]
+
+    def _unfit(self, exact: bool) -> list[str]:
+        """List tensors of the module that do not get what they need."""
         new = self.new if exact else {}
-        left = self.foreign if exact or only_heads_left else self.left_inside
         faults = []
         for name in [*self.mismatched, *(name for name in new if name in self.other_shape)]:
             theirs, ours = (tuple(shape) for shape in self.other_shape[name])
@@ -104,42 +109,54 @@ class Report:
         for name in [*self.missing, *(name for name in new if name not in self.other_shape)]:
             near = get_close_matches(name, self.unused, n=1) if len(faults) < 2 else []
             faults.append(f'{name}: missing there{f", nearest is {near[0]}" if near else ""}')
-        for key in left:
-            if exact or not is_head(key):
-                faults.append(f'{key}: missing here')
         return faults
 
+    def _left_over(self, exact: bool, only_heads_left: bool) -> list[str]:
+        """List tensors of the file that the module should have."""
+        left = self.foreign if exact or only_heads_left else self.left_inside
+        return [f'{key}: missing here' for key in left if exact or not is_head(key)]
+
     def refuse_or_log(
-        self, source: str, *, pretrained: bool = False, strict: bool = True, **how
+        self,
+        *,
+        pretrained: bool = False,
+        strict: bool = True,
+        exact: bool = False,
+        only_heads_left: bool = False,
     ) -> None:
         """Refuse the weights of another network, or log the line.
 
         Args:
-            source: Where the weights come from.
             pretrained: Whether an ``init_cfg`` names them.
             strict: Whether to refuse any.
-            how: See :meth:`faults`.
+            exact: See :meth:`faults`.
+            only_heads_left: See :meth:`faults`.
 
         Raises:
             InputError: If there are faults.
         """
-        source = f'pretrained {source}' if pretrained else source
-        faults = self.faults(**how)
-        if faults and strict:
-            raise self._refusal(source, faults, pretrained)
-        print_log(self.line(source), logger='current')
+        unfit, left = self._unfit(exact), self._left_over(exact, only_heads_left)
+        source = 'pretrained ' if pretrained else ''
+        if (unfit or left) and strict:
+            raise InputError(f'{source}{self._refusal(unfit, left, pretrained)}')
+        print_log(f'{source}{self.line()}', logger='current')
 
-    def _refusal(self, source: str, faults: list[str], pretrained: bool) -> InputError:
+    def _refusal(self, unfit: list[str], left: list[str], pretrained: bool) -> str:
         advice = 'use weights of this architecture'
         if pretrained:
             advice += ', or allow it by strict_pretrained=False in init_cfg'
         is_model = any(key.startswith('backbone.') for key in self.unused)
         if is_model and not self.loaded and 'backbone' not in self.receiver:
             advice = "give prefix='backbone.' beside the checkpoint if they are those of a model"
-        return InputError(
-            f'{source} is of another architecture than this {self.receiver}: '
-            f'{len(self.loaded)} of {self.total} tensors fit, {len(faults)} do not '
-            f'({"; ".join(faults[:2])}{"; ..." if len(faults) > 2 else ""}); {advice}'
+        fit = len(self.loaded)
+        counts = [f'{fit} of {fit + len(unfit)} tensors fit']
+        counts += [f'{len(unfit)} do not'] if unfit else []
+        counts += [f'{len(left)} are left over'] if left else []
+        faults = [*unfit, *left]
+        return (
+            f'{self.source} is of another architecture than this {self.receiver}: '
+            f'{", ".join(counts)} ({"; ".join(faults[:2])}{"; ..." if len(faults) > 2 else ""}); '
+            f'{advice}'
         )
 
 

@@ -29,6 +29,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmattn.errors import InputError
 from mmattn.weights.files import read_checkpoint, read_stream
+from mmattn.weights.state_dicts import lay_open
 
 Loader = Callable[..., dict]
 
@@ -57,10 +58,15 @@ def refuse_code_in_checkpoints() -> None:
     _reads = _reads or 'data'
 
 
-def _reads_data() -> bool:
+def _reads_itself() -> bool:
+    """Tell whether checkpoints are read here, as data or as code, and not by mmengine."""
     # Before anything is said, PyTorch's own switch counts, which mmengine does not always follow.
     switch = os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
-    return _reads == 'data' or (not _reads and switch in ('1', 'y', 'yes', 'true'))
+    return bool(_reads) or switch in ('1', 'y', 'yes', 'true')
+
+
+def _read(path: str | Path) -> dict:
+    return read_checkpoint(path, run_code=_reads == 'code')
 
 
 def find_url(address: str) -> str:
@@ -126,11 +132,11 @@ def fetch(url: str) -> Path:
 
 def _read_address(url: str) -> dict:
     if '://' not in url:  # mmengine's own list may name a file of its folder
-        return read_checkpoint(Path(mmengine_checkpoint._get_mmengine_home(), url))
+        return _read(Path(mmengine_checkpoint._get_mmengine_home(), url))
     if is_main_process():
         fetch(url)
     barrier()
-    return read_checkpoint(fetch(url))
+    return _read(fetch(url))
 
 
 def _read_stored(address: str) -> dict:
@@ -140,9 +146,9 @@ def _read_stored(address: str) -> dict:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'model.pth')
             model.download(str(path))
-            return read_checkpoint(path)
+            return _read(path)
     backend = get_file_backend(address, backend_args=dict(backend='petrel'))
-    return read_stream(io.BytesIO(backend.get(address)), address)
+    return read_stream(io.BytesIO(backend.get(address)), address, run_code=_reads == 'code')
 
 
 def _looking_here_first(load: Loader) -> Loader:
@@ -157,7 +163,7 @@ def _looking_here_first(load: Loader) -> Loader:
             if path is not None:
                 print_log(f'{filename} is read from {path}', logger='current')
                 checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location)
-            elif _reads_data():
+            elif _reads_itself():
                 checkpoint = _read_address(url)
             else:
                 checkpoint = load(filename, map_location=map_location)
@@ -168,27 +174,24 @@ def _looking_here_first(load: Loader) -> Loader:
                 f'elsewhere and put it into '
                 f'{folder or "a folder named by MMATTN_PRETRAINED_DIR"} as {name}'
             ) from error
-        if filename.startswith('mmcls://') and (path is not None or _reads_data()):
+        if filename.startswith('mmcls://') and (path is not None or _reads_itself()):
             checkpoint = mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
-        _tell(filename, checkpoint)
+        _hand_over(filename, checkpoint)
         return checkpoint
 
     return load_from
 
 
 def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
-    """Let a loader read as data where that is asked for, and safetensors in any case."""
+    """Let a loader read as it was told, and safetensors in any case."""
 
     @wraps(load)
     def load_from(filename: str, map_location=None) -> dict:
-        if _reads_data() or filename.endswith('.safetensors'):
+        if _reads_itself() or filename.endswith('.safetensors'):
             checkpoint = read(filename)
         else:
             checkpoint = load(filename, map_location)
-        if isinstance(checkpoint, dict) and isinstance(checkpoint.get('model'), dict):
-            # mmengine looks under one name only.
-            checkpoint.setdefault('state_dict', checkpoint['model'])
-        _tell(filename, checkpoint)
+        _hand_over(filename, checkpoint)
         return checkpoint
 
     return load_from
@@ -207,9 +210,12 @@ def telling(listener: Callable[[str, dict], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
-def _tell(filename: str, checkpoint: Any) -> None:
+def _hand_over(filename: str, checkpoint: Any) -> None:
+    if not isinstance(checkpoint, dict):
+        return
+    lay_open(checkpoint)
     listener = _listener.get()
-    if listener is not None and isinstance(checkpoint, dict):
+    if listener is not None:
         listener(filename, checkpoint)
 
 
@@ -220,7 +226,7 @@ def register_sources() -> None:
         if scheme.partition(':')[0] in _ADDRESSES:
             loader = _looking_here_first(load)
         else:
-            loader = _reading_as_told(load, read_checkpoint if scheme == '' else _read_stored)
+            loader = _reading_as_told(load, _read if scheme == '' else _read_stored)
         CheckpointLoader.register_scheme(scheme, loader, force=True)
 
 

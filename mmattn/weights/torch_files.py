@@ -12,39 +12,31 @@ from typing import Any, BinaryIO, NoReturn
 
 import torch
 
+from mmattn.weights.other_files import MAGIC
 from mmattn.weights.plain_data import BadDataError, DataUnpickler
-
-# The number that a file of before 1.6 begins with, as a pickle has it.
-_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
 def read(file: BinaryIO) -> Any:
     """Read what :func:`torch.save` has written, if it is data.
 
     Args:
-        file: The file, which can be sought in.
+        file: The file, which can be sought in, and begins as one of PyTorch.
 
     Returns:
         What was saved, with all tensors on the CPU.
 
     Raises:
         NotPlainDataError: If it is more than data.
-        BadDataError: If the file is no such file, or contradicts itself.
+        BadDataError: If the file contradicts itself.
         Exception: Of whatever kind, if the file is damaged.
     """
-    start = file.read(512)
     size = file.seek(0, io.SEEK_END)
-    file.seek(0)
     if zipfile.is_zipfile(file):
         return _read_zip(file, size)
+    file.seek(2)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise EOFError('it ends too early')
     file.seek(0)
-    if start[257:262] == b'ustar':
-        raise BadDataError(
-            "it is in PyTorch's tar format of before 2017; load it with the PyTorch of its time "
-            'and save it again'
-        )
-    if not start[2:].startswith(_MAGIC):
-        raise BadDataError('it does not begin as a file of PyTorch does')
     return _read_pickles(_Bounded(file, size), size)
 
 
@@ -83,11 +75,6 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
 def _root_of(names: Iterable[str]) -> str:
     """Give the folder that all records lie in, if :func:`torch.save` has written them."""
     roots = [name.removesuffix('/data.pkl') for name in names if name.endswith('/data.pkl')]
-    if any('/code/' in name or name.endswith('/constants.pkl') for name in names):
-        raise BadDataError(
-            'it is a TorchScript program, which is code; save the state_dict() of what '
-            'torch.jit.load gives'
-        )
     if len(roots) != 1 or '/' in roots[0]:
         raise BadDataError('it is a zip archive, but not one that torch.save writes')
     return roots[0]
@@ -160,4 +147,7 @@ class _Bounded:
 
     def readline(self) -> bytes:
         # A name.
-        return self._file.readline(1024)
+        line = self._file.readline(1024)
+        if not line.endswith(b'\n'):
+            raise EOFError('it ends within a name')
+        return line

@@ -55,7 +55,7 @@ def report_loads(module: nn.Module) -> Iterator[list[Report]]:
     reports = [load.report() for load in watch.loads]
     watch.reports += reports
     for load, report in zip(watch.loads, reports, strict=True):
-        report.refuse_or_log(load.source, pretrained=True, strict=load.root not in lenient)
+        report.refuse_or_log(pretrained=True, strict=load.root not in lenient)
 
 
 class Watch(Observer):
@@ -76,7 +76,8 @@ class Watch(Observer):
 
     def note_read(self, source: str, checkpoint: dict) -> None:
         """Note the file that the next loads take."""
-        self.source, self.layout = source, weights_in(checkpoint, source).layout
+        weights = weights_in(checkpoint, source)
+        self.source, self.layout = weights.source, weights.layout
 
     def before(
         self,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from math import ceil
 from pathlib import Path
+from pickle import UnpicklingError
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 
 import mmattn
 from mmattn.cli import demo, environment
+from mmattn.cli.arguments import add_config_arguments
 from mmattn.cli.main import COMMANDS, main, start
 from mmattn.errors import InputError
 
@@ -81,6 +83,18 @@ def test_tool_takes_what_its_command_takes(call, name, tool):
         ([], 'no command is given'),
         (['sites'], 'required: config'),
         (['list', '--kind', 'x'], "invalid choice: 'x'"),
+        (
+            ['train', 'a.py', '--cfg-options', 'foo'],
+            "error: argument --cfg-options: expected KEY=VALUE, got 'foo'",
+        ),
+        (
+            ['train', 'a.py', '--cfg-options', '=1'],
+            "error: argument --cfg-options: expected KEY=VALUE, got '=1'",
+        ),
+        (
+            ['sites', 'a.py', '--cfg-options', 'a=1', 'b=[(1,2]'],
+            "error: argument --cfg-options: 'b=[(1,2]' cannot be read: Imbalanced brackets exist",
+        ),
     ],
     ids=' '.join,
 )
@@ -162,14 +176,36 @@ def test_makes_and_checks_data(call, tmp_path):
     [
         (KeyboardInterrupt, 130, 'error: interrupted'),
         (InputError('no such thing'), 1, 'error: no such thing'),
+        (
+            UnpicklingError(
+                'Weights only load failed. There are two options:\n (1) ...\n '
+                'WeightsUnpickler error: Unsupported global: GLOBAL os.mkdir was not an allowed '
+                'global by default. Please ...\n\nCheck the documentation'
+            ),
+            1,
+            'error: a checkpoint is more than data (Unsupported global: GLOBAL os.mkdir); to allow '
+            'it: --trust-checkpoint',
+        ),
+        (
+            UnpicklingError('Weights only ...\n\tWeightsUnpickler error: Unsupported operand 60'),
+            1,
+            'error: a checkpoint is damaged or none (Unsupported operand 60); copy or download it '
+            'again',
+        ),
+        (
+            UnpicklingError("invalid load key, '<'."),
+            1,
+            "error: a checkpoint is damaged or none (invalid load key, '<'.); copy or download it "
+            'again',
+        ),
     ],
-    ids=['Ctrl-C', 'error'],
+    ids=['Ctrl-C', 'error', 'code', 'page', 'page, trusted'],
 )
 def test_ends_in_one_line(call, raised, status, line):
     def fail(args):
         raise raised
 
-    command = SimpleNamespace(add_arguments=lambda parser: None, main=fail)
+    command = SimpleNamespace(add_arguments=add_config_arguments, main=fail)
     command.__doc__ = 'Fail.'
     assert call(run=lambda: start(command, [])) == (status, '', f'{line}\n')
 

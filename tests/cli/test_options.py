@@ -69,6 +69,19 @@ def test_tta_needs_a_pipeline():
         options.use_tta(Config(dict(tta_model=dict(type='SegTTAModel'))))
 
 
+def test_tta_reaches_the_data_in_wrappers(monkeypatch):
+    monkeypatch.setattr(options, 'check_tta', lambda cfg: None)
+    pipeline = [dict(type='LoadImage')]
+    inner = [dict(type='RepeatDataset', dataset=dict(type='ADE20KDataset')) for _ in 'ab']
+    loader = dict(dataset=dict(type='ConcatDataset', datasets=inner))
+    tta = dict(tta_model=dict(type='SegTTAModel'), tta_pipeline=pipeline)
+    cfg = Config(dict(model={}, test_dataloader=loader, **tta))
+    options.use_tta(cfg)
+    dataset = cfg.test_dataloader.dataset
+    assert 'pipeline' not in dataset
+    assert [d.dataset.pipeline for d in dataset.datasets] == [pipeline, pipeline]
+
+
 def test_out_is_a_folder_or_a_pickle(tmp_path):
     cfg = Config(dict(default_scope='mmseg', test_evaluator=dict(type='IoUMetric')))
     options.save_predictions(cfg, str(tmp_path / 'out'))

@@ -1,8 +1,10 @@
 import importlib.util
 import warnings
+from pathlib import Path
 
 import pytest
 
+import mmattn
 from mmattn.engine.config import load_config
 from mmattn.errors import InputError
 
@@ -18,6 +20,54 @@ def test_options_of_the_command_line(tmp_path):
         write(tmp_path, 'a = dict(b=[dict(c=1), dict(c=2)])'), {'a.b.1.c': 5, 'work_dir': 'x'}
     )
     assert cfg.a.b == [dict(c=1), dict(c=5)] and cfg.work_dir == 'x'
+
+
+@pytest.mark.parametrize(
+    ('text', 'options', 'line'),
+    [
+        (
+            'a = [dict(lr=0.1)]',
+            {'a.0.lr': '1e-3x'},
+            "--cfg-options a.0.lr: expected a number in the place of 0.1, got '1e-3x'",
+        ),
+        (
+            'a = dict(betas=(0.9, 0.99))',
+            {'a.betas': [0.9, '.99x']},
+            "--cfg-options a.betas: expected a number in the place of (0.9, 0.99), got '.99x'",
+        ),
+        (
+            'a = [1, 2]',
+            {'a.7.b': 1},
+            "--cfg-options do not fit config {path}: KeyError: 'Index 7 exceeds the length of list "
+            "[1, 2]'",
+        ),
+    ],
+    ids=['number', 'numbers', 'index'],
+)
+def test_options_that_do_not_fit(tmp_path, text, options, line):
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as raised:
+        load_config(path, options)
+    assert str(raised.value) == line.format(path=path)
+
+
+def test_a_word_may_take_the_place_of_a_number(tmp_path):
+    path = write(tmp_path, "a = dict(scale=512.0, name='x', size=[1, 2])")
+    options = {'a.scale': 'dynamic', 'a.name': '3x', 'a.size': None, 'a.more.b': '4x'}
+    cfg = load_config(path, options)
+    assert cfg.a == dict(scale='dynamic', name='3x', size=None, more=dict(b='4x'))
+
+
+def test_a_base_of_this_package(tmp_path):
+    path = write(tmp_path, "_base_ = ['mmattn::seg/upernet_van_b0_ade20k.py']")
+    with pytest.raises(InputError) as raised:
+        load_config(path)
+    folder = Path(mmattn.__file__).parents[1] / 'configs'
+    assert str(raised.value) == (
+        f"config {path} has a base 'mmattn::...', which mmengine does not look for; write the path "
+        f'of the file, which is in {folder}'
+    )
+    assert (folder / 'seg').is_dir()
 
 
 @pytest.mark.parametrize(

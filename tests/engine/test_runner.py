@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -144,3 +145,19 @@ def test_revised_keys(trained, tmp_path):
     runner = Runner.from_cfg(config(tmp_path / 'next'))
     runner.load_checkpoint(str(tmp_path / 'renamed.pth'), revise_keys=[(r'^old\.', '')])
     assert torch.equal(runner.model.body.weight, trained.model.body.weight)
+
+
+def test_layers_that_a_constructor_does_not_know(tmp_path):
+    @OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+    class ByLayer(DefaultOptimWrapperConstructor):
+        def add_params(self, params, module, **kwargs):
+            raise NotImplementedError
+
+    cfg = config(tmp_path)
+    cfg.optim_wrapper.update(constructor='ByLayer', paramwise_cfg=dict(decay_rate=0.9))
+    with pytest.raises(InputError) as raised:
+        Runner.from_cfg(cfg).train()
+    assert str(raised.value) == (
+        "optim_wrapper.constructor='ByLayer' does not know the layers of ToyForRunnerTest; leave "
+        'it and the paramwise_cfg that is for it out'
+    )

@@ -1,5 +1,6 @@
 import importlib
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from mmattn.errors import InputError
 from mmattn.probe.build import build
-from mmattn.probe.config_check import check_config, check_model
+from mmattn.probe.config_check import check_config, check_model, check_tta
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(
@@ -130,6 +131,105 @@ def test_option_of_the_loader():
         "did you mean 'batch_size'?"
     )
     check_config(cfg, 'test')  # which loads other data
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'least'),
+    [('batch_size', 0, 1), ('batch_size', '4x', 1), ('num_workers', -1, 0)],
+)
+def test_a_size_of_the_loader_that_is_none(option, value, least):
+    loader = {'dataset': dict(type='ADE20KDataset'), option: value}
+    cfg = config(segmentor(), val_dataloader=loader)
+    assert message(cfg, lambda cfg: check_config(cfg, 'train')) == (
+        f'config: val_dataloader.{option}={value!r} has to be a whole number from {least} on'
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'fault'),
+    [
+        (
+            dict(type='AdamV'),
+            ".type='AdamV' is not in the registry mmseg::optimizer; did you mean 'Adam'?",
+        ),
+        (dict(lr='1e-3x'), ".lr='1e-3x' has to be a number"),
+        (dict(weight_decay='no'), ".weight_decay='no' has to be a number"),
+        (dict(lrr=1), ".lrr is not an option of SGD; did you mean 'lr'?"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_an_optimizer(options, fault):
+    cfg = config(segmentor(), optim_wrapper=dict(optimizer=dict(dict(type='SGD', lr=1), **options)))
+    line = message(cfg, lambda cfg: check_config(cfg, 'train'))
+    assert line == f'config: optim_wrapper.optimizer{fault}'
+    check_config(cfg, 'test')
+
+
+IOU, COCO = dict(type='IoUMetric'), dict(type='mmdet.CocoMetric', metric=['bbox', 'segm'])
+TOP = dict(type='mmpretrain.Accuracy', topk=(1, 5))
+
+
+def judged(save_best, evaluator):
+    hooks = dict(checkpoint=dict(type='CheckpointHook', save_best=save_best))
+    return config(segmentor(), default_hooks=hooks, val_evaluator=evaluator)
+
+
+@pytest.mark.parametrize(
+    ('save_best', 'evaluator', 'found'),
+    [
+        ('mIOU', IOU, "'mIOU' is no metric of val_evaluator; did you mean 'mIoU'?"),
+        (
+            ['mIoU', 'loss'],
+            [IOU],
+            "'loss' is no metric of val_evaluator; there are aAcc, mAcc, mIoU",
+        ),
+        (
+            'bbox_mAP',
+            dict(type='Evaluator', metrics=[IOU, COCO]),
+            "'bbox_mAP' is no metric of val_evaluator; did you mean 'coco/bbox_mAP'?",
+        ),
+        (
+            'top1',
+            TOP,
+            "'top1' is no metric of val_evaluator; there are accuracy/top1, accuracy/top5",
+        ),
+    ],
+    ids=['one', 'several', 'an evaluator', 'prefix'],
+)
+def test_a_metric_that_is_none(save_best, evaluator, found):
+    line = message(judged(save_best, evaluator), lambda cfg: check_config(cfg, 'train'))
+    assert line == f'config: default_hooks.checkpoint.save_best={found}'
+
+
+@pytest.mark.parametrize(
+    ('save_best', 'evaluator'),
+    [
+        ('auto', IOU),
+        ('mIoU', [IOU, COCO]),
+        ('coco/segm_mAP_50', [IOU, COCO]),
+        ('mine/mIoU', dict(IOU, prefix='mine')),
+        ('anything', [IOU, dict(type='mmpretrain.SingleLabelMetric')]),
+        ('anything', dict(COCO, metric='proposal')),
+        ('anything', None),
+        (None, IOU),
+    ],
+    ids=str,
+)
+def test_a_metric_that_may_be_one(save_best, evaluator):
+    check_config(judged(save_best, evaluator), 'train')
+
+
+def test_what_test_time_augmentation_takes_is_named_where_it_stands():
+    cfg = Config.fromfile(next(path for path in SHIPPED if 'upernet_van_b0' in path.name))
+    check_tta(cfg)
+    for part in ('model', 'tta_model', 'tta_pipeline'):
+        for where, found in typed(cfg[part], part):
+            if found['type'] == 'TestTimeAug':
+                continue  # Its options are those of its transforms.
+            found['optionx'] = 1
+            line = message(cfg, check_tta)
+            assert line.startswith(f'config: {where}.optionx is not an option of ')
+            del found['optionx']
 
 
 def test_error_of_our_own_option():
@@ -272,6 +372,26 @@ def typed(value, where):
 
 # They take any option and say nothing, or are read by nobody's registry.
 TAKE_ANY = {'nms', 'soft_nms', 'DeltaXYWHBBoxCoder', 'RandomSampler', 'RoIAlign', 'SmoothL1Loss'}
+TAKE_ANY |= {'ImageNet', 'RandomChoiceResize', 'RandomResize'}
+
+
+def test_each_mistyped_option_of_data_is_named_with_its_place():
+    seen = set()
+    for path in itertools.islice(SHIPPED, 0, None, 12):
+        whole = Config.fromfile(path)
+        for mode in ('train', 'val', 'test'):
+            loader = f'{mode}_dataloader'
+            cfg = Config({'default_scope': whole.default_scope, loader: whole[loader]})
+            check = partial(check_config, mode='test' if mode == 'test' else 'train')
+            for where, part in typed(cfg[loader], loader):
+                if (mode, part['type']) in seen or part['type'] in TAKE_ANY:
+                    continue
+                seen.add((mode, part['type']))
+                part['optionx'] = 1
+                line = message(cfg, check)
+                assert line.startswith(f'config: {where}.optionx is not an option of ')
+                del part['optionx']
+    assert len(seen) > 40
 
 
 def test_each_mistyped_option_of_a_shipped_model_is_named_with_its_place():

@@ -46,7 +46,7 @@ def test_weights_of_a_backbone(tmp_path):
     path = save(tmp_path, torchvision.models.resnet18().state_dict())
     part, report, refusal = check_weights(Model(ResNet(18)), path)
     assert part == 'backbone' and refusal is None
-    assert report.line('a.pth').endswith('120/120 host tensors loaded, 2 unused (fc.*)')
+    assert report.line().endswith('120/120 host tensors loaded, 2 unused (fc.*)')
 
 
 def test_weights_of_a_model_with_another_head(tmp_path):

@@ -1,7 +1,7 @@
 import argparse
 import os
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from mmattn.errors import InputError
 from mmattn.weights import sources
 from mmattn.weights.files import read_checkpoint
-from mmattn.weights.reading import find_state_dict
 from mmattn.weights.sources import refuse_code_in_checkpoints
 
 
@@ -49,16 +48,6 @@ def test_names_the_class_it_refuses(tmp_path):
         read_checkpoint(tmp_path / 'a.pth')
 
 
-@pytest.mark.parametrize('how', ['truncated', 'empty', 'text'])
-def test_damaged(tmp_path, how):
-    path = tmp_path / 'a.pth'
-    torch.save({'state_dict': {'a': torch.rand(1000)}}, path)
-    content = path.read_bytes()
-    path.write_bytes({'truncated': content[:2000], 'empty': b'', 'text': b'hello'}[how])
-    with pytest.raises(InputError, match=rf'a\.pth \({path.stat().st_size} bytes\) is damaged'):
-        read_checkpoint(path)
-
-
 def test_missing_or_no_dict(tmp_path):
     with pytest.raises(InputError, match=r'nope\.pth is not a file'):
         read_checkpoint(tmp_path / 'nope.pth')
@@ -77,7 +66,8 @@ def test_whoever_reads_in_this_process_reads_data(tmp_path, monkeypatch, reads):
     layer = BaseModule(dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth')))
     with pytest.raises(InputError) if reads == 'data' else nullcontext():
         layer.init_weights()
-    with pytest.raises(InputError) if reads == 'data' else suppress(FileExistsError):
+    target.rmdir() if target.exists() else None
+    with pytest.raises(InputError) if reads == 'data' else nullcontext():
         load_checkpoint(layer, str(tmp_path / 'a.pth'))
     assert target.exists() == (reads != 'data')
 
@@ -98,29 +88,13 @@ def test_a_flipped_bit_in_a_weight_is_noticed(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(torch.ones(50).numpy().tobytes()) + 3] ^= 0x40
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r'a\.pth .*is damaged or not'):
+    with pytest.raises(InputError, match=r'a\.pth .*is damaged; '):
         read_checkpoint(path)
-
-
-def test_state_dict_is_found_under_wrappers():
-    a = torch.rand(2)
-    assert find_state_dict({'state_dict': {'module.x': a}}) == {'x': a}
-    assert find_state_dict({'model': {'x': a}, 'epoch': 3}) == {'x': a}
-    assert find_state_dict({'x': a}) == {'x': a}
-    assert find_state_dict({'x': a, 'epoch': 3, 5: a}) == {'x': a}
-    with pytest.raises(InputError, match='state_dict of a checkpoint is a list; expected a dict'):
-        find_state_dict({'state_dict': [a]})
 
 
 def test_reads_safetensors(tmp_path):
     save_file({'a': torch.arange(3)}, tmp_path / 'a.safetensors')
     assert torch.equal(read_checkpoint(tmp_path / 'a.safetensors')['a'], torch.arange(3))
-
-
-def test_damaged_safetensors(tmp_path):
-    (tmp_path / 'a.safetensors').write_bytes(b'hello')
-    with pytest.raises(InputError, match=r'a\.safetensors \(5 bytes\) is damaged'):
-        read_checkpoint(tmp_path / 'a.safetensors')
 
 
 def test_safetensors_are_optional(tmp_path, monkeypatch):

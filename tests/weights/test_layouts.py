@@ -292,7 +292,7 @@ def test_round_trip(name):
     assert recognise(state_dict).name == name
     fit = fit_weights(weights_in(state_dict, 'a.pth'), model)
     fit.load()
-    assert f'a.pth ({name} layout): ' in fit.report.line('a.pth')
+    assert f'a.pth ({name} layout): ' in fit.report.line()
     assert set(fit.report.new.values()) <= {'head'}
     assert state_dict.keys() == before.keys()
     model.eval()

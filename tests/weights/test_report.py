@@ -1,10 +1,15 @@
 """What is said of weights and a module, case by case."""
 
+import random
+import re
+from collections import Counter
+
 import pytest
 import torch
 from torch import nn
 
 from mmattn import SE, VAN, CoordAttMobileNetV2
+from mmattn.errors import InputError
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.reading import weights_in
 from mmattn.weights.report import is_head
@@ -52,6 +57,49 @@ def test_what_is_left_inside(name, before, left):
 
 
 ARCH = dict(embed_dims=(8, 16), depths=(1, 1), mlp_ratios=(2, 2))
+
+
+def counts_in(line):
+    """Read the four counts of a refusal."""
+    told = re.search(r': (\d+) of (\d+) tensors fit(, \d+ do not)?(, \d+ are left over)? \(', line)
+    return [int(re.sub(r'\D', '', text or '0')) for text in told.groups()]
+
+
+def test_what_fits_and_what_does_not_add_up():
+    draw = random.Random(0)
+    ours, seen = Net().state_dict(), Counter()
+    for _ in range(200):
+        gone, reshaped = (set(draw.sample([*ours], draw.randint(0, 3))) for _ in range(2))
+        more = {
+            f'{draw.choice("abc")}.x{i}.weight': torch.ones(1) for i in range(draw.randint(0, 3))
+        }
+        items = [(k, torch.ones(7) if k in reshaped else v) for k, v in ours.items()]
+        items = [(k, v) for k, v in items if k not in gone] + [*more.items()]
+        draw.shuffle(items)
+        how = draw.choice([dict(exact=True), dict(only_heads_left=True), {}])
+        found = report(Net(), dict(items))
+        try:
+            found.refuse_or_log(**how)
+        except InputError as error:
+            fit, total, unfit, left = counts_in(str(error))
+            assert fit == len(ours) - len(gone | reshaped) and total == fit + unfit
+            assert unfit + left == len(found.faults(**how)) > 0
+            assert left <= len(more) and (left == len(more) or not how)
+            # An output norm may be new.
+            assert total == len(ours) or not how.get('exact')
+            seen[bool(unfit), bool(left)] += 1
+    assert len(seen) == 3, seen
+
+
+def test_keys_that_are_left_are_no_tensors_that_do_not_fit():
+    more = {f'b.{i}.weight': torch.ones(1) for i in range(67)}
+    with pytest.raises(InputError) as raised:
+        report(Net(), {**Net().state_dict(), **more}).refuse_or_log(exact=True)
+    assert str(raised.value) == (
+        'a.pth is of another architecture than this Net: 6 of 6 tensors fit, 67 are left over '
+        '(b.0.weight: missing here; b.1.weight: missing here; ...); use weights of this '
+        'architecture'
+    )
 
 
 def test_keys_of_an_exchanged_slot_are_known():

@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmattn.engine.resume.checkpoint_files import note_last
+from mmattn.errors import InputError
 from mmattn.files.whole_file import remove_partial
 
 # What mmengine's message hub keeps of files, and of the score that one of them has.
@@ -160,7 +161,22 @@ class SafeCheckpointHook(CheckpointHook):
                 path = self.filename_tmpl.format(known)
                 _remove(self.file_backend, self.file_backend.join_path(self.out_dir, path))
 
+    def _init_rule(self, rules: list, key_indicators: list[str]) -> None:
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError as error:
+            raise InputError(
+                f'the name of the metric {" or ".join(key_indicators)} does not tell what is '
+                "better; give rule='greater' or rule='less' beside save_best"
+            ) from error
+
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
+        for key in self._indicators():
+            if key != 'auto' and key not in metrics:
+                raise InputError(
+                    f'save_best={key!r} is no metric of this validation, which gives '
+                    f'{", ".join(metrics) or "none"}'
+                )
         with self._removing_last():
             super()._save_best_checkpoint(runner, metrics)
 

@@ -419,3 +419,31 @@ def test_a_record_of_validations_that_is_no_number_repeats_it(tmp_path):
     (tmp_path / 'last_validation').write_bytes(b'\xff?')
     go_on(tmp_path, tmp_path / 'iter_6.pth', 7)
     assert (tmp_path / 'last_validation').read_text() == '7'
+
+
+# ---- What a validation is judged by ----
+
+
+@pytest.mark.parametrize(
+    ('save_best', 'rule', 'line'),
+    [
+        (
+            'maen',
+            'greater',
+            "save_best='maen' is no metric of this validation, which gives mean",
+        ),
+        (
+            'mean',
+            None,
+            "the name of the metric mean does not tell what is better; give rule='greater' or "
+            "rule='less' beside save_best",
+        ),
+    ],
+    ids=['no metric', 'no rule'],
+)
+def test_a_best_that_cannot_be_told(tmp_path, save_best, rule, line):
+    cfg = best_config(tmp_path, 2)
+    cfg.default_hooks.checkpoint.update(save_best=save_best, rule=rule)
+    with pytest.raises(InputError) as raised:
+        train(cfg)
+    assert str(raised.value) == line
