@@ -68,12 +68,11 @@ def compare_options(options: Options, saved: dict[str, Any]) -> Iterator[Differe
     found: dict[tuple[str, str], tuple[Any, Any]] = {}
     for name, groups in options.items():
         for own, group in zip(groups, saved[name]['param_groups'], strict=False):
-            for key in own:
-                initial = f'initial_{key}'
-                both_begin = initial in own and initial in group
-                if key in group and not both_begin and not _is_close(own[key], group[key]):
-                    key = key.removeprefix('initial_')
-                    found.setdefault((name, key), (group.get(initial, group[key]), own[key]))
+            for key, value in own.items():
+                is_scheduled = f'initial_{key}' in own and f'initial_{key}' in group
+                if key in group and not is_scheduled and not _is_close(value, group[key]):
+                    place = name, key.removeprefix('initial_')
+                    found.setdefault(place, (group[key], value))
     for (name, key), (before, now) in found.items():
         yield f'{name}.{key}'.lstrip('.'), show(before), show(now)
 
