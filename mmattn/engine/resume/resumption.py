@@ -189,10 +189,15 @@ _OF_SCHEDULES = {
     'processes',
 }
 
+# Lines that a log can bear.
+_LISTED = 100
+
 
 def _list(runner: Runner, differences: list[Difference]) -> None:
-    for key, before, now in differences:
+    for key, before, now in differences[:_LISTED]:
         runner.logger.warning(f'  {key}: {before} in the checkpoint, {now} in the config')
+    if len(differences) > _LISTED:
+        runner.logger.warning(f'  and {len(differences) - _LISTED} more')
 
 
 def _find_weights(checkpoint: dict, source: str) -> None:

@@ -61,13 +61,14 @@ def compare_settings(before: Any, now: Any, key: str = '') -> Iterator[Differenc
     """
     if isinstance(before, dict) and isinstance(now, dict):
         for name in {**now, **before}:
-            inner = f'{key}.{name}' if key else str(name)
+            name_shown = name if isinstance(name, str) else show(name)
+            inner = f'{key}.{name_shown}' if key else name_shown
             yield from compare_settings(before.get(name, _NOT_SET), now.get(name, _NOT_SET), inner)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for i, pair in enumerate(zip(before, now, strict=True)):
             yield from compare_settings(*pair, f'{key}.{i}')
     elif not _is_same(before, now):
-        yield ascii(key)[1:-1], show(before), show(now)
+        yield ascii(key)[1:-1][:200], show(before), show(now)
 
 
 def show(value: Any) -> str:

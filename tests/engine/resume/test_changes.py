@@ -289,9 +289,9 @@ STRANGE = {
 @pytest.mark.parametrize('value', STRANGE.values(), ids=STRANGE)
 def test_whatever_a_checkpoint_has_there_is_one_line(value):
     now = dict(a=[1, 2], b=3)
-    for place in ('a', 'b', 'c\n'):
+    for place in ('a', 'b', 'c\n', 'd' * 1000, (1, (2, 3))):
         [(key, before, _)] = compare_settings({**now, place: value}, now)
-        assert len(before) < 200
+        assert len(before) < 200 and len(key) <= 200
         assert before.isprintable() and key.isprintable() and before.isascii()
 
 
