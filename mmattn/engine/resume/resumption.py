@@ -60,11 +60,10 @@ class ResumptionCheck(Hook):
         self._begin()
 
     def _begin(self) -> None:
-        # What the optimizers begin with by the config, where that holds.
+        # What the optimizers begin with by the config, where its schedules hold.
         self._options: Options | None = None
+        # Whether they keep what no schedule changes.
         self._only_scheduled = False
-        # Whether the schedules are still at their beginning.
-        self._at_start = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Look at a checkpoint that is to be resumed from.
@@ -99,10 +98,14 @@ class ResumptionCheck(Hook):
         if self.optimizer:
             yield from _faults_of_optimizer(runner, checkpoint)
         differences = self._list_differences(runner, checkpoint)
+        if not self.schedules:
+            return
+        if runner.param_schedulers is not None:
+            runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         # Without the optimizer the schedules are gone already, and that has been said.
-        if self.schedules and self.optimizer and 'optimizer' not in checkpoint:
-            self._at_start = True
-        elif self.schedules:
+        if self.optimizer and 'optimizer' not in checkpoint:
+            self._begin_schedules(runner, checkpoint, only_scheduled=False)
+        else:
             yield from self._faults_of_schedules(runner, checkpoint, differences)
 
     def _list_differences(self, runner: Runner, checkpoint: dict) -> list[Difference] | None:
@@ -122,8 +125,6 @@ class ResumptionCheck(Hook):
     def _faults_of_schedules(
         self, runner: Runner, checkpoint: dict, differences: list[Difference] | None
     ) -> Iterator[Fault]:
-        if runner.param_schedulers is not None:
-            runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         ours, theirs = runner.param_schedulers, checkpoint.get('param_schedulers')
         is_none = ours is None and not theirs
         fault = None if is_none else _fault_of_schedules([] if ours is None else ours, theirs)
@@ -141,16 +142,14 @@ class ResumptionCheck(Hook):
         chosen = runner.cfg.get('resume_schedule')
         is_other = bool(others) or 'param_scheduler' in keys
         if chosen != 'checkpoint' and (is_other if fault is None else chosen or is_other):
-            checkpoint.pop('param_schedulers', None)
-            self._at_start, self._options = True, options_of(runner)
-            self._only_scheduled = differences is not None and 'optim_wrapper' not in keys
+            only_scheduled = differences is not None and 'optim_wrapper' not in keys
+            self._begin_schedules(runner, checkpoint, only_scheduled)
             runner.logger.warning(
                 'Learning rate and schedules go on as those of the config would by now; to keep '
                 'those of the checkpoint: --resume-schedule checkpoint'
             )
         elif fault:
-            checkpoint.pop('param_schedulers', None)
-            self._at_start = True
+            self._begin_schedules(runner, checkpoint, only_scheduled=True)
             yield (
                 'param_schedulers',
                 f'{fault} (to take those of the config: --resume-schedule config)',
@@ -158,6 +157,11 @@ class ResumptionCheck(Hook):
             )
         elif is_other:
             runner.logger.warning('Learning rate and schedules go on as those of the checkpoint')
+
+    def _begin_schedules(self, runner: Runner, checkpoint: dict, only_scheduled: bool) -> None:
+        """Leave the schedules as they are built, for :meth:`finish`."""
+        checkpoint.pop('param_schedulers', None)
+        self._options, self._only_scheduled = options_of(runner), only_scheduled
 
     def _other_values(
         self, runner: Runner, checkpoint: dict, with_schedules: bool
@@ -175,9 +179,10 @@ class ResumptionCheck(Hook):
 
     def finish(self, runner: Runner) -> None:
         """Bring schedules that the checkpoint does not have, or not so, to where they would be."""
-        if self._options is not None:
-            put_options(runner, self._options, self._only_scheduled)
-        for kind in put_schedules(runner) if self._at_start else ():
+        if self._options is None:
+            return
+        put_options(runner, self._options, self._only_scheduled)
+        for kind in put_schedules(runner):
             runner.logger.warning(
                 f'{kind} begins anew: where it would be depends on the validations before'
             )

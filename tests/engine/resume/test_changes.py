@@ -122,6 +122,26 @@ def test_a_checkpoint_that_keeps_no_settings(begun, tmp_path, monkeypatch):
     assert other.values == Rates(cfg, monkeypatch, **CHANGES['two schedules']).from_4()
 
 
+@pytest.mark.parametrize('part', ['optimizer', 'param_schedulers'])
+def test_schedules_of_which_nothing_is_left_go_on(begun, tmp_path, monkeypatch, part):
+    checkpoint = torch.load(begun / 'iter_4.pth', weights_only=False)
+    del checkpoint[part]
+    torch.save(checkpoint, tmp_path / 'from.pth')
+    cfg = config(tmp_path, resume_partial=True)
+    again = Rates(cfg, monkeypatch, tmp_path / 'from.pth')
+    assert again.values == Rates(cfg, monkeypatch).from_4()
+
+
+def test_schedules_that_go_by_validations_begin_anew(begun, tmp_path, monkeypatch):
+    plateau = dict(type='ReduceOnPlateauLR', monitor='mean', by_epoch=True)
+    cfg = with_validation(config(tmp_path, param_scheduler=[plateau]), 4)
+    again = Rates(cfg, monkeypatch, begun / 'iter_4.pth')
+    assert [line for line in again.said if 'begins anew' in line] == [
+        'ReduceOnPlateauLR begins anew: where it would be depends on the validations before'
+    ]
+    assert {lr for lr, _ in again.values.values()} == {0.02}
+
+
 def test_the_learning_rate_is_scaled_by_the_new_batch_size(begun, tmp_path, monkeypatch):
     changes = {'auto_scale_lr': dict(enable=True, base_batch_size=4)}
     cfg = config(tmp_path, **changes)
