@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='with --resume: go on even if parts of the checkpoint are missing or do not fit, such '
         'as the optimizer; a warning names them',
     )
+    parser.add_argument(
+        '--resume-schedule',
+        choices=('config', 'checkpoint'),
+        help='with --resume, where learning rate or schedule of the config are not those of the '
+        'checkpoint: which ones hold (default: those of the config)',
+    )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
     parser.add_argument(
         '--auto-scale-lr',
@@ -76,6 +82,8 @@ def main(args: argparse.Namespace) -> None:
     options.prepare_work_dir(cfg, args.work_dir)
     if args.resume_partial:
         cfg.resume_partial = True
+    if args.resume_schedule:
+        cfg.resume_schedule = args.resume_schedule
     with locked(cfg.work_dir):
         if options.has_restarted(cfg):
             options.resume(cfg, 'auto')

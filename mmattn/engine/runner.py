@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import BaseLoop, CheckpointLoader
+from mmengine.runner import BaseLoop, CheckpointLoader, EpochBasedTrainLoop
 from mmengine.runner import Runner as MMEngineRunner
 from torch import nn
 from torch.optim import Optimizer
@@ -24,6 +24,7 @@ from mmattn.engine.resume.loops import resumable
 from mmattn.engine.resume.optimizer_state import count_states
 from mmattn.engine.resume.random_state import get_random_state
 from mmattn.engine.resume.resumption import ResumptionCheck, start_id
+from mmattn.engine.resume.settings import settings_of
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
@@ -160,6 +161,15 @@ class Runner(MMEngineRunner):
         if searches and Path(self.work_dir, 'last_checkpoint').is_file():
             self._load_from = find_last(Path(self.work_dir), out_dir_of(self.cfg))
         super().load_or_resume()
+        is_training = isinstance(self._train_loop, BaseLoop)
+        if self._resume and is_training and self.iter >= self.max_iters:
+            by_epoch = isinstance(self.train_loop, EpochBasedTrainLoop)
+            end = f'{self.max_epochs} epochs' if by_epoch else f'{self.max_iters} iterations'
+            self.logger.warning(
+                f'{self._load_from} is of iteration {self.iter}, and the config trains for {end}: '
+                'nothing is left to train; to go on, raise '
+                f'train_cfg.{"max_epochs" if by_epoch else "max_iters"}'
+            )
 
     def resume(
         self,
@@ -190,6 +200,7 @@ class Runner(MMEngineRunner):
         if hasattr(self.train_loop, 'resume'):
             meta = self._loaded_meta
             self.train_loop.resume(meta.get('training_state'), meta.get('seed'))
+        check.finish(self)
 
     def _init_model_weights(self) -> None:
         """Initialize the weights; what is pretrained is reported."""
@@ -234,7 +245,9 @@ class Runner(MMEngineRunner):
         self._loaded_meta.pop('config', None)
         return checkpoint
 
-    def save_checkpoint(self, out_dir: str, filename: str, *args, **kwargs) -> None:
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args, meta: dict | None = None, **kwargs
+    ) -> None:
         """Save a checkpoint; on a local disk it gets its name when it is complete.
 
         Raises:
@@ -242,7 +255,8 @@ class Runner(MMEngineRunner):
         """
         if not is_main_process():
             return
-        save = partial(super().save_checkpoint, out_dir)
+        meta = dict(meta or {}, settings=settings_of(self.cfg))
+        save = partial(super().save_checkpoint, out_dir, meta=meta)
         if '://' in str(out_dir):
             save(filename, *args, **kwargs)
             return

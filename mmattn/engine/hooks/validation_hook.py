@@ -7,6 +7,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmattn.engine.resume.checkpoint_files import is_in, out_dir_of
 from mmattn.engine.resume.random_state import get_random_state, set_random_state
 from mmattn.files.whole_file import write_whole
 
@@ -38,7 +39,12 @@ class ValidationHook(Hook):
         # Not every machine need see the folder of the first one.
         done = all_gather_object(done)[0]
         is_to_validate = getattr(runner.train_loop, 'is_to_validate', lambda: False)
-        if done < runner.iter and is_to_validate():
+        # After the last iteration only the run that got there has one to make up for.
+        is_owed = runner.iter < runner.max_iters or (
+            runner.iter == runner.max_iters
+            and is_in(runner._load_from, Path(runner.work_dir), out_dir_of(runner.cfg))
+        )
+        if done < runner.iter and is_owed and is_to_validate():
             runner.val_loop.run()
 
     def before_val(self, runner: Runner) -> None:

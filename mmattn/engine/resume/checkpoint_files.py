@@ -27,6 +27,14 @@ def out_dir_of(cfg: Config) -> Path | None:
     return Path(out_dir, Path(cfg.work_dir).name)
 
 
+def is_in(checkpoint: str | None, *folders: Path | None) -> bool:
+    """Tell whether a checkpoint lies in one of some folders, wherever links lead."""
+    if checkpoint is None or '://' in str(checkpoint):
+        return False
+    folder = Path(checkpoint).resolve().parent
+    return any(folder == other.resolve() for other in folders if other is not None)
+
+
 def find_last(work_dir: Path, out_dir: Path | None = None) -> str:
     """Find the last whole checkpoint of a run.
 

@@ -15,6 +15,16 @@ from torch import Tensor
 
 from mmattn.engine.resume.optimizer_state import compare_groups, compare_states, is_number
 from mmattn.engine.resume.random_state import check_random_state
+from mmattn.engine.resume.schedules import (
+    Options,
+    compare_options,
+    compare_schedules,
+    options_of,
+    put_options,
+    put_schedules,
+    schedules_of,
+)
+from mmattn.engine.resume.settings import Difference, compare_settings, settings_of, show
 from mmattn.errors import InputError
 
 
@@ -34,6 +44,10 @@ class ResumptionCheck(Hook):
     It comes before model, optimizer and schedules are changed, and what it lets through is of the
     types and shapes that they take. With ``resume_partial=True`` in the config, the parts that are
     missing or do not fit are left out with a warning each, and the training goes on with the rest.
+
+    What the config has otherwise than the one that the checkpoint was trained with is listed. An
+    optimizer and schedules with other values go on as the config says, from where they would be by
+    now; with ``resume_schedule='checkpoint'`` in the config, as they were.
     """
 
     priority = 'HIGHEST'
@@ -43,6 +57,13 @@ class ResumptionCheck(Hook):
         self.source: str | None = None
         #: Whether the optimizer, and whether the schedules are to go on.
         self.optimizer = self.schedules = True
+        self._begin()
+
+    def _begin(self) -> None:
+        # What the optimizers begin with by the config, where its schedules hold.
+        self._options: Options | None = None
+        # Whether they keep what no schedule changes.
+        self._only_scheduled = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Look at a checkpoint that is to be resumed from.
@@ -52,6 +73,12 @@ class ResumptionCheck(Hook):
         """
         if self.source is None:
             return
+        self._begin()
+        chosen = runner.cfg.get('resume_schedule')
+        if chosen not in (None, 'config', 'checkpoint'):
+            raise InputError(
+                f"config: resume_schedule has to be 'config' or 'checkpoint', got {chosen!r}"
+            )
         _find_weights(checkpoint, self.source)
         faults = list(self._faults(runner, checkpoint))
         if faults and not runner.cfg.get('resume_partial'):
@@ -70,9 +97,112 @@ class ResumptionCheck(Hook):
         yield from _faults_of_average(runner, checkpoint)
         if self.optimizer:
             yield from _faults_of_optimizer(runner, checkpoint)
+        differences = self._list_differences(runner, checkpoint)
+        if not self.schedules:
+            return
+        if runner.param_schedulers is not None:
+            runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         # Without the optimizer the schedules are gone already, and that has been said.
-        if self.schedules and not (self.optimizer and 'optimizer' not in checkpoint):
-            yield from _faults_of_schedules(runner, checkpoint)
+        if self.optimizer and 'optimizer' not in checkpoint:
+            self._begin_schedules(runner, checkpoint, only_scheduled=False)
+        else:
+            yield from self._faults_of_schedules(runner, checkpoint, differences)
+
+    def _list_differences(self, runner: Runner, checkpoint: dict) -> list[Difference] | None:
+        """Say what is other than in the run of a checkpoint; None if that is not known."""
+        meta = checkpoint['meta']
+        settings, ranks = meta.get('settings'), meta.get('training_state')
+        if not isinstance(settings, dict) or not ranks:
+            return None
+        differences = [*compare_settings(settings, settings_of(runner.cfg))]
+        if len(ranks) != runner.world_size:
+            differences.append(('processes', show(len(ranks)), show(runner.world_size)))
+        if differences:
+            runner.logger.warning(f'{self.source} is of a training with other settings:')
+        _list(runner, differences)
+        return differences
+
+    def _faults_of_schedules(
+        self, runner: Runner, checkpoint: dict, differences: list[Difference] | None
+    ) -> Iterator[Fault]:
+        ours, theirs = runner.param_schedulers, checkpoint.get('param_schedulers')
+        is_none = ours is None and not theirs
+        fault = None if is_none else _fault_of_schedules([] if ours is None else ours, theirs)
+        keys = {key.split('.')[0] for key, _, _ in differences or ()}
+        others = self._other_values(runner, checkpoint, fault is None and not is_none)
+        if differences is None:
+            runner.logger.warning(
+                f'{self.source} does not keep the settings of its training: only its optimizer and '
+                'schedules can be compared, and they are '
+                + ('other ones than those of the config:' if fault or others else 'the same')
+            )
+            _list(runner, others)
+        elif not keys.intersection(_OF_SCHEDULES):
+            others = []
+        chosen = runner.cfg.get('resume_schedule')
+        is_other = bool(others) or 'param_scheduler' in keys
+        if chosen != 'checkpoint' and (is_other if fault is None else chosen or is_other):
+            only_scheduled = differences is not None and 'optim_wrapper' not in keys
+            self._begin_schedules(runner, checkpoint, only_scheduled)
+            runner.logger.warning(
+                'Learning rate and schedules go on as those of the config would by now; to keep '
+                'those of the checkpoint: --resume-schedule checkpoint'
+            )
+        elif fault:
+            self._begin_schedules(runner, checkpoint, only_scheduled=True)
+            yield (
+                'param_schedulers',
+                f'{fault} (to take those of the config: --resume-schedule config)',
+                'the schedules of the config go on from here',
+            )
+        elif is_other:
+            runner.logger.warning('Learning rate and schedules go on as those of the checkpoint')
+
+    def _begin_schedules(self, runner: Runner, checkpoint: dict, only_scheduled: bool) -> None:
+        """Leave the schedules as they are built, for :meth:`finish`."""
+        checkpoint.pop('param_schedulers', None)
+        self._options, self._only_scheduled = options_of(runner), only_scheduled
+
+    def _other_values(
+        self, runner: Runner, checkpoint: dict, with_schedules: bool
+    ) -> list[Difference]:
+        """Give the values of optimizers and schedules that are not those of a checkpoint."""
+        found: list[Difference] = []
+        if self.optimizer:
+            saved, options = checkpoint['optimizer'], options_of(runner)
+            found += compare_options(options, saved if '' not in options else {'': saved})
+        if with_schedules:
+            theirs = checkpoint['param_schedulers']
+            ours = schedules_of(runner)
+            found += compare_schedules(ours, theirs if '' not in ours else {'': theirs})
+        return found
+
+    def finish(self, runner: Runner) -> None:
+        """Bring schedules that the checkpoint does not have, or not so, to where they would be."""
+        if self._options is None:
+            return
+        put_options(runner, self._options, self._only_scheduled)
+        for kind in put_schedules(runner):
+            runner.logger.warning(
+                f'{kind} begins anew: where it would be depends on the validations before'
+            )
+
+
+# What in a config an optimizer and its schedules are made of, and the number of processes.
+_OF_SCHEDULES = {
+    *('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'),
+    'processes',
+}
+
+# Lines that a log can bear.
+_LISTED = 100
+
+
+def _list(runner: Runner, differences: list[Difference]) -> None:
+    for key, before, now in differences[:_LISTED]:
+        runner.logger.warning(f'  {key}: {before} in the checkpoint, {now} in the config')
+    if len(differences) > _LISTED:
+        runner.logger.warning(f'  and {len(differences) - _LISTED} more')
 
 
 def _find_weights(checkpoint: dict, source: str) -> None:
@@ -147,7 +277,16 @@ def _fault_of_ranks(ranks: Any) -> str | None:
         for key in ('sampler_seed', 'worker_seed', 'batch_size', 'optimizer_states'):
             if state.get(key) is not None and not _is_count(state[key]):
                 return f'of rank {rank} has {key}={state[key]!r}, expected a count or None'
+        if not _are_legs(state.get('legs', [])):
+            return f'of rank {rank} has legs={show(state["legs"])}, expected pairs of counts'
     return None
+
+
+def _are_legs(legs: Any) -> bool:
+    return isinstance(legs, list) and all(
+        isinstance(leg, list) and len(leg) == 2 and all(map(_is_count, leg)) and leg[1]
+        for leg in legs
+    )
 
 
 def _faults_of_messages(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
@@ -223,7 +362,7 @@ def _faults_of_optimizer(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
         # A schedule continues the values that are in the optimizer.
         for part in ('optimizer', 'param_schedulers'):
             checkpoint.pop(part, None)
-        yield 'optimizer', fault, 'optimizer and schedules begin anew'
+        yield 'optimizer', fault, 'it begins anew, the schedules are those of the config'
         return
     ranks = checkpoint['meta'].get('training_state')
     noted = ranks[0].get('optimizer_states') if ranks else None
@@ -261,17 +400,6 @@ def _faults_of_wrapper(wrapper: OptimWrapper, saved: dict) -> Iterator[Fault]:
     if not isinstance(scale, dict) or not all(is_number(scale.get(key)) for key in expected):
         saved.pop('loss_scaler', None)
         yield 'optimizer', 'has no loss_scaler (trained without --amp?)', 'it begins anew'
-
-
-def _faults_of_schedules(runner: Runner, checkpoint: dict) -> Iterator[Fault]:
-    if runner.param_schedulers is None:
-        return
-    runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
-    ours, theirs = runner.param_schedulers, checkpoint.get('param_schedulers')
-    fault = _fault_of_schedules(ours, theirs)
-    if fault:
-        checkpoint.pop('param_schedulers', None)
-        yield 'param_schedulers', fault, 'the schedules of the config begin anew'
 
 
 def _fault_of_schedules(ours: list | dict, theirs: Any) -> str | None:

@@ -176,10 +176,10 @@ class Ranked:
             self.sampler = kind(self.data, shuffle=True, seed=5)
 
 
-def loader(sampler, batches, workers):
+def loader(sampler, batches, workers, size=3):
     return DataLoader(
         sampler.dataset,
-        batch_sampler=batches(sampler, batch_size=3, drop_last=False),
+        batch_sampler=batches(sampler, batch_size=size, drop_last=False),
         num_workers=workers,
         collate_fn=lambda items: [item['data_samples'].idx for item in items],
     )
