@@ -77,9 +77,7 @@ def test_needs_no_validation():
     ('classes', 'reduce_zero_label', 'ignored'), [(150, True, None), (19, False, 255)]
 )
 @pytest.mark.parametrize('label_map', [None, {0: 255, 1: 3, 2: 0}], ids=['all', 'some'])
-def test_reads_the_same_pixels_and_labels(
-    tmp_path, classes, reduce_zero_label, ignored, label_map
-):
+def test_reads_the_same_pixels_and_labels(tmp_path, classes, reduce_zero_label, ignored, label_map):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(tmp_path / 'a.jpg')
     labels = rng.integers(0, classes + reduce_zero_label, (64, 80), dtype=np.uint8)
