@@ -151,7 +151,7 @@ def test_out_that_does_not_fit(scope, evaluator, out, message):
 
 
 def test_a_test_needs_its_parts():
-    cfg = Config(dict(test_cfg=dict()), filename='mine.py')
+    cfg = Config(dict(test_cfg=dict()), cfg_text=' ', filename='mine.py')
     with pytest.raises(InputError) as refused:
         options.check_test_part(cfg)
     assert str(refused.value) == (
