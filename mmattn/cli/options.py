@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import METRICS
 from mmengine.runner import CheckpointLoader
 
+from mmattn.datasets.checks import datasets_in
 from mmattn.engine.resume.checkpoint_files import find_damage, find_last, out_dir_of
 from mmattn.engine.resume.resumption import start_id
 from mmattn.errors import InputError
@@ -145,9 +146,10 @@ def use_tta(cfg: Config) -> None:
     """
     if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
         raise InputError('--tta needs tta_pipeline and tta_model in the config')
-    dataset = cfg.test_dataloader.dataset
+    tested = [dataset for _, dataset in datasets_in(cfg.test_dataloader.dataset)]
     plain, augmented = (
-        sorted(max(scale) for scale in _scales(p)) for p in (dataset.pipeline, cfg.tta_pipeline)
+        sorted(max(scale) for scale in _scales(pipelines))
+        for pipelines in ([dataset.get('pipeline') for dataset in tested], cfg.tta_pipeline)
     )
     if plain and augmented and not augmented[0] <= plain[-1] <= augmented[-1]:
         raise InputError(
@@ -155,7 +157,8 @@ def use_tta(cfg: Config) -> None:
             f'{augmented[-1]} pixels, but the test {plain[-1]}; give the config a tta_pipeline of '
             'its own'
         )
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in tested:
+        dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 

@@ -78,14 +78,14 @@ def test_tta_of_images_of_another_size(side, fits):
     cfg = Config(
         dict(
             model=dict(type='X'),
-            test_dataloader=dict(dataset=dict(pipeline=scaled(side))),
+            test_dataloader=dict(dataset=dict(datasets=[dict(pipeline=scaled(side))])),
             tta_pipeline=[dict(type='TestTimeAug', transforms=[scaled(32, 64)])],
             tta_model=dict(type='SegTTAModel'),
         )
     )
     if fits:
         options.use_tta(cfg)
-        assert cfg.test_dataloader.dataset.pipeline == cfg.tta_pipeline
+        assert cfg.test_dataloader.dataset.datasets == [dict(pipeline=cfg.tta_pipeline)]
         return
     with pytest.raises(InputError) as refused:
         options.use_tta(cfg)
