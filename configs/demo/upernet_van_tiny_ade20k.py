@@ -45,10 +45,18 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImage'),
+    # By the names that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='Resize', scale=(128, 96), keep_ratio=False),
-    dict(type='LoadSegMap', max_label=150),
+    dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
+]
+# The validation reads with loaders that name a file that is wrong.
+val_pipeline = [
+    dict(type='LoadImage'),
+    *test_pipeline[1:-2],
+    dict(type='LoadSegMap', max_label=150),
+    test_pipeline[-1],
 ]
 # Flips would swap left and right, and there is one scale.
 tta_pipeline = None
@@ -61,7 +69,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     num_workers=1,
-    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=val_pipeline),
 )
 test_dataloader = dict(
     num_workers=1,

@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import METRICS
 from mmengine.runner import CheckpointLoader
 
 from mmattn.datasets.checks import datasets_in
@@ -13,6 +16,7 @@ from mmattn.engine.resume.checkpoint_files import find_damage, find_last, out_di
 from mmattn.engine.resume.resumption import start_id
 from mmattn.errors import InputError
 from mmattn.probe.config_check import check_tta
+from mmattn.probe.signatures import options_of
 from mmattn.weights.other_files import refuse_other_files
 
 
@@ -121,19 +125,57 @@ def has_restarted(cfg: Config) -> bool:
     return any(isinstance(rank, dict) and rank.get('start') == start_id() for rank in ranks)
 
 
+def check_test_part(cfg: Config) -> None:
+    """Check that a config says what is tested, and how.
+
+    Raises:
+        InputError: If it does not.
+    """
+    parts = ('test_dataloader', 'test_cfg', 'test_evaluator')
+    missing = [part for part in parts if cfg.get(part) is None]
+    if missing:
+        raise InputError(
+            f'config {cfg.filename} has no {" and no ".join(missing)}; a test needs '
+            f'{", ".join(parts[:-1])} and {parts[-1]}'
+        )
+
+
 def use_tta(cfg: Config) -> None:
     """Test with the augmentations of the config's ``tta_pipeline``.
 
     Raises:
-        InputError: If the config has none, or it cannot be built.
+        InputError: If the config has none, one that cannot be built, or one that it inherited for
+            images of another size.
     """
     if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
         raise InputError('--tta needs tta_pipeline and tta_model in the config')
     # As long as they stand where the user has them.
     check_tta(cfg)
-    for _, dataset in datasets_in(cfg.test_dataloader.dataset):
+    tested = [dataset for _, dataset in datasets_in(cfg.test_dataloader.dataset)]
+    plain, augmented = (
+        sorted(max(scale) for scale in _scales(pipelines))
+        for pipelines in ([dataset.get('pipeline') for dataset in tested], cfg.tta_pipeline)
+    )
+    if plain and augmented and not augmented[0] <= plain[-1] <= augmented[-1]:
+        raise InputError(
+            f'--tta: tta_pipeline makes the long side of an image {augmented[0]} to '
+            f'{augmented[-1]} pixels, but the test {plain[-1]}; give the config a tta_pipeline of '
+            'its own'
+        )
+    for dataset in tested:
         dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def _scales(node: Any) -> Iterator[tuple[int, int]]:
+    """Give the widths and heights that a pipeline resizes to."""
+    if isinstance(node, dict):
+        if node.get('type') == 'Resize' and isinstance(node.get('scale'), tuple | list):
+            yield tuple(node['scale'])
+        node = node.get('transforms')
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _scales(item)
 
 
 def draw_predictions(cfg: Config, folder: str) -> None:
@@ -187,17 +229,31 @@ def save_predictions(cfg: Config, path: str) -> None:
         path: Folder for label maps, or the name of the pickle file.
 
     Raises:
-        InputError: If the name does not fit what will be written.
+        InputError: If the name does not fit what will be written, or no metric writes label maps.
     """
+    evaluator = cfg.test_evaluator
+    has_type = isinstance(evaluator, dict) and 'metrics' in evaluator
+    metrics = evaluator.metrics if has_type else evaluator
+    metrics = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+    is_pickle = Path(path).suffix in ('.pkl', '.pickle')
     if cfg.get('default_scope') == 'mmseg':
-        if Path(path).suffix or Path(path).is_file():
+        if is_pickle or Path(path).is_file():
             raise InputError(f'--out {path} has to be a folder: mmseg writes one PNG per image')
-        cfg.test_evaluator.output_dir = path
+        with METRICS.switch_scope_and_registry('mmseg') as registry:
+            kinds = [registry.get(m['type']) for m in metrics]
+        writers = [
+            metric
+            for metric, kind in zip(metrics, kinds, strict=True)
+            if kind and 'output_dir' in options_of(kind).names
+        ]
+        if not writers:
+            raise InputError('--out needs a metric that writes label maps, such as IoUMetric')
+        writers[0].output_dir = path
         return
-    if Path(path).suffix not in ('.pkl', '.pickle'):
+    if not is_pickle:
         raise InputError(f'--out {path} has to end in .pkl')
-    metrics = cfg.test_evaluator
-    cfg.test_evaluator = [
-        *(metrics if isinstance(metrics, list) else [metrics]),
-        ConfigDict(type='DumpResults', out_file_path=path),
-    ]
+    metrics.append(ConfigDict(type='DumpResults', out_file_path=path))
+    if has_type:
+        evaluator.metrics = metrics
+    else:
+        cfg.test_evaluator = metrics

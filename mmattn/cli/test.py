@@ -1,6 +1,7 @@
 """Test a checkpoint of a model of any scope."""
 
 import argparse
+from functools import partial
 
 from mmattn.cli.arguments import add_runner_arguments
 
@@ -23,6 +24,7 @@ def main(args: argparse.Namespace) -> None:
     """Test as the command line says."""
     from mmattn.cli import options
     from mmattn.datasets.checks import check_data
+    from mmattn.datasets.exchange import read_as_validation
     from mmattn.engine.build import build_runner
     from mmattn.engine.config import load_config
     from mmattn.launch import distributed
@@ -33,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     options.check_checkpoint(args.checkpoint)
     trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
+    options.check_test_part(cfg)
     cfg.launcher = args.launcher
     distributed.prepare(cfg)
     if args.out:
@@ -44,6 +47,11 @@ def main(args: argparse.Namespace) -> None:
     check_config(cfg, 'test')
     options.prepare_work_dir(cfg, args.work_dir)
     check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
+    exchanged = read_as_validation(cfg)
+    cfg.load_from, cfg.resume = args.checkpoint, False
     runner = build_runner(cfg)
-    runner.load_checkpoint(args.checkpoint, strict=True)
+    if exchanged:
+        runner.logger.info(exchanged)
+    # The runner loads when its hooks are set up, and then everything has to fit.
+    runner.load_checkpoint = partial(runner.load_checkpoint, strict=True)
     runner.test()

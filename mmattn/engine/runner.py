@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import all_gather_object, is_main_process, master_only
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, CheckpointLoader, EpochBasedTrainLoop
 from mmengine.runner import Runner as MMEngineRunner
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmattn.engine.hooks.checkpoint_hook import SafeCheckpointHook
@@ -30,7 +30,7 @@ from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
 from mmattn.layers.plugins import let_train, plugins_of
 from mmattn.weights.fit import fit_weights
-from mmattn.weights.reading import weights_in
+from mmattn.weights.reading import find_state_dict, weights_in
 from mmattn.weights.sources import refuse_code_in_checkpoints
 from mmattn.weights.watch import report_loads
 
@@ -230,6 +230,11 @@ class Runner(MMEngineRunner):
             InputError: If the checkpoint cannot be read or is of another architecture.
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location, self.logger)
+        # Hooks look for the weights there, wherever the checkpoint has them.
+        checkpoint = {**checkpoint, 'state_dict': find_state_dict(checkpoint)}
+        if isinstance(self.model, BaseTTAModel):
+            # An average has the names without the wrapper, and is what the weights are already.
+            checkpoint.pop('ema_state_dict', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = weights_in(checkpoint, str(filename), revise_keys)
         model = self.model
@@ -238,12 +243,25 @@ class Runner(MMEngineRunner):
         fit = fit_weights(weights, model)
         fit.refuse_or_report(exact=strict or self._resume, only_heads_left=True)
         fit.load()
+        if 'ema_state_dict' not in checkpoint:
+            self._begin_averages()
         self._has_loaded = True
         meta = checkpoint.get('meta')
         self._loaded_meta = meta if isinstance(meta, dict) else {}
         # mmengine would run a config that it finds there, although itself it writes none.
         self._loaded_meta.pop('config', None)
         return checkpoint
+
+    def _begin_averages(self) -> None:
+        """Let the averages of weights begin with those of the model.
+
+        The hook itself takes what has the same name, and of published weights nothing has.
+        """
+        for hook in self.hooks:
+            if isinstance(hook, EMAHook):
+                theirs, ours = hook.ema_model.module, hook.src_model
+                for average, value in zip(_state_of(theirs), _state_of(ours), strict=True):
+                    average.data.copy_(value.data)
 
     def save_checkpoint(
         self, out_dir: str, filename: str, *args, meta: dict | None = None, **kwargs
@@ -265,7 +283,7 @@ class Runner(MMEngineRunner):
 
     def _tensors(self) -> list:
         # Not the state dict: that of a sharded model needs all ranks.
-        state = [*self.model.parameters(), *self.model.buffers()]
+        state = _state_of(self.model)
         wrappers = getattr(self.optim_wrapper, 'optim_wrappers', {'': self.optim_wrapper})
         # A runner that does not train has none, or only its config.
         optimizers = (getattr(wrapper, 'optimizer', None) for wrapper in wrappers.values())
@@ -279,6 +297,10 @@ class Runner(MMEngineRunner):
         # A config may lie in its own work dir.
         if self.cfg.filename is None or not _is_same(path, Path(self.cfg.filename)):
             write_whole(path, lambda partial: partial.write_text(self.cfg.dump(), 'utf-8'))
+
+
+def _state_of(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
 
 
 def _is_same(path: Path, other: Path) -> bool:

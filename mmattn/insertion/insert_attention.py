@@ -1,6 +1,9 @@
 """Put attention into a model that was written without it."""
 
+from typing import Any
+
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import nn
@@ -44,7 +47,8 @@ def InsertAttention(
         freeze_with_host: Whether what freezes a part of the host freezes what is inserted there.
         input_shape: Shape (C, H, W) of the input of the host, or a list of them for several maps,
             where it cannot be guessed.
-        host_options: What the model around adds to the config of its part; goes into ``host``.
+        host_options: What the model around adds to the config of its part; goes into ``host``,
+            but None does not replace what is there: stock scripts set what they do not see.
 
     Note:
         A site is a dict with
@@ -85,7 +89,8 @@ def InsertAttention(
             raise InputError(f'InsertAttention has no option {next(iter(host_options))!r}')
         model = host
     elif isinstance(host, dict) and 'type' in host:
-        model = MODELS.build({**host, **host_options})
+        added = {k: v for k, v in host_options.items() if v is not None or k not in host}
+        model = MODELS.build({**host, **added})
     else:
         raise InputError(f'InsertAttention expected host as a config or a module, got {host!r}')
     if not wanted:
@@ -114,6 +119,17 @@ def InsertAttention(
 
 # Whoever checks a config is told where what is none of the options above goes.
 InsertAttention.rest_goes_to = 'host'
+
+
+def _look_into_host(cfg: ConfigDict, name: str) -> Any:
+    """Give what a config of :func:`InsertAttention` does not have from that of its host."""
+    if cfg.get('type') in (InsertAttention, 'InsertAttention', 'mmattn.InsertAttention'):
+        return dict.get(cfg, 'host', {})[name]
+    raise KeyError(name)
+
+
+# Stock scripts read `cfg.model.backbone`, whatever is around the model.
+ConfigDict.__missing__ = _look_into_host
 
 
 def _positions(

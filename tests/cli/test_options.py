@@ -82,17 +82,99 @@ def test_tta_reaches_the_data_in_wrappers(monkeypatch):
     assert [d.dataset.pipeline for d in dataset.datasets] == [pipeline, pipeline]
 
 
-def test_out_is_a_folder_or_a_pickle(tmp_path):
-    cfg = Config(dict(default_scope='mmseg', test_evaluator=dict(type='IoUMetric')))
-    options.save_predictions(cfg, str(tmp_path / 'out'))
-    assert cfg.test_evaluator.output_dir == str(tmp_path / 'out')
-    with pytest.raises(InputError, match='has to be a folder'):
-        options.save_predictions(cfg, 'out.pkl')
-    cfg = Config(dict(default_scope='mmdet', test_evaluator=dict(type='CocoMetric')))
-    options.save_predictions(cfg, 'out.pkl')
-    assert [metric.type for metric in cfg.test_evaluator] == ['CocoMetric', 'DumpResults']
-    with pytest.raises(InputError, match=r'has to end in \.pkl'):
-        options.save_predictions(cfg, 'out')
+def scaled(*sides):
+    return [dict(type='Resize', scale=(2 * side, side), keep_ratio=True) for side in sides]
+
+
+@pytest.mark.parametrize(('side', 'fits'), [(32, True), (64, True), (31, False), (80, False)])
+def test_tta_of_images_of_another_size(monkeypatch, side, fits):
+    monkeypatch.setattr(options, 'check_tta', lambda cfg: None)
+    cfg = Config(
+        dict(
+            model=dict(type='X'),
+            test_dataloader=dict(dataset=dict(datasets=[dict(pipeline=scaled(side))])),
+            tta_pipeline=[dict(type='TestTimeAug', transforms=[scaled(32, 64)])],
+            tta_model=dict(type='SegTTAModel'),
+        )
+    )
+    if fits:
+        options.use_tta(cfg)
+        assert cfg.test_dataloader.dataset.datasets == [dict(pipeline=cfg.tta_pipeline)]
+        return
+    with pytest.raises(InputError) as refused:
+        options.use_tta(cfg)
+    assert str(refused.value) == (
+        '--tta: tta_pipeline makes the long side of an image 64 to 128 pixels, but the test '
+        f'{2 * side}; give the config a tta_pipeline of its own'
+    )
+
+
+IOU = dict(type='IoUMetric', iou_metrics=['mIoU'])
+DUMP = dict(type='DumpResults', out_file_path='a.pkl')
+
+
+def of(scope, evaluator):
+    return Config(dict(default_scope=scope, test_evaluator=evaluator))
+
+
+@pytest.mark.parametrize('name', ['out', 'preds_v1.2', 'a.png'])
+@pytest.mark.parametrize(
+    ('evaluator', 'find'),
+    [
+        (IOU, lambda e: e),
+        # The first one that writes writes, not all.
+        ([DUMP, IOU, dict(IOU, prefix='f')], lambda e: e[1]),
+        (dict(type='Evaluator', metrics=[IOU]), lambda e: e.metrics[0]),
+    ],
+    ids=['one', 'list', 'evaluator'],
+)
+def test_out_is_a_folder_of_any_name(tmp_path, name, evaluator, find):
+    cfg = of('mmseg', evaluator)
+    options.save_predictions(cfg, str(tmp_path / name))
+    assert find(cfg.test_evaluator).output_dir == str(tmp_path / name)
+    assert str(cfg.test_evaluator).count('output_dir') == 1
+
+
+@pytest.mark.parametrize('evaluator', [IOU, [IOU, IOU]], ids=['one', 'list'])
+def test_out_is_a_pickle(evaluator):
+    cfg = of('mmdet', evaluator)
+    options.save_predictions(cfg, 'a.pkl')
+    assert cfg.test_evaluator == [*(evaluator if isinstance(evaluator, list) else [IOU]), DUMP]
+    cfg = of('mmdet', dict(type='Evaluator', metrics=evaluator))
+    options.save_predictions(cfg, 'a.pkl')
+    assert cfg.test_evaluator.type == 'Evaluator' and cfg.test_evaluator.metrics[-1] == DUMP
+
+
+@pytest.mark.parametrize(
+    ('scope', 'evaluator', 'out', 'message'),
+    [
+        (
+            'mmseg',
+            IOU,
+            'out.pkl',
+            '--out out.pkl has to be a folder: mmseg writes one PNG per image',
+        ),
+        ('mmseg', [DUMP], 'out', '--out needs a metric that writes label maps, such as IoUMetric'),
+        ('mmdet', IOU, 'out', '--out out has to end in .pkl'),
+    ],
+)
+def test_out_that_does_not_fit(scope, evaluator, out, message):
+    with pytest.raises(InputError) as refused:
+        options.save_predictions(of(scope, evaluator), out)
+    assert str(refused.value) == message
+
+
+def test_a_test_needs_its_parts():
+    cfg = Config(dict(test_cfg=dict()), cfg_text=' ', filename='mine.py')
+    with pytest.raises(InputError) as refused:
+        options.check_test_part(cfg)
+    assert str(refused.value) == (
+        'config mine.py has no test_dataloader and no test_evaluator; a test needs '
+        'test_dataloader, test_cfg and test_evaluator'
+    )
+    # mmpretrain's configs say no more of how to test.
+    cfg.test_dataloader, cfg.test_evaluator = dict(), []
+    options.check_test_part(cfg)
 
 
 @pytest.fixture

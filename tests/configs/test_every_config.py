@@ -1,13 +1,16 @@
 """Every shipped config: a new file is tested by existing."""
 
+import copy
 import re
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import TRANSFORMS
 from mmengine.runner import Runner
 
+from mmattn.datasets.exchange import read_as_validation
 from mmattn.datasets.synthetic.tiny_ade20k import CLASSES
 from mmattn.probe.count import published_results
 from tests.configs.leaves import BUILT, LEAVES, LISTED, build, datasets, load, named, read
@@ -92,6 +95,31 @@ def test_trains_in_the_crop_that_the_model_expects():
         for dataset in datasets(cfg.train_dataloader.dataset) if size else []:
             crops = [t.crop_size for t in dataset.pipeline if 'crop_size' in t]
             assert crops in ([size], []), path
+
+
+def test_every_config_names_what_inferencers_look_for():
+    for path in LEAVES:
+        cfg = read(path)
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        kind = 'mmpose.LoadImage' if path.parent.name == 'pose' else 'LoadImageFromFile'
+        # The decoder of LoadImage, so that the pixels are those of the training.
+        assert pipeline[0] == dict(type=kind, imdecode_backend='pillow'), path
+        assert 'LoadSegMap' not in [step.type for step in pipeline], path
+        # Where mmseg looks.
+        assert cfg.default_scope != 'mmseg' or cfg.test_pipeline == pipeline, path
+        # Stock browse_dataset.py builds it as it is.
+        assert cfg.visualizer.name == 'visualizer', path
+
+
+def test_every_config_is_tested_as_it_is_validated():
+    for path in BUILT:
+        parts = ('default_scope', 'val_dataloader', 'test_dataloader')
+        cfg = Config({key: copy.deepcopy(read(path)[key]) for key in parts})
+        assert read_as_validation(cfg).startswith('test_dataloader reads with LoadImage'), path
+        [step] = [s for s in cfg.test_dataloader.dataset.pipeline if s.type == 'LoadImage']
+        # Its default.
+        assert step.pop('imdecode_backend') == 'pillow', path
+        assert cfg.test_dataloader == cfg.val_dataloader, path
 
 
 UNITS = {

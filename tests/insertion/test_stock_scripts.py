@@ -1,7 +1,9 @@
-"""The train scripts that mmdet, mmseg and mmpretrain come with know nothing of mmattn."""
+"""The scripts that mmdet, mmseg and mmpretrain come with know nothing of mmattn."""
 
 import importlib.util
 import os
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,34 @@ def test_stock_train_script_trains_what_a_config_inserts(package, tmp_path):
     weights = torch.load(checkpoint, weights_only=False)['state_dict']
     blends = [v for k, v in weights.items() if is_inserted(k) and k.endswith('.blend')]
     assert blends and all(blend.item() != 0 for blend in blends)
+
+
+@pytest.fixture(params=MODELS)
+def tools(request, tmp_path, monkeypatch, capsys):
+    """Run a stock script on a config with attention inserted into the whole model."""
+    package = request.param
+    cfg = load_config(str(CONFIGS / MODELS[package]))
+    smoke.shrink(cfg, str(tmp_path / 'data'))
+    site = dict(after='backbone', levels=[-1], attention=dict(type='CoordAtt'))
+    cfg.model = dict(type='InsertAttention', host=cfg.model, sites=[site])
+    cfg.dump(tmp_path / 'config.py')
+    folder = Path(importlib.util.find_spec(package).origin).parent / '.mim' / 'tools'
+
+    def run(name: str, *options: object) -> str:
+        [script] = {path.name: path for path in folder.glob(f'*/{name}')}.values()
+        shape = ['--shape', 64] if name == 'get_flops.py' and package != 'mmdet' else []
+        args = [script, tmp_path / 'config.py', *options, *shape]
+        monkeypatch.setattr('sys.argv', [str(arg) for arg in args])
+        runpy.run_path(str(script), run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_stock_browse_dataset_draws_every_image(tools, tmp_path):
+    tools('browse_dataset.py', '--output-dir', tmp_path / 'drawn', '--not-show')
+    assert len([path for path in (tmp_path / 'drawn').rglob('*.*') if path.is_file()]) == 4
+
+
+def test_stock_get_flops_counts(tools):
+    assert re.search(r'Flops: +[\d.]+[MG]', tools('get_flops.py'))

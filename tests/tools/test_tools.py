@@ -68,6 +68,7 @@ tta_pipeline = [
 ]
 train_cfg = dict(max_iters=2, val_interval=2)
 default_hooks = dict(logger=dict(interval=1))
+custom_hooks = [dict(type='EMAHook', momentum=0.1, update_buffers=True)]
 """
 
 
@@ -176,10 +177,12 @@ model = dict(
 )
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}/'))
 test_evaluator = dict(ann_file='{data}/annotations/instances_val2017.json')
+custom_hooks = [dict(type='EMAHook')]
 """
 CLASSIFIER = """
 _base_ = '{root}/configs/cls/mobilenetv2_w050-coordatt_in1k.py'
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}'))
+custom_hooks = [dict(type='EMAHook')]
 """
 
 

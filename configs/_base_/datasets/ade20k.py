@@ -2,11 +2,19 @@
 _base_ = './ade20k_loaders.py'
 
 test_pipeline = [
-    dict(type='LoadImage'),
+    # By the names that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),
     # After the resizing, so that a prediction is compared in the size of the label map.
-    dict(type='LoadSegMap', max_label=150),
+    dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
+]
+# The validation reads with loaders that name a file that is wrong.
+val_pipeline = [
+    dict(type='LoadImage'),
+    *test_pipeline[1:-2],
+    dict(type='LoadSegMap', max_label=150),
+    test_pipeline[-1],
 ]
 tta_pipeline = [
     dict(type='LoadImage'),
@@ -24,5 +32,5 @@ tta_pipeline = [
     ),
 ]
 
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

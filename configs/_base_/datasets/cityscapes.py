@@ -12,11 +12,19 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImage'),
+    # By the names that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
     # After the resizing, so that a prediction is compared in the size of the label map.
-    dict(type='LoadSegMap', max_label=18, ignore_index=255),
+    dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
+]
+# The validation reads with loaders that name a file that is wrong.
+val_pipeline = [
+    dict(type='LoadImage'),
+    *test_pipeline[1:-2],
+    dict(type='LoadSegMap', max_label=18, ignore_index=255),
+    test_pipeline[-1],
 ]
 tta_pipeline = [
     dict(type='LoadImage'),
@@ -55,10 +63,12 @@ val_dataloader = dict(
         type='CityscapesDataset',
         data_root=data_root,
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-        pipeline=test_pipeline,
+        pipeline=val_pipeline,
     ),
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], pipeline=test_pipeline)
+)
 
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

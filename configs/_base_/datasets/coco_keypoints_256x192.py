@@ -15,11 +15,14 @@ train_pipeline = [
     dict(type='PackPoseInputs'),
 ]
 test_pipeline = [
-    dict(type='mmattn.LoadImage'),
+    # By the name that inferencers look for.
+    dict(type='mmpose.LoadImage', imdecode_backend='pillow'),
     dict(type='GetBBoxCenterScale'),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='PackPoseInputs'),
 ]
+# The validation reads with a loader that names a file that is wrong.
+val_pipeline = [dict(type='mmattn.LoadImage'), *test_pipeline[1:]]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -2,7 +2,8 @@
 _base_ = './coco_short_side_800.py'
 
 test_pipeline = [
-    dict(type='LoadImage'),
+    # By the name that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
     # After the resizing, so that boxes and masks stay in the size of the file.
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
@@ -11,8 +12,10 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
+# The validation reads with a loader that names a file that is wrong.
+val_pipeline = [dict(type='LoadImage'), *test_pipeline[1:]]
 
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 val_evaluator = dict(metric=['bbox', 'segm'])

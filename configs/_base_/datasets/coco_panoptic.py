@@ -17,7 +17,8 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImage'),
+    # By the name that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
     # After the resizing, so that the segments stay in the size of the file.
     dict(type='LoadPanopticAnnotations'),
@@ -26,6 +27,8 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
+# The validation reads with a loader that names a file that is wrong.
+val_pipeline = [dict(type='LoadImage'), *test_pipeline[1:]]
 
 train_dataloader = dict(
     batch_size=2,
@@ -53,10 +56,12 @@ val_dataloader = dict(
         ann_file='annotations/panoptic_val2017.json',
         data_prefix=dict(img='val2017/', seg='annotations/panoptic_val2017/'),
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline=val_pipeline,
     ),
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], pipeline=test_pipeline)
+)
 
 val_evaluator = dict(
     type='CocoPanopticMetric',

@@ -18,7 +18,7 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
-val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(batch_size=8, dataset=dict(pipeline={{_base_.ssd_val_pipeline}}))
 test_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
 
 val_evaluator = dict(metric='bbox')

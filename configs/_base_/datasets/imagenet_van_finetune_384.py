@@ -28,11 +28,14 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImage'),
+    # By the name that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     # As ConvNeXt's code, which the release builds on: the whole image, without keeping its shape.
     dict(type='Resize', scale=(384, 384), backend='pillow', interpolation='bicubic'),
     dict(type='PackInputs'),
 ]
+# The validation reads with a loader that names a file that is wrong.
+val_pipeline = [dict(type='LoadImage'), *test_pipeline[1:]]
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=16, dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(batch_size=16, dataset=dict(pipeline=val_pipeline))
 test_dataloader = dict(batch_size=16, dataset=dict(pipeline=test_pipeline))

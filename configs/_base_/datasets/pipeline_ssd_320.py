@@ -17,7 +17,8 @@ ssd_train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 ssd_test_pipeline = [
-    dict(type='LoadImage'),
+    # By the name that inferencers look for.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
     # After the resizing, so that boxes stay in the size of the file.
     dict(type='LoadAnnotations', with_bbox=True),
@@ -26,3 +27,5 @@ ssd_test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
+# The validation reads with a loader that names a file that is wrong.
+ssd_val_pipeline = [dict(type='LoadImage'), *ssd_test_pipeline[1:]]

@@ -38,10 +38,12 @@ val_dataloader = dict(
         ann_file='VOC2007/ImageSets/Main/test.txt',
         data_prefix=dict(sub_data_root='VOC2007/'),
         test_mode=True,
-        pipeline={{_base_.ssd_test_pipeline}},
+        pipeline={{_base_.ssd_val_pipeline}},
     ),
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], pipeline={{_base_.ssd_test_pipeline}})
+)
 
 # VOC 2007 measures precision at eleven points of recall.
 val_evaluator = dict(type='VOCMetric', metric='mAP', eval_mode='11points')
