@@ -18,6 +18,7 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
 # Name -> the rooms of mmattn, or tools, that use it.
 NAMES = {
     'mmcv.cnn.bricks.DropPath': 'backbones',
+    'mmcv.cnn.bricks.plugin.infer_abbr': 'attention',
     'mmdet.models.dense_heads.SSDHead': 'heads',
     'mmdet.models.dense_heads.anchor_head.AnchorHead': 'heads',
     'mmengine.hooks.CheckpointHook._save_best_checkpoint': 'engine',

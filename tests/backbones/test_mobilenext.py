@@ -35,16 +35,9 @@ class TestMobileNeXt(BackboneTester):
 
 class TestMobileNeXtExpanded(BackboneTester):
     cls = MobileNeXt
-    tiny = dict(widen_factor=0.1, out_indices=(2, 5, 6), expanded=(5,))
-    strides = (8, 16, 32)
+    tiny = dict(widen_factor=0.1, out_indices=(5, 6), expanded=(5,))
+    strides = (16, 32)
     stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 8)))
-
-    def test_out_indices_build_and_return_what_is_used(self):
-        full = self.build().eval()
-        first = self.build(out_indices=(2,), expanded=()).eval()
-        first.load_state_dict(full.state_dict(), strict=True)
-        x = torch.rand(1, 3, 64, 64)
-        assert torch.equal(first(x)[0], full(x)[0])
 
 
 def released_from(model):
