@@ -8,7 +8,8 @@ from torch import nn
 
 from mmattn.attention.base import Attention
 from mmattn.insertion.insert_attention import InsertAttention
-from mmattn.testing.blended import PROMISES, Asked
+from mmattn.testing.blended import PROMISES as ALIKE
+from mmattn.testing.blended import Asked
 from mmattn.testing.promises import expect, keep
 
 
@@ -41,7 +42,7 @@ def check_attention(
         cls,
     )
     asked = Asked(cls, in_channels, options, export_from)
-    keep(cls.__name__, asked, (*PROMISES, is_a_plugin, stands_at_a_site))
+    keep(cls.__name__, asked, PROMISES)
 
 
 def is_a_plugin(asked: Asked) -> None:
@@ -51,6 +52,7 @@ def is_a_plugin(asked: Asked) -> None:
     name, module = build_plugin_layer(cfg, postfix='_1', in_channels=asked.in_channels)
     abbr = getattr(asked.kind, '_abbr_', None)
     expect(name == f'{abbr}_1', f'the name {abbr}_1', name)
+    expect(name.isidentifier(), 'an _abbr_ of letters, digits and underscores', repr(abbr))
     expect(cfg == before, 'its config as it was', cfg)
     expect(type(module) is asked.kind, f'a {asked.kind.__name__}', type(module).__name__)
 
@@ -66,3 +68,6 @@ def stands_at_a_site(asked: Asked) -> None:
     place = f'0.inserted_attention.{getattr(asked.kind, "_abbr_", None)}'
     expect(inserted == [place], f'it as {place}', inserted)
     expect(torch.equal(model(x), expected), 'the maps of the host', 'others')
+
+
+PROMISES = (*ALIKE, is_a_plugin, stands_at_a_site)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 Asked = TypeVar('Asked')
+Module = TypeVar('Module', bound=nn.Module)
 
 
 class Broken(AssertionError):
@@ -102,7 +103,7 @@ def expect_gradients(module: nn.Module, *maps: Tensor) -> None:
     expect(not wild, 'finite gradients', f'infinite or NaN ones of {", ".join(wild)}')
 
 
-def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
+def randomize(module: Module, seed: int = 0) -> Module:
     """Give every parameter and statistic a value that is not its initial one."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in module.state_dict().items():
