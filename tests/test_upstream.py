@@ -86,7 +86,7 @@ NAMES = {
     'torch.nn.Module._parameters': 'weights',
     'torch.nn.Module.state_dict._metadata': 'weights',
     'torch.nn.modules.batchnorm.SyncBatchNorm': 'launch',
-    'torch.nn.modules.batchnorm._BatchNorm': 'attention backbones ops',
+    'torch.nn.modules.batchnorm._BatchNorm': 'attention backbones ops testing',
     'torch.nn.modules.conv._ConvNd': 'ops probe',
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',

@@ -33,8 +33,8 @@ def check_attention(
             line.
 
     Example:
-        >>> from mmattn import SE
-        >>> check_attention(SE, reduction=8)
+        >>> from mmattn import ECA
+        >>> check_attention(ECA, kernel_size=5)
     """
     expect(
         isinstance(cls, type) and issubclass(cls, Attention),

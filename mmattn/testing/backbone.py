@@ -38,10 +38,6 @@ def check_backbone(cls: type[Backbone], **options: Any) -> None:
     Raises:
         AssertionError: If it breaks a promise: which one, what was expected and what came, in one
             line.
-
-    Example:
-        >>> from mmattn import CoordAttMobileNetV2
-        >>> check_backbone(CoordAttMobileNetV2, widen_factor=0.25)
     """
     expect(
         isinstance(cls, type) and issubclass(cls, Backbone),

@@ -29,8 +29,8 @@ def check_fusion(
             line.
 
     Example:
-        >>> from mmattn import AFF
-        >>> check_fusion(AFF, reduction=8)
+        >>> from mmattn import AddFusion
+        >>> check_fusion(AddFusion)
     """
     expect(
         isinstance(cls, type) and issubclass(cls, Fusion),

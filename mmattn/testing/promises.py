@@ -1,6 +1,5 @@
 """How a promise is asked for, and what is said where it does not hold."""
 
-import inspect
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -22,8 +21,8 @@ def keep(name: str, asked: Asked, promises: Iterable[Callable[[Asked], None]]) -
     Args:
         name: Who made them, for the message.
         asked: What they are asked of.
-        promises: Functions that raise :class:`Broken`. The first sentence of the docstring says
-            what is promised.
+        promises: Functions that raise :class:`Broken`. The docstring says in one line what is
+            promised.
 
     Raises:
         Broken: For the first one that does not hold: by its name, with what was expected and what
@@ -36,7 +35,7 @@ def keep(name: str, asked: Asked, promises: Iterable[Callable[[Asked], None]]) -
                 promise(asked)
         except Exception as error:
             said = str(error) if isinstance(error, Broken) else f'got {in_one_line(error)}'
-            promised = inspect.getdoc(promise).split('.')[0]  # type: ignore[union-attr]
+            promised = str(promise.__doc__).removesuffix('.')
             raise Broken(f'{name} breaks a promise, "{promised}": {said}') from error
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mmattn.testing.attention import PROMISES
 from tests import forked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,11 @@ def package(tmp_path):
 def test_is_a_package_of_three_short_files():
     assert set(FILES) == {'row_gate.py', 'config.py', 'test_row_gate.py'}
     assert sum(bool(line.strip()) for text in FILES.values() for line in text.splitlines()) <= 30
+
+
+def test_quotes_a_promise():
+    [quoted] = re.findall(r'breaks a promise, "(.*)":', TEXT)
+    assert f'{quoted}.' in {promise.__doc__ for promise in PROMISES}
 
 
 def test_stands_at_its_sites_and_keeps_the_promises(package):
