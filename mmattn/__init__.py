@@ -5,13 +5,17 @@
 
 from mmattn import attention, backbones, fusion, heads, insertion, necks
 from mmattn.attention import *  # noqa: F403
+from mmattn.attention.base import Attention
 from mmattn.backbones import *  # noqa: F403
+from mmattn.backbones.base import Backbone
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
 from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
 from mmattn.fusion import *  # noqa: F403
+from mmattn.fusion.base import Fusion
 from mmattn.heads import *  # noqa: F403
 from mmattn.insertion import *  # noqa: F403
+from mmattn.layers.registered import registered
 from mmattn.necks import *  # noqa: F403
 
 __version__ = '0.1.0'
@@ -26,6 +30,8 @@ KINDS = {
 }
 """Names that a config can give as ``type`` of a model or of a part of one, by what they are."""
 
+_BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
+
 __all__ = [
     'KINDS',
     'KeepAttentionTraining',
@@ -38,14 +44,17 @@ __all__ = [
 
 
 def list_modules(kind: str | None = None) -> list[str]:
-    """List the names that mmattn registers.
+    """List the names that mmattn registers, and those of subclasses that other packages register.
 
     Args:
         kind: ``'attention'``, ``'fusion'``, ``'backbone'``, ``'neck'``, ``'head'`` or
             ``'insertion'``; None for all.
 
     Returns:
-        The names, in alphabetical order.
+        The names, in alphabetical order. Packages that were imported count: a subclass of
+        :class:`mmattn.attention.base.Attention`, of :class:`mmattn.fusion.base.Fusion` or of
+        :class:`mmattn.backbones.base.Backbone` is listed as a config names it, ``package.Name`` if
+        the package has a registry of its own.
 
     Raises:
         ValueError: If there is no such kind.
@@ -54,8 +63,9 @@ def list_modules(kind: str | None = None) -> list[str]:
         >>> 'CoordAtt' in list_modules('attention')
         True
     """
-    if kind is None:
-        return sorted((name for names in KINDS.values() for name in names), key=str.lower)
-    if kind not in KINDS:
+    if kind not in (None, *KINDS):
         raise ValueError(f'expected kind one of {", ".join(KINDS)}, got {kind!r}')
-    return sorted(KINDS[kind], key=str.lower)
+    names = set()
+    for each in KINDS if kind is None else [kind]:
+        names |= {*KINDS[each], *(registered(_BASES[each]) if each in _BASES else ())}
+    return sorted(names, key=str.lower)

@@ -17,6 +17,7 @@ ARROWS = """
     layers -> weights, necks, heads, engine
     weights -> backbones, necks, insertion, engine
     attention, probe -> insertion
+    backbones, insertion -> testing
     files -> datasets, weights, engine
     weights, datasets, launch -> engine
     engine, insertion, __init__ -> cli -> __main__

@@ -30,6 +30,11 @@ def test_needs_torch_mmengine_and_mmcv_without_ops_only():
     assert done.stdout == '1 32 8 8\n'
 
 
+def test_promises_are_asked_without_what_tests_need():
+    code = 'import mmattn.testing, sys; print({"pytest", "hypothesis"} & {*sys.modules})'
+    assert python(code).stdout == 'set()\n'
+
+
 def test_imports_nothing_optional():
     """Only what neither torch, mmengine nor mmcv imports by itself is ours to answer for."""
     code = (
@@ -38,6 +43,7 @@ def test_imports_nothing_optional():
     code += 'import mmattn; print(*sorted(set(sys.modules) - before))'
     new = python(code).stdout.split()
     assert 'mmattn.backbones.van' in new
+    assert 'mmattn.testing' not in new
     assert [
         name for name in new if name.split('.')[0] in {n.split('.')[0] for n in OPTIONAL} - {'mmcv'}
     ] == []

@@ -18,6 +18,7 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
 # Name -> the rooms of mmattn, or tools, that use it.
 NAMES = {
     'mmcv.cnn.bricks.DropPath': 'backbones',
+    'mmcv.cnn.bricks.plugin.infer_abbr': 'attention',
     'mmdet.models.dense_heads.SSDHead': 'heads',
     'mmdet.models.dense_heads.anchor_head.AnchorHead': 'heads',
     'mmengine.hooks.CheckpointHook._init_rule': 'engine',
@@ -86,7 +87,7 @@ NAMES = {
     'torch.nn.Module._parameters': 'weights',
     'torch.nn.Module.state_dict._metadata': 'weights',
     'torch.nn.modules.batchnorm.SyncBatchNorm': 'launch',
-    'torch.nn.modules.batchnorm._BatchNorm': 'attention backbones ops',
+    'torch.nn.modules.batchnorm._BatchNorm': 'attention backbones ops testing',
     'torch.nn.modules.conv._ConvNd': 'ops probe',
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',

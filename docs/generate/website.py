@@ -17,8 +17,14 @@ FOLDERS = ('configs', 'docs', 'mmattn', 'requirements')
 # What the reference describes besides the names that mmattn exports.
 ALSO = {
     'attention': ['mmattn.attention.base.Attention'],
+    'fusion': ['mmattn.fusion.base.Fusion'],
     'backbone': ['mmattn.backbones.base.Backbone'],
     'head': ['mmattn.heads.deeplabv3_head.DeepLabV3Head', 'mmattn.heads.ssdlite_head.SSDLiteHead'],
+    'others': [
+        'mmattn.testing.attention.check_attention',
+        'mmattn.testing.fusion.check_fusion',
+        'mmattn.testing.backbone.check_backbone',
+    ],
 }
 
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 
+from mmcv.cnn.bricks.plugin import infer_abbr
 from torch import Tensor
 
 from mmattn.layers.blend import Blended
@@ -15,7 +16,13 @@ class Attention(Blended):
     """
 
     _abbr_: str
-    """Prefix of the name that :func:`mmcv.cnn.build_plugin_layer` gives the module in its host."""
+    """Prefix of the name that :func:`mmcv.cnn.build_plugin_layer` gives the module in its host, and
+    so of its keys in a checkpoint; by default the name of the class in snake case."""
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, '_abbr_'):
+            cls._abbr_ = infer_abbr(cls)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to ``x`` of shape (N, C, H, W).

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from mmattn import MobileNeXt
 from mmattn.errors import InputError
+from mmattn.testing.backbone import PROMISES, Asked, builds_what_is_used
+from mmattn.testing.promises import keep
 from tests.attention.test_coord_att import equations as coordinate_attention
 from tests.backbones.backbone_tester import BackboneTester
 from tests.helpers import randomize
@@ -38,6 +40,11 @@ class TestMobileNeXtExpanded(BackboneTester):
     tiny = dict(widen_factor=0.1, out_indices=(2, 5, 6), expanded=(5,))
     strides = (8, 16, 32)
     stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 8)))
+
+    def test_keeps_its_promises(self):
+        """A map can only be expanded ahead of the last one, so fewer maps are another network."""
+        promises = [promise for promise in PROMISES if promise is not builds_what_is_used]
+        keep('MobileNeXt', Asked(self.cls, self.tiny), promises)
 
     def test_out_indices_build_and_return_what_is_used(self):
         full = self.build().eval()

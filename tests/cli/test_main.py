@@ -125,6 +125,15 @@ def test_lists_modules(call):
     assert call('list', '--kind', 'fusion')[1].split() == mmattn.list_modules('fusion')
 
 
+def test_lists_modules_of_no_package(call):
+    status, _, err = call('list', '--import', 'no_such_package')
+    assert status != 0
+    assert err.splitlines() == [
+        'error: expected a package that can be imported, got no_such_package (No module named '
+        "'no_such_package'); install it, or put its folder on PYTHONPATH"
+    ]
+
+
 def test_complexity_is_that_of_the_model_zoo(call):
     status, out, err = call('complexity', CONFIG)
     # The shape of the published count.
