@@ -32,6 +32,8 @@ NAMES = {
     'mmengine.registry.DefaultScope.overwrite_default_scope': 'probe',
     'mmengine.registry.Registry.import_from_location': 'probe',
     'mmengine.registry.Registry.switch_scope_and_registry': 'attention probe',
+    'mmengine.optim.scheduler.param_scheduler._ParamScheduler': 'engine',
+    'mmengine.optim.scheduler.param_scheduler._ParamScheduler._last_value': 'engine',
     'mmengine.runner.EpochBasedTrainLoop._max_epochs': 'engine',
     'mmengine.runner.IterBasedTrainLoop._decide_current_val_interval': 'engine',
     'mmengine.runner.IterBasedTrainLoop._iter': 'engine',
