@@ -91,7 +91,9 @@ class ToyListeners(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if batch_idx == 0 and Path('/proc/net/tcp').exists():
-            print('listens at', *sorted(set(listeners(os.getpid()) + listeners(os.getppid()))))
+            found = sorted(set(listeners(os.getpid()) + listeners(os.getppid())))
+            # Written at once, or what another rank writes comes between.
+            print(f'listens at {" ".join(found)}\n', end='')
 
 
 def listeners(process):
