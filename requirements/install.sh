@@ -14,7 +14,7 @@ py=$venv/bin/python
 stamps=$venv/mmattn-stamps
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
 [ "$task" != lint ] || needs+=(ruff mypy codespell_lib)
-[[ $task != test && $task != mutants ]] || needs+=(pytest xdist)
+[[ $task != test && $task != mutants ]] || needs+=(pytest xdist pytest_timeout)
 [ "$task" != docs ] || needs+=(mkdocs material mkdocstrings_handlers.python)
 [ "$task" != mutants ] || needs+=(mutmut)
 

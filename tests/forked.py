@@ -84,12 +84,15 @@ class Script:
         readers = [threading.Thread(target=read, args=(n,)) for n in ('stdout', 'stderr')]
         for reader in readers:
             reader.start()
-        self._process.join(timeout)
-        if self._process.is_alive():
+        try:
+            self._process.join(timeout)
+            if self._process.is_alive():
+                raise subprocess.TimeoutExpired('a script', timeout)
+            for reader in readers:
+                reader.join()
+        except BaseException:
             self.kill()
-            raise subprocess.TimeoutExpired('a script', timeout)
-        for reader in readers:
-            reader.join()
+            raise
         return texts['stdout'], texts['stderr']
 
     def send_signal(self, number: int) -> None:
