@@ -49,6 +49,31 @@ def test_imports_nothing_optional():
     ] == []
 
 
+CHANGES = """
+import sys
+import mmcv.cnn, mmcv.transforms, mmengine.model, mmengine.runner
+
+def members():
+    found = {}
+    for module in [m for name, m in sys.modules.items() if name.split('.')[0] in ('mmengine', 'mmcv')]:
+        for name, value in vars(module).items():
+            found[f'{module.__name__}.{name}'] = value
+            if isinstance(value, type) and value.__module__.split('.')[0] in ('mmengine', 'mmcv'):
+                for member, inner in vars(value).items():
+                    found[f'{value.__module__}.{value.__qualname__}.{member}'] = inner
+    return found
+
+before = members()
+import mmattn
+after = members()
+print(*sorted(name for name in before if after.get(name) is not before[name]))
+"""
+
+
+def test_changes_one_thing_of_mmengine():
+    assert python(CHANGES).stdout == 'mmengine.config.config.ConfigDict.__missing__\n'
+
+
 @pytest.mark.parametrize('scope', ['mmseg', 'mmdet', 'mmpretrain'])
 def test_custom_imports_is_all_a_stock_config_needs(tmp_path, scope):
     config = tmp_path / 'config.py'
