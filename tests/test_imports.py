@@ -55,7 +55,8 @@ import mmcv.cnn, mmcv.transforms, mmengine.model, mmengine.runner
 
 def members():
     found = {}
-    for module in [m for name, m in sys.modules.items() if name.split('.')[0] in ('mmengine', 'mmcv')]:
+    theirs = [m for name, m in sys.modules.items() if name.split('.')[0] in ('mmengine', 'mmcv')]
+    for module in theirs:
         for name, value in vars(module).items():
             found[f'{module.__name__}.{name}'] = value
             if isinstance(value, type) and value.__module__.split('.')[0] in ('mmengine', 'mmcv'):
