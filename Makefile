@@ -23,7 +23,9 @@ help:
 demo:
 	$(with_python) "$$python" tools/demo.py $(ARGS)
 
-pytest = $(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n auto --maxprocesses 4 --dist worksteal
+# One more than there are cores, since many tests wait for what they start; of 3 GB each, at most 4.
+workers := $(shell n=$$(nproc); echo $$((n < 3 ? n + 1 : 4)))
+pytest = $(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n $(workers) --dist worksteal
 
 test:
 	$(pytest) $(ARGS)
