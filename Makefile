@@ -23,9 +23,7 @@ help:
 demo:
 	$(with_python) "$$python" tools/demo.py $(ARGS)
 
-# One more than there are cores, since many tests wait for what they start; of 3 GB each, at most 4.
-workers := $(shell n=$$(nproc); echo $$((n < 3 ? n + 1 : 4)))
-pytest = $(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n $(workers) --dist worksteal
+pytest = $(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n auto --dist worksteal
 
 test:
 	$(pytest) $(ARGS)

@@ -1,5 +1,6 @@
 import gc
 import logging
+import os
 import signal
 
 import pytest
@@ -10,6 +11,13 @@ from mmengine.registry import DefaultScope
 for _number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(_number, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores, since many tests wait for what they start; each needs 5 GB."""
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return max(1, min(os.cpu_count() + 1, 4, int(memory / 5e9)))
 
 
 def pytest_collection_finish():
