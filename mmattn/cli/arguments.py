@@ -51,6 +51,9 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder for logs and results')
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
     add_config_arguments(parser)
+    parser.add_argument(
+        '--verbose', action='store_true', help='print all that goes into the log, from the start on'
+    )
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
     # torchrun spells it one way, older launchers the other.

@@ -1,7 +1,6 @@
 """What the options of the command line do to a config."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,26 +32,15 @@ def check_device(device: str | None) -> None:
         raise InputError('--device cuda, but PyTorch sees no CUDA device; use --device cpu')
 
 
-def prepare_work_dir(cfg: Config, work_dir: str | None) -> None:
-    """Choose the folder for logs and checkpoints, and make sure that it can be written.
+def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
+    """Choose the folder for logs and checkpoints.
 
     Args:
         cfg: Config whose ``work_dir`` is set: to ``work_dir``, else its own value, else
             ``work_dirs/<name of the config>``.
         work_dir: Folder from the command line.
-
-    Raises:
-        InputError: If the folder cannot be made or written.
     """
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(cfg.filename).stem}'
-    try:
-        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cfg.work_dir):
-            pass
-    except OSError as error:
-        raise InputError(
-            f'work dir {cfg.work_dir} cannot be written ({error.strerror}); give another --work-dir'
-        ) from error
 
 
 def use_amp(cfg: Config) -> None:

@@ -15,6 +15,7 @@ from mmengine.runner import Runner as MMEngineRunner
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mmattn.engine import terminal
 from mmattn.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmattn.engine.hooks.keep_attention_training import FrozenPluginWarning, names_the_hook
 from mmattn.engine.hooks.skipped_images import count_skips
@@ -25,6 +26,7 @@ from mmattn.engine.resume.optimizer_state import count_states
 from mmattn.engine.resume.random_state import get_random_state
 from mmattn.engine.resume.resumption import ResumptionCheck, start_id
 from mmattn.engine.resume.settings import settings_of
+from mmattn.engine.start import after_start, start
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
@@ -64,6 +66,9 @@ class Runner(MMEngineRunner):
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """Build the logger, and begin the log with the ranks of a distributed run."""
         logger = super().build_logger(*args, **kwargs)
+        terminal.watch(logger)
+        if ours := start():
+            ours.note_log_dir(Path(self.log_dir))
         if distributed.group() is not None:
             logger.info(distributed.describe())
         return logger
@@ -292,6 +297,10 @@ class Runner(MMEngineRunner):
     @master_only
     def dump_config(self) -> None:
         """Write the config into the work dir; a link that lies there is replaced, not followed."""
+        # That of a run before stays until this one has begun.
+        after_start(self._dump_config)
+
+    def _dump_config(self) -> None:
         name = Path(self.cfg.filename or f'{self.timestamp}.py').name
         path = Path(self.work_dir, name)
         # A config may lie in its own work dir.

@@ -237,7 +237,7 @@ def test_begins_anew_where_pytorch_has_looked_already(monkeypatch, device, sees_
 
 
 def test_demo_says_where_its_config_should_be(monkeypatch, tmp_path):
-    assert demo.find_config().is_file()
+    assert demo.find_config(demo.CONFIG).is_file()
     monkeypatch.setattr(demo, 'HOMES', (tmp_path / 'inside', tmp_path / 'beside'))
     with pytest.raises(InputError, match='neither in .*inside nor in .*beside; run the demo from'):
-        demo.find_config()
+        demo.find_config(demo.CONFIG)
