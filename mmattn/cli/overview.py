@@ -206,7 +206,8 @@ def _describe(name: str, module: nn.Module, plugins: set[int], seen: set[int]) -
     """Describe what of a module has not been seen yet."""
     parameters = [p for p in module.parameters() if id(p) not in seen]
     frozen = [p for p in parameters if not p.requires_grad]
-    attention = [each for each in _attention_in(module, plugins) if id(each) not in seen]
+    found = dict.fromkeys(_attention_in(module, plugins))
+    attention = [each for each in found if id(each) not in seen]
     seen.update(map(id, [*parameters, *attention]))
     kinds = Counter(_kind(each) for each in attention)
     return _Part(
