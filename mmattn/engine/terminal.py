@@ -31,6 +31,7 @@ _IDLE = (
     'Default ``avg_non_ignore`` is False',
     'Setting OMP_NUM_THREADS environment variable',
     'Setting MKL_NUM_THREADS environment variable',
+    'faster_coco_eval is not installed',
     'Fail to import ``MultiScaleDeformableAttention``',
 )
 

@@ -108,16 +108,72 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(folder):
-    out = succeed('train.py', folder / 'tiny.py', '--work-dir', folder / 'run')
+    status, out, err = run('train.py', folder / 'tiny.py', '--work-dir', folder / 'run')
+    # That of the method is of the way in which tests start a script.
+    warned = [line for line in err.splitlines() if 'Warning: ' in line]
+    assert (status, [line for line in warned if '`fork` is different' not in line]) == (0, []), err
     assert re.search(r'Iter\(train\) \[2/2\].* eta: ', out)
     assert re.search(r'Iter\(val\) \[2/2\].* mIoU: ', out)
+    (folder / 'printed').write_text(out)
     return folder / 'run' / 'iter_2.pth'
 
 
+# What stock packages print while they are imported.
+IMPORTS = 'Could not import OneDL\n'
+PRINTED = """\
+TIME - mmengine - WARNING - The backbone starts from random values. Published figures start from \
+pretrained weights: --cfg-options model.backbone.init_cfg.type=Pretrained \
+model.backbone.init_cfg.checkpoint=FILE
+TIME - mmengine - INFO - Checkpoints will be saved to {run}.
+TIME - mmengine - INFO -\x20
+ranks: 1, on cpu; total batch size 2
+training: 4 images, 150 classes (ADE20KDataset)
+validation: 2 images, 150 classes (ADE20KDataset)
++----------------+----------------+------------+-----------+----------------+
+| part           | type           | parameters | attention | its parameters |
++----------------+----------------+------------+-----------+----------------+
+| backbone       | VAN            |     15,112 | 4 LKA     |          4,336 |
+| decode_head    | UPerHead       |     32,118 |           |                |
+| auxiliary_head | FCNHead        |      2,518 |           |                |
++----------------+----------------+------------+-----------+----------------+
+| total          | EncoderDecoder |     49,748 | 4 LKA     |          4,336 |
++----------------+----------------+------------+-----------+----------------+
+"""
+
+
+def test_prints_ranks_data_model_and_then_losses(folder, trained):
+    out = (folder / 'printed').read_text()
+    out = re.sub(r'\x1b\[\d+m', '', out)
+    out = re.sub(r'\d\d/\d\d \d\d:\d\d:\d\d', 'TIME', out)
+    out = out.replace(IMPORTS, '')
+    before = out.partition('TIME - mmengine - INFO - Iter(train)')[0]
+    assert before == PRINTED.format(run=folder / 'run')
+
+
+def test_the_log_has_what_the_terminal_is_spared(folder, trained):
+    [log] = (folder / 'run').glob('*/*.log')
+    text = log.read_text()
+    printed = (folder / 'printed').read_text()
+    for what in (
+        'System environment:',
+        'Config:\n',
+        'Hooks will be executed in the following order:',
+        'paramwise_options -- backbone.norm1.weight:decay_mult=0.0',
+        'Name of parameter - Initialization information',
+        'The prefix is not set in metric class IoUMetric.',
+        'WARNING - Default ``avg_non_ignore`` is False',
+    ):
+        assert what in text and what not in printed, what
+    for line in ('ranks: 1, on cpu; total batch size 2', '| backbone ', 'Iter(train) [1/2]'):
+        assert line in text, line
+
+
 def test_goes_on_from_the_last_checkpoint(folder, trained):
-    options = ['--resume', '--cfg-options', 'train_cfg.max_iters=3']
+    options = ['--resume', '--verbose', '--cfg-options', 'train_cfg.max_iters=3']
     out = succeed('train.py', folder / 'tiny.py', '--work-dir', folder / 'run', *options)
     assert 'resumed epoch: 0, iter: 2' in out
+    for what in ('System environment:', 'Config:\n', 'Hooks will be executed', 'paramwise_options'):
+        assert what in out, what
     assert re.findall(r'Iter\(train\) \[(\d)/3\]', out) == ['3']
     assert torch.load(folder / 'run' / 'iter_3.pth', weights_only=False)['meta']['iter'] == 3
 
@@ -278,6 +334,7 @@ def test_wrong_label_is_named_by_the_process_that_loads_it(folder, tmp_path):
         'train.py', folder / 'tiny.py', '--work-dir', tmp_path / 'w', '--cfg-options', option
     )
     assert re.search(r'ADE_train_0000000\d\.png has the label 200; expected 0 to 150', error)
+    assert not (tmp_path / 'w').exists()
 
 
 @pytest.mark.parametrize(
@@ -320,8 +377,9 @@ def test_bad_input(folder, trained, tmp_path, args, message):
     )
     options = [arg.format(**names) for arg in args]
     # Before --cfg-options, which takes all that follows.
-    options[2:2] = ['--work-dir', str(tmp_path)]
+    options[2:2] = ['--work-dir', str(tmp_path / 'runs' / 'a')]
     assert message in fail(*options)
+    assert not (tmp_path / 'runs').exists()
 
 
 def smoke(path, work_dir):
