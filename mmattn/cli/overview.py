@@ -168,7 +168,9 @@ def table_of_parts(model: nn.Module) -> str:
     parts = [_describe(*part, plugins, seen) for part in _parts(model)]
     # What the model holds itself.
     parts.append(_describe('(itself)', model, plugins, seen))
-    parts = [part for part in parts if part.parameters or _PART.search(part.name)]
+    whole = {part.name.rpartition('.')[0] for part in parts}
+    named = [part.name for part in parts if _PART.search(part.name) and part.name not in whole]
+    parts = [part for part in parts if part.parameters or part.name in named]
     total = _describe('total', model, plugins, set())._replace(frozen_in='')
 
     table = Table('part', 'type', box=box.ASCII2)

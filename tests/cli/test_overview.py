@@ -160,7 +160,7 @@ def test_parts_of_shipped_models_add_up(folder, name, parts):
         numbers = [int(row.get(column, '0').replace(',', '')) for row in rows.values()]
         assert f'{sum(numbers):,}' == total.get(column, '0') == count(model, only)
     if 'cascade' in name:
-        assert rows['roi_head.bbox_head']['type'] == '3 Shared2FCBBoxHead'
+        assert rows['roi_head.bbox_head']['type'] == '3 ConvFCBBoxHead'
 
 
 class Numbers(BaseDataset):
