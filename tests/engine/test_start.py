@@ -96,10 +96,12 @@ def test_an_empty_work_dir_that_was_there_stays(tmp_path):
 
 
 def test_what_another_run_has_put_there_meanwhile_stays(tmp_path):
-    cfg = Config(dict(work_dir=str(tmp_path / 'runs' / 'a')))
-    with pytest.raises(Broken), starting(cfg):
+    def fail():
         (tmp_path / 'runs' / 'b').mkdir()
         raise Broken
+
+    with pytest.raises(Broken), starting(Config(dict(work_dir=str(tmp_path / 'runs' / 'a')))):
+        fail()
     assert files(tmp_path / 'runs') == {'b': None}
 
 
