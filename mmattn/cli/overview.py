@@ -47,7 +47,7 @@ class Overview(Hook):
         if runner.val_loop is not None:
             loaders['validation'] = runner.val_dataloader
         counts = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-        ranks = describe_ranks(runner, runner.train_dataloader.batch_sampler)
+        ranks = describe_ranks(runner, runner.train_dataloader)
         if counts > 1:
             ranks += f', gradients of {counts} batches accumulated'
         self._tell(runner, ranks, *describe_data(loaders), table_of_parts(whole_model(runner)))
@@ -61,7 +61,7 @@ class Overview(Hook):
         parameters = f'{_count(model.parameters()):,} parameters'
         self._tell(
             runner,
-            describe_ranks(runner, loader.batch_sampler),
+            describe_ranks(runner, loader),
             *describe_data(dict(test=loader)),
             f'model: {type(model).__name__}, {parameters}',
         )
@@ -81,7 +81,7 @@ def whole_model(runner: Runner) -> Any:
     return model
 
 
-def describe_ranks(runner: Runner, batch_sampler: Any) -> str:
+def describe_ranks(runner: Runner, loader: Any) -> str:
     """Say how many ranks there are, where they compute, and how many samples they take at once."""
     count = get_world_size()
     ours = group()
@@ -94,7 +94,7 @@ def describe_ranks(runner: Runner, batch_sampler: Any) -> str:
         hosts = len({rank['host'] for rank in ours.ranks})
         what = f'{count} over {get_backend()}, started by {runner.launcher}, on '
         what += f'{", ".join(devices)}{f" of {hosts} hosts" if hosts > 1 else ""}'
-    batch = getattr(batch_sampler, 'batch_size', None)
+    batch = getattr(getattr(loader, 'batch_sampler', None), 'batch_size', None)
     if isinstance(batch, int):
         product = f'{count} x {batch} = ' if count > 1 else ''
         what += f'; total batch size {product}{count * batch}'
