@@ -11,7 +11,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import METRICS
 from mmengine.runner import CheckpointLoader
 
-from mmattn.datasets.checks import datasets_in
+from mmattn.datasets.benchmarks import find_reader
+from mmattn.datasets.checks import check_data, check_evaluator, datasets_in
+from mmattn.datasets.classes import check_classes
+from mmattn.datasets.roots import data_roots, move_data
 from mmattn.engine.resume.checkpoint_files import find_damage, find_last, out_dir_of
 from mmattn.engine.resume.resumption import start_id
 from mmattn.errors import InputError
@@ -53,6 +56,69 @@ def prepare_work_dir(cfg: Config, work_dir: str | None) -> None:
         raise InputError(
             f'work dir {cfg.work_dir} cannot be written ({error.strerror}); give another --work-dir'
         ) from error
+
+
+def use_data_root(cfg: Config, root: str | None, mode: str) -> None:
+    """Read the data from another folder than the config says.
+
+    Args:
+        cfg: The config, which is changed.
+        root: Folder that takes the place of the config's ``data_root``; of Pascal VOC also the one
+            that ``VOC2012`` is in. None changes nothing.
+        mode: ``'train'`` or ``'test'``: what reads them.
+
+    Raises:
+        InputError: If there is no such folder, or the config reads from none or from several.
+    """
+    if root is None:
+        return
+    if '://' not in root and not Path(root).is_dir():
+        raise InputError(f'--data-root {root} is not a folder; check the path')
+    loaders = ('train_dataloader', 'val_dataloader') if mode == 'train' else ('test_dataloader',)
+    roots = data_roots(cfg, loaders)
+    if not roots:
+        raise InputError(
+            '--data-root takes the place of data_root, and no data set of the config has one; set '
+            'its paths with --cfg-options'
+        )
+    if len(roots) > 1:
+        found = ', '.join(f'{folder} ({key})' for folder, key in roots.items())
+        raise InputError(
+            f'--data-root takes the place of one folder, and the config reads from {len(roots)}: '
+            f'{found}; set each with --cfg-options KEY=DIR'
+        )
+    [old_root] = roots
+    for _, dataset in datasets_in(cfg[loaders[0]].dataset):
+        found_reader = find_reader(dataset)
+        if found_reader and (inner := Path(root, found_reader[1].root)).is_dir():
+            root = str(inner)
+            break
+    move_data(cfg, old_root, root)
+
+
+def check_data_of(cfg: Config, mode: str) -> list[str]:
+    """Check the data sets of a config, and what else reads their files.
+
+    Args:
+        cfg: The config.
+        mode: ``'train'`` or ``'test'``: what reads them.
+
+    Returns:
+        What deserves a warning.
+
+    Raises:
+        InputError: If something is missing, or classes are not those of the data.
+    """
+    modes = ('train', 'val') if mode == 'train' else (mode,)
+    remarks: list[str] = []
+    for name in modes:
+        where = f'{name}_dataloader.dataset'
+        if cfg.get(f'{name}_dataloader'):
+            dataset = cfg[f'{name}_dataloader'].dataset
+            check_data(dataset, where)
+            remarks += check_classes(dataset, where, cfg.get('default_scope'))
+            check_evaluator(cfg, name)
+    return remarks
 
 
 def use_amp(cfg: Config) -> None:

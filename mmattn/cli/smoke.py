@@ -7,6 +7,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmattn.datasets.benchmarks import READERS, find_reader
 from mmattn.datasets.checks import datasets_in
+from mmattn.datasets.roots import move_data
 from mmattn.errors import InputError
 
 IMAGES = 4
@@ -49,11 +50,7 @@ def shrink(cfg: Config, data_root: str) -> None:
         )
     benchmark, reader = found
     benchmark.make(data_root, train=IMAGES, val=2)
-    old_root = dataset.data_root
-    new_root = str(Path(data_root, reader.root))
-    new_root += '/' if old_root.endswith('/') else ''
-    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
-        cfg[key] = _move(cfg[key], old_root, new_root)
+    move_data(cfg, dataset.data_root, str(Path(data_root, reader.root)))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.num_workers = 0
         loader.persistent_workers = False
@@ -105,17 +102,6 @@ def go_on(cfg: Config) -> None:
 
 def _iterations_per_epoch() -> int:
     return IMAGES // BATCH_SIZE
-
-
-def _move(node: Any, old_root: str, new_root: str) -> Any:
-    """Put ``new_root`` in front of every path below ``old_root``."""
-    if isinstance(node, str) and node.startswith(old_root):
-        return new_root + node.removeprefix(old_root)
-    if isinstance(node, dict):
-        return ConfigDict({k: _move(v, old_root, new_root) for k, v in node.items()})
-    if isinstance(node, list | tuple):
-        return type(node)(_move(v, old_root, new_root) for v in node)
-    return node
 
 
 def _shrink_sizes(node: Any) -> None:

@@ -23,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Test as the command line says."""
     from mmattn.cli import options
-    from mmattn.datasets.checks import check_data
     from mmattn.datasets.exchange import read_as_validation
     from mmattn.engine.build import build_runner
     from mmattn.engine.config import load_config
@@ -36,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     options.check_test_part(cfg)
+    options.use_data_root(cfg, args.data_root, 'test')
     cfg.launcher = args.launcher
     distributed.prepare(cfg)
     if args.out:
@@ -46,12 +46,14 @@ def main(args: argparse.Namespace) -> None:
         options.use_tta(cfg)
     check_config(cfg, 'test')
     options.prepare_work_dir(cfg, args.work_dir)
-    check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
+    remarks = options.check_data_of(cfg, 'test')
     exchanged = read_as_validation(cfg)
     cfg.load_from, cfg.resume = args.checkpoint, False
     runner = build_runner(cfg)
     if exchanged:
         runner.logger.info(exchanged)
+    for remark in remarks:
+        runner.logger.warning(remark)
     # The runner loads when its hooks are set up, and then everything has to fit.
     runner.load_checkpoint = partial(runner.load_checkpoint, strict=True)
     runner.test()

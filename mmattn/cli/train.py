@@ -3,6 +3,7 @@
 import argparse
 import gc
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -53,16 +54,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from mmattn.cli import options, smoke
-    from mmattn.datasets.checks import check_data
     from mmattn.engine.config import load_config
     from mmattn.engine.work_dir import locked
     from mmattn.launch import distributed
     from mmattn.probe.config_check import check_config
+    from mmattn.probe.schedule_check import remarks_on_schedule
     from mmattn.weights.sources import trust_checkpoints
 
     options.check_device(args.device)
     trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
+    options.use_data_root(cfg, args.data_root, 'train')
     cfg.launcher = args.launcher
     distributed.prepare(cfg)
     check_config(cfg, 'train')
@@ -89,10 +91,7 @@ def main(args: argparse.Namespace) -> None:
             options.resume(cfg, 'auto')
         elif args.resume:
             options.resume(cfg, args.resume)
-        for name in ('train_dataloader', 'val_dataloader'):
-            if cfg.get(name):
-                check_data(cfg[name].dataset, f'{name}.dataset')
-        train(cfg)
+        train(cfg, [*options.check_data_of(cfg, 'train'), *remarks_on_schedule(cfg)])
 
 
 def find_random_backbone(cfg: Config) -> str | None:
@@ -114,13 +113,20 @@ def find_random_backbone(cfg: Config) -> str | None:
     return None if pretrained or cfg.get('load_from') else place
 
 
-def train(cfg: Config) -> None:
-    """Build and run a training."""
+def train(cfg: Config, remarks: Iterable[str] = ()) -> None:
+    """Build and run a training.
+
+    Args:
+        cfg: Its config.
+        remarks: What the log is to warn of.
+    """
     from mmattn.engine.build import build_runner
     from mmattn.engine.hooks.preemption import PreemptionHook
 
     runner = build_runner(cfg)
     runner.register_hook(PreemptionHook())
+    for remark in remarks:
+        runner.logger.warning(remark)
     backbone = find_random_backbone(cfg)
     if backbone:
         runner.logger.warning(

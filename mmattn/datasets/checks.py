@@ -28,13 +28,41 @@ def check_data(dataset: dict, name: str) -> None:
             _check_dataset(cfg, where)
 
 
+def check_evaluator(cfg: dict, mode: str) -> None:
+    """Check that the annotation files that metrics read are there.
+
+    Args:
+        cfg: The whole config.
+        mode: ``'val'`` or ``'test'``: whose evaluator.
+
+    Raises:
+        InputError: If one is missing.
+    """
+    evaluator, where = cfg.get(f'{mode}_evaluator'), f'{mode}_evaluator'
+    if isinstance(evaluator, dict) and 'metrics' in evaluator:
+        evaluator, where = evaluator['metrics'], f'{where}.metrics'
+    several = isinstance(evaluator, list | tuple)
+    for i, metric in enumerate(evaluator if several else [evaluator]):
+        path = metric.get('ann_file') if isinstance(metric, dict) else None
+        if isinstance(path, str) and '://' not in path and not Path(path).exists():
+            read = [
+                str(Copy(dataset, place, '').ann_file)
+                for place, dataset in datasets_in(cfg[f'{mode}_dataloader'].dataset)
+            ]
+            raise InputError(
+                f'{where}{f".{i}" if several else ""}.ann_file {path} does not exist; '
+                f'{mode}_dataloader.dataset reads {" and ".join(read)}, and --data-root DIR moves '
+                'both'
+            )
+
+
 def datasets_in(cfg: ConfigDict, where: str = 'dataset') -> Iterator[tuple[str, ConfigDict]]:
     """Walk through wrappers such as RepeatDataset, and give each dataset after its place."""
     if 'dataset' in cfg:
         yield from datasets_in(cfg['dataset'], f'{where}.dataset')
     elif 'datasets' in cfg:
         for i, inner in enumerate(cfg['datasets']):
-            yield from datasets_in(inner, f'{where}.datasets[{i}]')
+            yield from datasets_in(inner, f'{where}.datasets.{i}')
     else:
         yield where, cfg
 

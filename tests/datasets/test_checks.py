@@ -43,7 +43,7 @@ def test_missing_root(tmp_path):
 def test_wrappers_are_looked_into(tmp_path):
     inner = dict(type='ConcatDataset', datasets=[dataset(tmp_path / 'nope')])
     with pytest.raises(
-        InputError, match=r'd\.dataset\.datasets\[0\]\.data_root .*nope is not a folder'
+        InputError, match=r'd\.dataset\.datasets\.0\.data_root .*nope is not a folder'
     ):
         check_data(dict(type='RepeatDataset', dataset=inner), 'd')
 
