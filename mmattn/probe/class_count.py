@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from mmengine.registry import MODELS
 
-from mmattn.probe.signatures import is_of_openmmlab, options_of
+from mmattn.probe.signatures import is_of_openmmlab, options_of, stood_for
 
 # Heads that count something else than the classes of the data, with those that inherit from them,
 # and options that have such heads.
 _OWN_COUNT = {
     *('RPNHead', 'FusedSemanticHead', 'STDCHead', 'RegressionHead', 'LinearReIDHead', 'CLRHead'),
-    *('ATSSVLFusionHead', 'GroundingDINOHead', 'MarginHead', 'MultiTaskHead'),
+    *('ATSSVLFusionHead', 'GroundingDINOHead', 'SideAdapterCLIPHead', 'MarginHead'),
+    'MultiTaskHead',
 }
 _OWN_COUNT_INSIDE = ('rpn_head', 'reid', 'task_heads', 'teacher')
 # What counts the classes, but only where a config says so.
@@ -60,7 +61,7 @@ def heads_in(node: Any, where: str = 'model') -> Iterator[Head]:
     if isinstance(node, dict):
         with MODELS.switch_scope_and_registry(node.get('_scope_')) as registry:
             kind = node.get('type')
-            kind = registry.get(kind) if isinstance(kind, str) else kind
+            kind = stood_for(registry.get(kind) if isinstance(kind, str) else kind)
             if inspect.isclass(kind) and _counts_classes(kind, node):
                 yield Head(where, kind, node)
             for option, value in node.items():
@@ -114,7 +115,7 @@ def faults_of_out_channels(model: dict) -> Iterator[str]:
     for head in heads_in(model):
         classes, channels = head.count(), head.cfg.get('out_channels')
         fits = not isinstance(channels, int) or channels in (1, classes)
-        if _package_of(head) == 'mmseg' and classes and not fits:
+        if _gives_channels(head) and classes and not fits:
             yield (
                 f'{head.key}.out_channels={channels} has to be num_classes={classes}, or 1 for two '
                 'classes'
@@ -152,7 +153,7 @@ def _may_differ(head: Head, given: int, expected: int) -> bool:
     """Tell whether a number works although it is not that of the data."""
     if head.cfg.get('class_agnostic'):
         return True
-    if _package_of(head) != 'mmseg' or {given, expected} != {1, 2}:
+    if not _gives_channels(head) or {given, expected} != {1, 2}:
         return False
     # One channel tells two classes apart, unless a softmax is taken over it.
     channels = head.cfg.get('out_channels') or given
@@ -193,7 +194,7 @@ def _faults_of_weights(loss: Any, where: str, head: Head, classes: int) -> Itera
     package = str(getattr(kind, '__module__', '')).partition('.')[0]
     name = getattr(kind, '__name__', '')
     reason = f'{classes} classes'
-    if _package_of(head) == 'mmseg' and head.cfg.get('out_channels'):
+    if _gives_channels(head) and head.cfg.get('out_channels'):
         classes = head.cfg['out_channels']
         reason = f'out_channels={classes}'
     if name == 'CrossEntropyLoss' and not loss.get('use_mask'):
@@ -206,6 +207,11 @@ def _faults_of_weights(loss: Any, where: str, head: Head, classes: int) -> Itera
     is_sigmoid = loss.get('use_sigmoid') or name == 'FocalLoss'
     if len(weights) != classes and not (len(weights) == 1 and is_sigmoid):
         yield f'{where}.class_weight has {len(weights)} weights, expected {classes} for {reason}'
+
+
+def _gives_channels(head: Head) -> bool:
+    """Tell whether ``out_channels`` of a head are the scores that it gives."""
+    return any(base.__name__ == 'BaseDecodeHead' for base in head.kind.__mro__)
 
 
 def _package_of(head: Head) -> str:
