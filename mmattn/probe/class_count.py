@@ -58,7 +58,8 @@ def heads_in(node: Any, where: str = 'model') -> Iterator[Head]:
         node: Config of the model, looked up in the scope that is the default now.
         where: Where it stands in the whole config.
     """
-    if isinstance(node, dict):
+    # A tracker keeps what a detector finds of some of the classes.
+    if isinstance(node, dict) and 'tracker' not in node:
         with MODELS.switch_scope_and_registry(node.get('_scope_')) as registry:
             kind = node.get('type')
             kind = stood_for(registry.get(kind) if isinstance(kind, str) else kind)

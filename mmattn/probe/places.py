@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mmengine.config import Config
+
 # As many as a message names.
 _SHOWN = 4
 
@@ -14,7 +16,7 @@ def places(node: Any, where: str = '') -> Iterator[tuple[str, Any]]:
         node: The config, or a part of it.
         where: Key of the part in the whole config.
     """
-    items = node.items() if isinstance(node, dict) else enumerate(node)
+    items = node.items() if isinstance(node, dict | Config) else enumerate(node)
     for name, value in items:
         key = f'{where}.{name}' if where else str(name)
         yield key, value

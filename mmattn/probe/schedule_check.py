@@ -120,7 +120,7 @@ def _end_of(scheduler: dict) -> int | None:
         end = scheduler.get('total_steps')
     elif kind == 'MultiStepLR':
         milestones = scheduler.get('milestones')
-        end = max(milestones) + 1 if milestones else None
+        end = max(milestones) if milestones else None
     elif kind not in ('PolyLR', 'LinearLR', 'CosineAnnealingLR', 'QuadraticWarmupLR', 'ConstantLR'):
         end = None
     return end if isinstance(end, int) else None
