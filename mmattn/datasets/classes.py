@@ -159,8 +159,8 @@ def _check_subset(classes: Sequence[str] | None, key: str, kind: Any) -> None:
         for name in classes:
             if name not in own:
                 raise InputError(
-                    f'{key} has {visible(name)!r}, which {kind.__name__} does not have'
-                    f'{_nearest(name, own)}; classes of your own are read by BaseSegDataset'
+                    f'{key} has {visible(name)!r}, which {kind.__name__} does not have; classes of '
+                    f'your own are read by BaseSegDataset{_nearest(name, own)}'
                 )
 
 
@@ -187,13 +187,14 @@ def _compare_with_categories(cfg: dict, classes: list[str], key: str, place: str
         )
     left = [name for name in found if name not in classes]
     for name in missing:
-        if near := _match(name, left):
+        if near := next((other for other in left if _is_misspelt(name, other)), None):
             raise InputError(
                 f'{key} has {visible(name)!r}, and {ann_file} has {visible(near)!r}; write it as '
                 'the file does'
             )
     if missing:
-        yield f'{key}: the data have no {first_of(missing)}; {has}'
+        near = _nearest(missing[0], left)
+        yield f'{key}: the data have no {first_of(missing)}; {has}{near}'
     elif [name for name in found if name in classes] != classes:
         yield (
             f'{key} has another order than the categories of {ann_file}, which labels are numbered '
@@ -220,9 +221,13 @@ def _compare_with_folders(cfg: dict, classes: list[str], key: str, place: str) -
         )
 
 
-def _match(name: str, names: Sequence[str]) -> str | None:
-    close = difflib.get_close_matches(_plain(name), [_plain(n) for n in names], n=1, cutoff=0.8)
-    return next((n for n in names if _plain(n) in close), None)
+def _is_misspelt(name: str, other: str) -> bool:
+    """Tell whether two names are so near that nobody has a class by each of them."""
+    name, other = _plain(name), _plain(other)
+    changed = sum(a != b for a, b in zip(name, other, strict=False))
+    if len(name) == len(other) > 5 and changed <= 2:
+        return True
+    return difflib.SequenceMatcher(None, name, other).ratio() >= 0.9
 
 
 def _plain(name: str) -> str:
@@ -230,5 +235,5 @@ def _plain(name: str) -> str:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    near = _match(name, names)
-    return f'; did you mean {near!r}?' if near else ''
+    close = difflib.get_close_matches(name, names, n=1)
+    return f'; did you mean {visible(close[0])!r}?' if close else ''
