@@ -48,7 +48,7 @@ def check_classes(dataset: dict, where: str, scope: str | None) -> Iterator[str]
         names = classes or getattr(kind, 'METAINFO', {}).get('classes')
         if 'mmseg.BaseSegDataset' in bases:
             _check_subset(classes, key, kind)
-            _check_palette(cfg, classes, place)
+            _check_palette(cfg, classes, place, kind)
         elif 'mmdet.CocoDataset' in bases and names and kind.__name__ == 'CocoDataset':
             yield from _compare_with_categories(cfg, list(names), key, place)
         elif kind is not None and kind.__name__ == 'CustomDataset' and classes:
@@ -164,9 +164,11 @@ def _check_subset(classes: Sequence[str] | None, key: str, kind: Any) -> None:
                 )
 
 
-def _check_palette(cfg: dict, classes: Sequence[str] | None, place: str) -> None:
+def _check_palette(cfg: dict, classes: Sequence[str] | None, place: str, kind: Any) -> None:
     palette = (cfg.get('metainfo') or {}).get('palette')
-    if palette and classes and len(palette) < len(classes):
+    # Of some of the classes of a data set, all of its colours.
+    is_cut = bool(kind.METAINFO.get('classes')) and len(palette or ()) >= len(classes or ())
+    if palette and classes and len(palette) != len(classes) and not is_cut:
         raise InputError(
             f'{place}.metainfo.palette has {len(palette)} colours for {len(classes)} classes; give '
             'one for each, or leave it out'

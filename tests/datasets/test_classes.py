@@ -19,7 +19,9 @@ def coco(folder, categories=('person', 'bicycle'), images=2, boxes=0):
     content = dict(info=dict(categories='x'), images=images, annotations=[box][:boxes])
     content['categories'] = listed
     (folder / 'a.json').write_text(json.dumps(content))
-    return dict(type='CocoDataset', data_root=str(folder), ann_file='a.json', data_prefix=dict(img=''))
+    return dict(
+        type='CocoDataset', data_root=str(folder), ann_file='a.json', data_prefix=dict(img='')
+    )
 
 
 def remarks(dataset, scope='mmdet'):
@@ -141,12 +143,15 @@ def test_a_class_that_the_data_set_does_not_have():
     assert remarks(dict(dataset, type='BaseSegDataset'), 'mmseg') == []
 
 
-def test_fewer_colours_than_classes():
-    metainfo = dict(classes=('a', 'b'), palette=[[0, 0, 0]])
+@pytest.mark.parametrize('number', [1, 3])
+def test_another_number_of_colours(number):
+    metainfo = dict(classes=('road', 'sky'), palette=[[0, 0, 0]] * number)
     dataset = dict(type='BaseSegDataset', metainfo=metainfo)
     assert message(dataset, 'mmseg') == (
-        'd.metainfo.palette has 1 colours for 2 classes; give one for each, or leave it out'
+        f'd.metainfo.palette has {number} colours for 2 classes; give one for each, or leave it out'
     )
+    metainfo['palette'] = [[0, 0, 0]] * 19
+    assert remarks(dict(dataset, type='CityscapesDataset'), 'mmseg') == []
 
 
 # ---- Folders of classes ----

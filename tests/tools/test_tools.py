@@ -175,13 +175,12 @@ model = dict(
     neck=dict(in_channels=[8, 8, 16, 16], out_channels=16),
     bbox_head=dict(in_channels=16, feat_channels=16, stacked_convs=1),
 )
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}/'))
-test_evaluator = dict(ann_file='{data}/annotations/instances_val2017.json')
+test_dataloader = dict(num_workers=0)
 custom_hooks = [dict(type='EMAHook')]
 """
 CLASSIFIER = """
 _base_ = '{root}/configs/cls/mobilenetv2_w050-coordatt_in1k.py'
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='{data}'))
+test_dataloader = dict(num_workers=0)
 custom_hooks = [dict(type='EMAHook')]
 """
 
@@ -197,12 +196,13 @@ custom_hooks = [dict(type='EMAHook')]
 def test_saves_and_draws_in_other_scopes(tmp_path, make, text, images, metric):
     make(tmp_path / 'data', train=1, val=2)
     config = tmp_path / 'tiny.py'
-    config.write_text(text.format(root=ROOT, data=tmp_path / 'data'))
+    config.write_text(text.format(root=ROOT))
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
     torch.save(MODELS.build(cfg.model).state_dict(), tmp_path / 'random.pth')
     show, dump = tmp_path / 'show', tmp_path / 'predictions.pkl'
     options = ['--work-dir', tmp_path / 'test', '--show-dir', show, '--out', dump]
+    options += ['--data-root', tmp_path / 'data']
     out = succeed('test.py', config, tmp_path / 'random.pth', *options)
     if metric:
         assert metric in out
@@ -296,6 +296,17 @@ def test_wrong_label_is_named_by_the_process_that_loads_it(folder, tmp_path):
             ['train.py', '{tiny}', '--cfg-options', 'train_dataloader.batchsize=3'],
             'train_dataloader.batchsize is not an option of DataLoader',
         ),
+        (
+            ['train.py', '{tiny}', '--cfg-options', 'data_root=x'],
+            '--cfg-options data_root changes nothing, since nothing reads data_root; what is read '
+            'is train_dataloader.dataset.data_root, val_dataloader.dataset.data_root and '
+            'test_dataloader.dataset.data_root; --data-root DIR sets them all',
+        ),
+        (
+            ['train.py', '{tiny}', '--cfg-options', 'model.auxiliary_head.num_classes=2'],
+            'train_dataloader.dataset has 150 classes (wall, building, sky, floor, tree, ceiling '
+            'and 144 more): expected 150 in the place of model.auxiliary_head.num_classes=2',
+        ),
         (['train.py', '{tiny}', '--resume'], '--resume finds nothing to go on from'),
         (['test.py', '{tiny}', 'nope.pth'], 'checkpoint nope.pth is not a file'),
         (
@@ -309,7 +320,17 @@ def test_wrong_label_is_named_by_the_process_that_loads_it(folder, tmp_path):
             'iter_2.pth is of another architecture than this EncoderDecoder',
         ),
     ],
-    ids=['config', 'data', 'type', 'option', 'resume', 'checkpoint', 'architecture'],
+    ids=[
+        'config',
+        'data',
+        'type',
+        'option',
+        'unread',
+        'classes',
+        'resume',
+        'checkpoint',
+        'architecture',
+    ],
 )
 def test_bad_input(folder, trained, tmp_path, args, message):
     names = dict(

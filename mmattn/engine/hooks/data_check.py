@@ -6,7 +6,8 @@ from typing import Any
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
 
 from mmattn.datasets.classes import explain_empty
 from mmattn.datasets.names import first_of, visible
@@ -29,9 +30,8 @@ class DataCheck(Hook):
         """Look at each loop that is built.
 
         Raises:
-            InputError: If a data set is empty, an epoch has no batch, the warm-up is longer than
-                the training, heads count other classes than the data have, or a metric does not
-                know the images.
+            InputError: If a data loader has no batch, the warm-up is longer than the training,
+                heads count other classes than the data have, or a metric does not know the images.
         """
         classes: dict[str, Any] = {}
         for mode in ('train', 'val', 'test'):
@@ -40,7 +40,9 @@ class DataCheck(Hook):
             if not isinstance(loop, BaseLoop) or loader is None:
                 continue
             where = f'{mode}_dataloader'
-            _check_length(loop, where)
+            # A training has said so already, and what has no length is a stream.
+            if mode != 'train' and hasattr(loader.dataset, '__len__') and not len(loader):
+                raise no_batch(loader, where)
             if mode == 'train' and (warmup := unfinished_warmup(runner.cfg, len(loader))):
                 raise InputError(warmup)
             metainfo = getattr(loader.dataset, 'metainfo', None) or {}
@@ -89,21 +91,16 @@ def without_processes(loader: Any) -> Any:
     return {option: value for option, value in loader.items() if option not in needless}
 
 
-def _check_length(loop: BaseLoop, where: str) -> None:
-    loader = loop.dataloader
-    try:
-        samples, batches = len(loader.dataset), len(loader)
-    except TypeError:  # a stream has no length
-        return
-    if not samples:
-        raise InputError(f'{where}.dataset is empty; check its paths, and what filters it')
-    # By iterations a training goes on with the samples of the next round.
-    if not batches and (where != 'train_dataloader' or isinstance(loop, EpochBasedTrainLoop)):
-        raise InputError(
-            f'{where}: an epoch has no batch, since {samples} samples on all processes make no '
-            f'batch of {loader.batch_size or "its size"} for each and drop_last leaves out what is '
-            f'less; set {where}.batch_size to less, or {where}.drop_last=False'
+def no_batch(loader: DataLoader, where: str) -> InputError:
+    """Say of a data loader that not one batch comes out of it, and why."""
+    reason = 'its data set is empty; check its paths, and what filters it'
+    if samples := len(loader.dataset):  # type: ignore[arg-type]  # streams do not come here
+        reason = (
+            f'{samples} samples, shared by all processes, are less than batch_size='
+            f'{loader.batch_size} for each, and drop_last leaves them out; set {where}.batch_size '
+            f'to less, or {where}.drop_last=False'
         )
+    return InputError(f'config: {where} has no batch: {reason}')
 
 
 def _check_classes(runner: Runner, metainfo: dict, where: str) -> None:
