@@ -19,6 +19,8 @@ from mmattn.errors import InputError
 # What is read of a JSON file behind the word "categories".
 _LONGEST = 1 << 24
 _FIRST = 100
+# Those whose data sets take a string of classes for the name of a file.
+_PACKAGES = ('mmengine', 'mmdet', 'mmseg', 'mmpretrain', 'mmpose')
 
 
 def check_classes(dataset: dict, where: str, scope: str | None) -> Iterator[str]:
@@ -41,8 +43,10 @@ def check_classes(dataset: dict, where: str, scope: str | None) -> Iterator[str]
             kind = cfg.get('type')
             kind = registry.get(kind) if isinstance(kind, str) else kind
         key, classes = _given(cfg, place)
+        package = getattr(kind, '__module__', '').partition('.')[0]
         if isinstance(classes, str):
-            _check_file(classes, key)
+            if package in _PACKAGES:
+                _check_file(classes, key)
             continue
         bases = [f'{base.__module__.partition(".")[0]}.{base.__name__}' for base in _mro(kind)]
         names = classes or getattr(kind, 'METAINFO', {}).get('classes')

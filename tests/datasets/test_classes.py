@@ -125,6 +125,13 @@ def test_one_class_without_its_comma(tmp_path, monkeypatch, scope):
     assert remarks(dict(type=kind, metainfo=dict(classes='http://a/b')), scope) == []
 
 
+def test_a_data_set_of_somebody_else_may_take_a_word():
+    class Own:
+        pass
+
+    assert remarks(dict(type=Own, classes='all')) == remarks(dict(type='Own', classes='all')) == []
+
+
 def test_the_other_option_of_mmpretrain():
     dataset = dict(type='CustomDataset', classes='Name')
     assert message(dataset, 'mmpretrain').startswith("d.classes='Name' is a string")

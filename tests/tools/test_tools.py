@@ -109,6 +109,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(folder):
     out = succeed('train.py', folder / 'tiny.py', '--work-dir', folder / 'run')
+    # The schedule is that of the base.
+    assert 'WARNING - param_scheduler.1 (PolyLR) goes on to iteration 160000, and the tr' in out
     assert re.search(r'Iter\(train\) \[2/2\].* eta: ', out)
     assert re.search(r'Iter\(val\) \[2/2\].* mIoU: ', out)
     return folder / 'run' / 'iter_2.pth'
