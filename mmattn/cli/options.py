@@ -117,7 +117,7 @@ def check_data_of(cfg: Config, mode: str) -> list[str]:
             dataset = cfg[f'{name}_dataloader'].dataset
             check_data(dataset, where)
             remarks += check_classes(dataset, where, cfg.get('default_scope'))
-            check_evaluator(cfg, name)
+            remarks += check_evaluator(cfg, name)
     return remarks
 
 

@@ -28,12 +28,15 @@ def check_data(dataset: dict, name: str) -> None:
             _check_dataset(cfg, where)
 
 
-def check_evaluator(cfg: dict, mode: str) -> None:
+def check_evaluator(cfg: dict, mode: str) -> Iterator[str]:
     """Check that the annotation files that metrics read are there.
 
     Args:
         cfg: The whole config.
         mode: ``'val'`` or ``'test'``: whose evaluator.
+
+    Yields:
+        What deserves a warning: a file that is not that of the data set.
 
     Raises:
         InputError: If one is missing.
@@ -42,18 +45,29 @@ def check_evaluator(cfg: dict, mode: str) -> None:
     if isinstance(evaluator, dict) and 'metrics' in evaluator:
         evaluator, where = evaluator['metrics'], f'{where}.metrics'
     several = isinstance(evaluator, list | tuple)
+    read = [
+        Copy(dataset, place, '').ann_file
+        for place, dataset in datasets_in(cfg[f'{mode}_dataloader'].dataset)
+    ]
     for i, metric in enumerate(evaluator if several else [evaluator]):
         path = metric.get('ann_file') if isinstance(metric, dict) else None
-        if isinstance(path, str) and '://' not in path and not Path(path).exists():
-            read = [
-                str(Copy(dataset, place, '').ann_file)
-                for place, dataset in datasets_in(cfg[f'{mode}_dataloader'].dataset)
-            ]
+        if not isinstance(path, str) or '://' in path:
+            continue
+        key = f'{where}{f".{i}" if several else ""}.ann_file'
+        reads = f'{mode}_dataloader.dataset reads {" and ".join(map(str, read))}'
+        if not Path(path).exists():
             raise InputError(
-                f'{where}{f".{i}" if several else ""}.ann_file {path} does not exist; '
-                f'{mode}_dataloader.dataset reads {" and ".join(read)}, and --data-root DIR moves '
-                'both'
+                f'{key} {path} does not exist; {reads}, and --data-root DIR moves both'
             )
+        if len(read) == 1 and read[0] and not _is_copy(Path(path), read[0]):
+            yield f'{key} {path} is another file than that of the data: {reads}'
+
+
+def _is_copy(path: Path, other: Path) -> bool:
+    """Tell whether two files may be the same; those of different kinds cannot be compared."""
+    if path.suffix != other.suffix or not other.is_file():
+        return True
+    return path.stat().st_size == other.stat().st_size
 
 
 def datasets_in(cfg: ConfigDict, where: str = 'dataset') -> Iterator[tuple[str, ConfigDict]]:

@@ -2,9 +2,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmattn.datasets.benchmarks import find_reader
-from mmattn.datasets.checks import check_data
+from mmattn.datasets.checks import check_data, check_evaluator
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.errors import InputError
 
@@ -219,3 +220,37 @@ def test_the_class_itself_may_be_the_type(config):
 
 def test_data_on_a_network_is_not_looked_at():
     check_data({**CONFIGS['coco'], 'data_root': 's3://bucket/coco/'}, 'd')
+
+
+@pytest.mark.parametrize(
+    ('wrap', 'key'),
+    [
+        (lambda metric: metric, 'val_evaluator'),
+        (lambda metric: [dict(type='DumpResults'), metric], 'val_evaluator.1'),
+        (lambda metric: dict(type='Evaluator', metrics=[metric]), 'val_evaluator.metrics.0'),
+    ],
+    ids=['one', 'several', 'an evaluator'],
+)
+def test_the_file_that_a_metric_reads(config, tmp_path, wrap, key):
+    def remarks(path):
+        evaluator = wrap(dict(type='CocoMetric', ann_file=str(path)))
+        loader = dict(dataset=dict(type='RepeatDataset', dataset=dataset))
+        return list(
+            check_evaluator(Config({'val_dataloader': loader, 'val_evaluator': evaluator}), 'val')
+        )
+
+    dataset = config('coco')
+    own = Path(dataset['data_root'], dataset['ann_file'])
+    reads = f'val_dataloader.dataset reads {own}'
+    with pytest.raises(InputError) as caught:
+        remarks(tmp_path / 'nope.json')
+    assert str(caught.value) == (
+        f'{key}.ann_file {tmp_path}/nope.json does not exist; {reads}, and --data-root DIR moves '
+        'both'
+    )
+    shutil.copy(own, tmp_path / 'copy.json')
+    assert remarks(own) == remarks(tmp_path / 'copy.json') == remarks('s3://a/b.json') == []
+    other = own.with_name('instances_val2017.json')
+    assert remarks(other) == [
+        f'{key}.ann_file {other} is another file than that of the data: {reads}'
+    ]
