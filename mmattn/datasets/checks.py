@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import ConfigDict
 
@@ -41,7 +42,8 @@ def check_evaluator(cfg: dict, mode: str) -> Iterator[str]:
     Raises:
         InputError: If one is missing.
     """
-    evaluator, where = cfg.get(f'{mode}_evaluator'), f'{mode}_evaluator'
+    evaluator: Any = cfg.get(f'{mode}_evaluator')
+    where = f'{mode}_evaluator'
     if isinstance(evaluator, dict) and 'metrics' in evaluator:
         evaluator, where = evaluator['metrics'], f'{where}.metrics'
     several = isinstance(evaluator, list | tuple)

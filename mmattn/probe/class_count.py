@@ -37,7 +37,7 @@ class Head(NamedTuple):
     kind: type
     cfg: dict
 
-    def count(self, option: str = 'num_classes') -> int | None:
+    def number(self, option: str = 'num_classes') -> int | None:
         """Give a number of classes, which may be a default; None if there is none."""
         value = self.cfg.get(option, _default(self.kind, option))
         return value if isinstance(value, int) and value > 0 else None
@@ -86,7 +86,7 @@ def wrong_counts(model: dict, metainfo: dict) -> list[Wrong]:
     if things + stuff != total:
         things, stuff = total, 0
     for head in heads_in(model):
-        given = head.count()
+        given = head.number()
         expected = things if _package_of(head) == 'mmdet' else total
         if given and given != expected and not _may_differ(head, given, expected):
             found.append(Wrong(f'{head.key}.num_classes', given, expected))
@@ -100,8 +100,8 @@ def wrong_counts(model: dict, metainfo: dict) -> list[Wrong]:
 def faults_of_class_weights(model: dict) -> Iterator[str]:
     """Compare the length of each list of weights with the number of classes of its head."""
     for head in heads_in(model):
-        classes = head.count() or sum(
-            head.count(f'num_{kind}_classes') or 0 for kind in ('things', 'stuff')
+        classes = head.number() or sum(
+            head.number(f'num_{kind}_classes') or 0 for kind in ('things', 'stuff')
         )
         for option, losses in head.cfg.items():
             if classes and str(option).startswith('loss'):
@@ -114,7 +114,7 @@ def faults_of_class_weights(model: dict) -> Iterator[str]:
 def faults_of_out_channels(model: dict) -> Iterator[str]:
     """Find heads of mmseg that give neither one channel for each class nor one for two classes."""
     for head in heads_in(model):
-        classes, channels = head.count(), head.cfg.get('out_channels')
+        classes, channels = head.number(), head.cfg.get('out_channels')
         fits = not isinstance(channels, int) or channels in (1, classes)
         if _gives_channels(head) and classes and not fits:
             yield (
@@ -125,7 +125,7 @@ def faults_of_out_channels(model: dict) -> Iterator[str]:
 
 def faults_of_topk(model: dict, evaluator: Any, where: str) -> Iterator[str]:
     """Find a metric that asks for the best of more classes than a classifier has."""
-    counts = [head.count() for head in heads_in(model) if _package_of(head) == 'mmpretrain']
+    counts = [head.number() for head in heads_in(model) if _package_of(head) == 'mmpretrain']
     if isinstance(evaluator, dict) and 'metrics' in evaluator:
         evaluator, where = evaluator['metrics'], f'{where}.metrics'
     several = isinstance(evaluator, list | tuple)

@@ -129,7 +129,7 @@ def _end_of(scheduler: dict) -> int | None:
 def _option_for(scheduler: dict, length: int) -> str:
     """Give the option, and its value, with which a schedule is over where the training is."""
     if scheduler['type'] == 'MultiStepLR':
-        return f'milestones to less than {length}'
+        return 'milestones to earlier ones'
     if scheduler['type'] == 'OneCycleLR':
         return f'total_steps={length}'
     if scheduler.get('T_max') is not None:

@@ -36,7 +36,7 @@ def config(scheduler, train_cfg=ITERATIONS, **changes):
         (
             config([STEPS], EPOCHS, max_epochs=6),
             'param_scheduler.0 (MultiStepLR) goes on to epoch 11, and the training ends at 6: '
-            f'{LESS}; set param_scheduler.0.milestones to less than 6',
+            f'{LESS}; set param_scheduler.0.milestones to earlier ones',
         ),
         (
             config(dict(STEPS, milestones=(16, 22)), EPOCHS, max_epochs=24),

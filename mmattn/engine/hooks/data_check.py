@@ -49,10 +49,16 @@ class DataCheck(Hook):
             _check_classes(runner, metainfo, f'{where}.dataset')
             if metainfo.get('classes'):
                 classes[where] = list(metainfo['classes'])
-            evaluator = getattr(loop, 'evaluator', None)
+            evaluator: Any = getattr(loop, 'evaluator', None)
             # One of another kind may have a metric for each of several data sets.
             for metric in evaluator.metrics if type(evaluator) is Evaluator else ():
                 _check_images(metric, loader.dataset, mode)
+                annotations = getattr(getattr(metric, '_coco_api', None), 'anns', None)
+                # A file without any may be a test of which others know the result.
+                if annotations == {} and not getattr(metric, 'format_only', False):
+                    runner.logger.warning(
+                        f'{mode}_evaluator.ann_file has no annotation: there is nothing to measure'
+                    )
         train, val = classes.get('train_dataloader'), classes.get('val_dataloader')
         if train and val and train != val:
             runner.logger.warning(

@@ -35,7 +35,7 @@ class ToyCoco(ToyMetric):
 
     def __init__(self, known):
         super().__init__()
-        self._coco_api = SimpleNamespace(imgs=dict.fromkeys(known))
+        self._coco_api = SimpleNamespace(imgs=dict.fromkeys(known), anns={})
 
 
 def config(folder, num_classes=2, **others):
@@ -172,15 +172,31 @@ def test_annotations_of_other_images(tmp_path):
     assert message(cfg) == line
 
 
-def test_classes_of_a_validation_in_another_order(tmp_path, caplog):
+@pytest.fixture
+def warnings_of(caplog):
+    """Give the warnings of a training."""
+
+    def warnings(cfg):
+        cfg.log_level = 'WARNING'
+        runner = Runner.from_cfg(cfg)
+        runner.logger.addHandler(caplog.handler)
+        runner.train()
+        return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+    return warnings
+
+
+def test_annotations_of_nothing(tmp_path, warnings_of):
     cfg = config(tmp_path)
-    cfg.log_level = 'WARNING'
+    cfg.val_evaluator = dict(type='ToyCoco', known=[*range(100, 122)])
+    line = 'val_evaluator.ann_file has no annotation: there is nothing to measure'
+    assert warnings_of(cfg).count(line) == 1
+
+
+def test_classes_of_a_validation_in_another_order(tmp_path, warnings_of):
+    cfg = config(tmp_path)
     cfg.val_dataloader.dataset.metainfo.classes = ('dog', 'cat')
-    runner = Runner.from_cfg(cfg)
-    runner.logger.addHandler(caplog.handler)
-    runner.train()
-    lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert [line for line in lines if 'classes' in line] == [
+    assert [line for line in warnings_of(cfg) if 'classes' in line] == [
         'train_dataloader.dataset and val_dataloader.dataset have other classes, or in another '
         'order (cat, dog and dog, cat), so that a label means another class in one than in the '
         'other; give both the same metainfo.classes'
