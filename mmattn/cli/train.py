@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--smoke',
         action='store_true',
-        help='try the config on generated data: 4 iterations, a validation, a checkpoint, and 2 '
-        'iterations resumed from it',
+        help='try the config on the first images of its data, or on generated ones if there are '
+        'none: 4 iterations, a validation, a checkpoint, and 2 iterations resumed from it',
     )
     add_runner_arguments(parser)
     parser.set_defaults(
