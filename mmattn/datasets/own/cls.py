@@ -14,6 +14,7 @@ from mmattn.datasets.own.folders import (
     split_of,
 )
 from mmattn.datasets.own.found import Found, colours, counted, listed
+from mmattn.datasets.own.pairs import MASK_NAME
 from mmattn.errors import InputError
 
 # What mmpretrain's CustomDataset finds by itself.
@@ -43,10 +44,9 @@ def find_cls(root: Path, classes: Sequence[str] | None) -> Found:
             f'{counted(len(loose), "image")} in no class folder, left out: {listed(loose)}'
         )
     folders = sorted({name for split in sorted_out.values() for name in split})
-    if len(folders) < 2:
-        one = f' (only {visible(folders[0])})' if folders else ''
+    if len(folders) < 2 or _are_pairs(folders):
         raise InputError(
-            f'{visible(root)} has no class folders{one}: {describe_files(root, files)}; expected '
+            f'{visible(root)} has no class folders: {describe_files(root, files)}; expected '
             'train/NAME/*.jpg and val/NAME/*.jpg, or NAME/*.jpg, for two names or more'
             f'{_way_out(root, files)}'
         )
@@ -174,6 +174,15 @@ def _divide(
         else:
             halves['train'][name] = paths
     return halves, True
+
+
+def _are_pairs(folders: list[str]) -> bool:
+    """Tell whether folders are called as those of images and of label maps."""
+    masks = [name for name in folders if MASK_NAME.search(name)]
+    return bool(masks) and all(
+        name in masks or name.lower() in ('images', 'image', 'imgs', 'img', 'jpegimages')
+        for name in folders
+    )
 
 
 def _way_out(root: Path, files: dict[str, list[Path]]) -> str:

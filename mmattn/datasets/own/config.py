@@ -22,6 +22,8 @@ from mmattn.errors import InputError
 SCOPES = {'seg': 'mmseg', 'det': 'mmdet', 'cls': 'mmpretrain'}
 _CLASSES = {'seg': 'BaseSegDataset', 'det': 'CocoDataset', 'cls': 'CustomDataset'}
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# Short side in pixels of most images of COCO, which detectors enlarge.
+_COCO_SIDE = 480
 _NUM_CLASSES = Source('num_classes')
 
 
@@ -96,7 +98,7 @@ def write_config(kind: str, found: Found, base: Config, command: str, stem: str)
     for name, value in assignments.items():
         source = f'{name} = {to_source(value, len(name) + 3)}'
         lines.append(name.strip() if value is None else source)
-    return '\n'.join(lines) + '\n'
+    return '\n'.join(lines).rstrip() + '\n'
 
 
 class _Parts:
@@ -124,7 +126,8 @@ class _Parts:
         if not keeping or mixes or len(set(keeping[0]['scale'])) == 1:
             return Fit(1, {})
         scale = keeping[0]['scale']
-        factor = min(1, max(32, self.found.side) / min(scale))
+        usual = min(scale) if self.kind == 'seg' else _COCO_SIDE
+        factor = min(1, max(32, self.found.side) / usual)
         crops = [s['crop_size'] for s in steps if s['type'] == 'RandomCrop']
         names = {'scale': scale}
         if self.kind == 'seg' and crops:
@@ -184,7 +187,7 @@ class _Parts:
         self.own_pipelines = self.kind == 'seg' or self.fit.factor != 1
         if not self.own_pipelines:
             return {}
-        named = {}
+        named: dict[str, Any] = {}
         if self.kind == 'seg':
             loader = dict(type='LoadSegMap', **self.found.loader or {})
             largest = loader['max_label'] - len(self.found.classes)

@@ -22,7 +22,7 @@ _MASK_WORDS = (
     'groundtruth|seg|segs|segmentation|segmentations|segmentationclass|segmentationclassaug|'
     'target|targets|labelids|labeltrainids|gtfine|l|matte'
 )
-_IS_MASK = re.compile(rf'(?:^|[^a-z])(?:{_MASK_WORDS})(?=[^a-z]|$)|(?:train|val|test)annot', re.I)
+MASK_NAME = re.compile(rf'(?:^|[^a-z])(?:{_MASK_WORDS})(?=[^a-z]|$)|(?:train|val|test)annot', re.I)
 _ENDS_AS_MASK = re.compile(rf'.*[_.\- ](?:{_MASK_WORDS})', re.I)
 # Folders of pictures that belong to the data and are not the labels of classes.
 _OTHERS = re.compile('object|instance|color|colour|overlay|preview|visual|depth|panoptic', re.I)
@@ -71,7 +71,7 @@ def find_pairs(root: Path, files: dict[str, list[Path]]) -> list[Pairs]:
     if not maps or not images:
         missing = 'label maps' if images or not maps else 'images'
         raise InputError(
-            f'{visible(root)} has no {missing} that could be told: {describe_files(root, files)}; '
+            f'{visible(root)} has no {missing}: {describe_files(root, files)}; '
             'expected folders such as images and masks (or annotations, labels), or files such as '
             f'a.jpg and a_mask.png{_way_out(root, files)}'
         )
@@ -113,7 +113,7 @@ def _sort_out(
         if _OTHERS.search(name):
             continue
         split = split_of(name)
-        if _IS_MASK.search(name):
+        if MASK_NAME.search(name):
             maps.setdefault(split, []).extend(inside)
             continue
         by_name = [path for path in inside if _ENDS_AS_MASK.fullmatch(path.stem)]
