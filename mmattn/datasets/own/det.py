@@ -164,7 +164,8 @@ def _way_out(root: Path, described: str) -> str:
     if 'images' in described:
         return (
             'expected files such as annotations/train.json and annotations/val.json; for label '
-            f'maps: mmattn data init seg --from {root}, for class folders: mmattn data init cls'
+            f'maps: mmattn data init seg --from {root}, for class folders: mmattn data init cls '
+            f'--from {root}'
         )
     return 'expected files such as annotations/train.json and annotations/val.json, and images'
 

@@ -187,7 +187,7 @@ def _tell_numbers(
     if names is None and labels == [0, _IGNORED]:
         return _binary(classes)
     if names is None:
-        if _IGNORED in labels and not (classes and len(classes) == len(labels)):
+        if _IGNORED in labels and not _is_class(_IGNORED, labels, voids, classes):
             labels.remove(_IGNORED)
             voids.append(_IGNORED)
         names = _name(labels, voids, classes)
@@ -207,6 +207,16 @@ def _tell_numbers(
     elif not classes and not notes:
         notes.append('no label: none; if a label means "no label", say so: --void LABEL')
     return _number(names, voids, _palette(looks, list(names)), notes, troubles)
+
+
+def _is_class(
+    label: int, labels: list[int], voids: list[int], classes: Sequence[str] | None
+) -> bool:
+    """Tell whether the largest label has a name, and the others do not go without."""
+    if not classes or len(classes) != len(labels):
+        return False
+    first = 1 if 0 in voids else 0
+    return any(other - first >= len(classes) for other in labels if other != label)
 
 
 def _read_label(text: str) -> int:

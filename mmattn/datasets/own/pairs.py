@@ -139,7 +139,7 @@ def _match(split: str | None, images: list[Path], maps: list[Path], root: Path) 
             {n.removesuffix(end) for n in side if n.endswith(end)}
             for side, end in zip(names, suffixes, strict=True)
         ]
-        stems = sorted(ends[0] & ends[1])
+        stems = sorted((ends[0] & ends[1]) - {''})
         if len(stems) > len(best[0]):
             best = (stems, suffixes)
     stems, suffixes = best
