@@ -62,10 +62,9 @@ def find_cls(root: Path, classes: Sequence[str] | None) -> Found:
             troubles.append(f'{split} has no image of {listed(missing)}')
     train = splits['train']
     fewest, most = (choose(train, key=lambda name: len(train[name])) for choose in (min, max))
-    notes.append(
-        f'images of a class to train on: {len(train[fewest])} ({visible(fewest)}) to '
-        f'{len(train[most])} ({visible(most)})'
-    )
+    few, many = len(train[fewest]), len(train[most])
+    shown = f'{few} ({visible(fewest)}) to {many} ({visible(most)})' if few < many else f'{few}'
+    notes.append(f'images of each class to train on: {shown}')
     return Found(
         root=root,
         classes=names,

@@ -20,7 +20,7 @@ from mmattn.datasets.own.source import Source, to_source
 from mmattn.errors import InputError
 
 SCOPES = {'seg': 'mmseg', 'det': 'mmdet', 'cls': 'mmpretrain'}
-_CLASSES = {'seg': 'BaseSegDataset', 'det': 'CocoDataset', 'cls': 'CustomDataset'}
+_CLASSES = {'seg': 'BaseSegDataset', 'cls': 'CustomDataset'}
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # Short side in pixels of most images of COCO, which detectors enlarge.
 _COCO_SIDE = 480
@@ -107,7 +107,6 @@ class _Parts:
     def __init__(self, kind: str, found: Found, base: Config, stem: str) -> None:
         self.kind, self.found, self.base, self.stem = kind, found, base, stem
         self.train = base.train_dataloader.dataset
-        self.has_test = 'test' in found.datasets
         self.fit = self._find_sizes()
 
     def _find_sizes(self) -> Fit:
@@ -241,33 +240,46 @@ class _Parts:
         loaders: dict[str, Any] = {}
         for name in _LOADERS:
             split = name.removesuffix('_dataloader')
-            source = split if split in self.found.datasets else 'val'
             base = self.base.get(name) or self.base.val_dataloader
-            pipeline = f'{split}_pipeline'
-            inner = self._dataset(source, base.dataset, pipeline, name)
-            loaders[name] = dict(dataset=_in_wrappers(base.dataset, inner))
+            if split in self.found.datasets:
+                inner = self._dataset(split, base.dataset, name)
+                loaders[name] = dict(dataset=_in_wrappers(base.dataset, inner))
+            else:
+                loaders[name] = self._tested_on_val(base.dataset, name)
         self.batch = fit_batch(self.base.train_dataloader.batch_size, self.found.counts['train'])
         if self.batch != self.base.train_dataloader.batch_size:
             loaders['train_dataloader'] = dict(batch_size=self.batch, **loaders['train_dataloader'])
         return loaders
 
-    def _dataset(self, split: str, wrapped: dict, pipeline: str, loader: str) -> dict:
-        _, old = next(datasets_in(wrapped))
+    def _tested_on_val(self, dataset: dict, loader: str) -> Source:
+        """Let a test read what the validation reads."""
+        pipeline = self._pipeline(dataset, loader)
+        if pipeline is None:
+            return Source('val_dataloader')
+        return Source(f"dict(dataset=dict(val_dataloader['dataset'], pipeline={pipeline}))")
+
+    def _dataset(self, split: str, wrapped: dict, loader: str) -> dict:
         new: dict[str, Any] = {}
-        if self.kind != 'det' or old['type'] != 'CocoDataset':
+        if self.kind != 'det':
             new.update(_delete_=True, type=_CLASSES[self.kind])
         new.update(data_root=Source('data_root'), metainfo=Source('metainfo'))
         new.update(self.found.datasets[split])
         if file := self._beside(split):
             new['ann_file'] = file
-        if self.own_pipelines:
-            new['pipeline'] = Source(pipeline)
-        elif '_delete_' in new:
-            place = f'_base_.{loader if self.base.get(loader) else "val_dataloader"}.dataset'
-            while 'dataset' in wrapped:
-                place, wrapped = f'{place}.dataset', wrapped['dataset']
-            new['pipeline'] = Source(f'{place}.pipeline')
+        if pipeline := self._pipeline(wrapped, loader):
+            new['pipeline'] = pipeline
         return new
+
+    def _pipeline(self, wrapped: dict, loader: str) -> Source | None:
+        """Give the pipeline of a loader, or None if the shipped one stays."""
+        if self.own_pipelines:
+            return Source(loader.replace('dataloader', 'pipeline'))
+        if self.kind == 'det':
+            return None
+        place = f'_base_.{loader if self.base.get(loader) else "val_dataloader"}.dataset'
+        while 'dataset' in wrapped:
+            place, wrapped = f'{place}.dataset', wrapped['dataset']
+        return Source(f'{place}.pipeline')
 
     def _beside(self, split: str) -> str | None:
         """Give the list or annotation file that is written beside the config."""
@@ -279,15 +291,18 @@ class _Parts:
         """Say what the metrics compare with."""
         evaluators: dict[str, Any] = {}
         if self.kind == 'det':
-            for name in ('val_evaluator', 'test_evaluator'):
-                split = 'test' if name[0] == 't' and self.has_test else 'val'
-                file: Any = self._beside(split)
-                if file is None:
-                    file = Source(f'data_root + {self.found.datasets[split]["ann_file"]!r}')
-                evaluators[name] = dict(ann_file=file)
+            evaluators['val_evaluator'] = dict(ann_file=self._ann_file('val'))
+            evaluators['test_evaluator'] = Source('val_evaluator')
+            if 'test' in self.found.datasets:
+                evaluators['test_evaluator'] = dict(ann_file=self._ann_file('test'))
         elif self.kind == 'cls' and len(self.found.classes) < max(_topk(self.base)):
-            evaluators['val_evaluator'] = evaluators['test_evaluator'] = dict(topk=(1,))
+            evaluators['val_evaluator'] = dict(topk=(1,))
+            evaluators['test_evaluator'] = Source('val_evaluator')
         return evaluators
+
+    def _ann_file(self, split: str) -> str:
+        file = self.found.datasets[split].get('ann_file')
+        return self._beside(split) or Source(f'data_root + {file!r}')
 
     def schedule(self) -> dict[str, Any]:
         """Say how long the training is."""
