@@ -105,7 +105,7 @@ def test_takes_the_first_images_of_the_data_that_are_there(tmp_path, capsys):
     assert cfg.val_dataloader.dataset.indices == 2
     assert cfg.val_evaluator.ann_file == f'{tmp_path}/annotations/val.json'
     assert not generated.exists()
-    assert capsys.readouterr().out == f'smoke run on the first images of {tmp_path}/\n'
+    assert capsys.readouterr().out.endswith(f'smoke run on the first images of {tmp_path}/\n')
 
 
 def test_a_part_of_the_data_that_is_missing(tmp_path):
