@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def main(args: argparse.Namespace) -> None:
                 f'{visible(path)} cannot be written ({error.strerror}); give another --out'
             ) from error
         print(f'wrote {visible(path)}')
-    print(f'next: mmattn train {out} --smoke, then mmattn train {out} --auto-scale-lr')
+    train = f'mmattn train {shlex.quote(str(out))}'
+    print(f'next: {train} --smoke, then {train} --auto-scale-lr')
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:

@@ -56,16 +56,15 @@ def shrink(cfg: Config, data_root: str) -> None:
         _generate(cfg, dataset, data_root)
         where = 'generated images'
     print(f'smoke run on {where}')
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.num_workers = 0
-        loader.persistent_workers = False
-        _shrink_sizes(loader.dataset)
+    for name in _loaders_of(cfg):
+        cfg[name].num_workers = 0
+        cfg[name].persistent_workers = False
+        _shrink_sizes(cfg[name].dataset)
+        # Where no detector has looked at the images, mmpose takes the true boxes.
+        for _, dataset in datasets_in(cfg[name].dataset):
+            dataset.pop('bbox_file', None)
     cfg.train_dataloader.batch_size = BATCH_SIZE
     _repeat_once(cfg.train_dataloader.dataset)
-
-    # Where no detector has looked at the images, mmpose takes the true boxes.
-    for _, dataset in datasets_in(cfg.val_dataloader.dataset):
-        dataset.pop('bbox_file', None)
 
     _drop_pretrained(cfg.model)
     model = _whole_model(cfg.model)
@@ -83,8 +82,9 @@ def shrink(cfg: Config, data_root: str) -> None:
         cfg.train_cfg = ConfigDict(
             type='IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=ITERATIONS
         )
-    cfg.default_hooks.logger.interval = 1
-    cfg.default_hooks.checkpoint = ConfigDict(
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    hooks.setdefault('logger', ConfigDict(type='LoggerHook')).interval = 1
+    hooks.checkpoint = ConfigDict(
         type='CheckpointHook', by_epoch=by_epoch, interval=cfg.train_cfg.val_interval
     )
 
@@ -105,6 +105,10 @@ def go_on(cfg: Config) -> None:
     cfg.resume = True
 
 
+def _loaders_of(cfg: Config) -> list[str]:
+    return [key for key in ('train_dataloader', 'val_dataloader') if cfg.get(key)]
+
+
 def _has_own_data(dataset: ConfigDict) -> bool:
     """Tell whether the data that a config names are there."""
     if dataset.type == 'CocoPanopticDataset':
@@ -119,7 +123,8 @@ def _has_own_data(dataset: ConfigDict) -> bool:
 def _take_few(cfg: Config) -> None:
     """Let a config read the first of its own images, where they are."""
     with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-        for name, images in (('train_dataloader', IMAGES), ('val_dataloader', VAL_IMAGES)):
+        for name in _loaders_of(cfg):
+            images = IMAGES if name == 'train_dataloader' else VAL_IMAGES
             check_data(cfg[name].dataset, f'{name}.dataset')
             datasets = [dataset for _, dataset in datasets_in(cfg[name].dataset)]
             for dataset in datasets:
@@ -143,8 +148,8 @@ def _generate(cfg: Config, dataset: ConfigDict, data_root: str) -> None:
     old_root = dataset.data_root
     new_root = str(Path(data_root, reader.root))
     new_root += '/' if old_root.endswith('/') else ''
-    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
-        cfg[key] = _move(cfg[key], old_root, new_root)
+    for key in (*_loaders_of(cfg), 'val_evaluator'):
+        cfg[key] = _move(cfg.get(key), old_root, new_root)
 
 
 def _iterations_per_epoch() -> int:

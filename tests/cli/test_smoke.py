@@ -108,6 +108,17 @@ def test_takes_the_first_images_of_the_data_that_are_there(tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f'smoke run on the first images of {tmp_path}/\n')
 
 
+def test_a_config_without_validation_and_hooks(tmp_path):
+    save_coco(tmp_path / 'train.json', tmp_path, 3, {1: 'cat'})
+    cfg = config(str(tmp_path), ann_file='train.json')
+    cfg.default_scope = 'mmdet'
+    for key in ('val_dataloader', 'val_evaluator', 'default_hooks'):
+        del cfg[key]
+    smoke.shrink(cfg, str(tmp_path / 'generated'))
+    assert cfg.train_dataloader.dataset.dataset.indices == 4
+    assert cfg.default_hooks.logger == dict(type='LoggerHook', interval=1)
+
+
 def test_a_part_of_the_data_that_is_missing(tmp_path):
     save_coco(tmp_path / 'train.json', tmp_path / 'train', 3, {1: 'cat'})
     cfg = config(f'{tmp_path}/', ann_file='other.json', data_prefix=dict(img='train'))

@@ -51,13 +51,15 @@ def check_base(kind: str, base: Config, found: Found) -> None:
         return
     _, dataset = next(datasets_in(base.train_dataloader.dataset))
     reader = str(dataset['type']).rpartition('.')[2]
-    metric = base.get('val_evaluator', {}).get('type')
+    evaluator = base.get('val_evaluator') or {}
+    evaluator = evaluator if isinstance(evaluator, dict) else {}
+    metric = evaluator.get('type')
     if reader != 'CocoDataset' or metric != 'CocoMetric':
         raise InputError(
             f'--base {base.filename} reads with {reader} and measures with {metric}; expected one '
             'with CocoDataset and CocoMetric'
         )
-    if 'segm' in base.val_evaluator.get('metric', '') and not found.has_masks:
+    if 'segm' in evaluator.get('metric', '') and not found.has_masks:
         raise InputError(
             f'--base {base.filename} learns outlines, which not every object of the data has; '
             'give one that learns boxes, such as retinanet_van_b0_fpn_1x_coco'

@@ -116,11 +116,11 @@ def _sort_out(
         if MASK_NAME.search(name):
             maps.setdefault(split, []).extend(inside)
             continue
-        by_name = [path for path in inside if _ENDS_AS_MASK.fullmatch(path.stem)]
+        by_name = {path for path in inside if _ENDS_AS_MASK.fullmatch(path.stem)}
         if not by_name and any(path.suffix.lower() in ('.jpg', '.jpeg') for path in inside):
             # a.jpg and a.png, side by side.
             stems = {p.stem for p in inside if p.suffix.lower() in ('.jpg', '.jpeg')}
-            by_name = [p for p in inside if p.suffix.lower() == '.png' and p.stem in stems]
+            by_name = {p for p in inside if p.suffix.lower() == '.png' and p.stem in stems}
         for path in inside:
             (maps if path in by_name else images).setdefault(split, []).append(path)
     return images, maps
@@ -156,8 +156,10 @@ def _match(split: str | None, images: list[Path], maps: list[Path], root: Path) 
         if alone := [name for name in side if name not in whole]:
             other = 'label map' if kind == 'image' else 'image'
             where = f' of {split}' if split else ''
+            pairs = f'(pairs are *{suffixes[0]} and *{suffixes[1]})'
             troubles.append(
-                f'{counted(len(alone), kind)}{where} without {other}, left out: {listed(alone)}'
+                f'{counted(len(alone), kind)}{where} without {other} {pairs}, left out: '
+                f'{listed(alone)}'
             )
     return Pairs(split, image_folder, map_folder, suffixes, stems, troubles)
 

@@ -74,8 +74,8 @@ def test_leaves_out_what_is_no_pair(tmp_path):
     images, maps = tmp_path / 'images', tmp_path / 'masks'
     *lines, unreadable, empty, sizes = found.troubles
     assert lines == [
-        '1 image without label map, left out: x.jpg',
-        '1 label map without image, left out: y.png',
+        '1 image without label map (pairs are *.jpg and *.png), left out: x.jpg',
+        '1 label map without image (pairs are *.jpg and *.png), left out: y.png',
     ]
     assert unreadable.startswith(f'1 unreadable image, left out: {images / "a.jpg"} (cannot ident')
     assert empty.startswith(f'1 unreadable label map, left out: {maps / "b.png"} (cannot identify')
