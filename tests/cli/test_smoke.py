@@ -113,7 +113,7 @@ def test_a_config_without_validation_and_hooks(tmp_path):
     cfg = config(str(tmp_path), ann_file='train.json')
     cfg.default_scope = 'mmdet'
     for key in ('val_dataloader', 'val_evaluator', 'default_hooks'):
-        del cfg[key]
+        cfg.pop(key)
     smoke.shrink(cfg, str(tmp_path / 'generated'))
     assert cfg.train_dataloader.dataset.dataset.indices == 4
     assert cfg.default_hooks.logger == dict(type='LoggerHook', interval=1)
