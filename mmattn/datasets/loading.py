@@ -171,9 +171,12 @@ class LoadSegMap(BaseTransform):
             largest = int(labels[~self._known[labels]].max())
             also = [*self.label_map, *([] if self.ignore_index is None else [self.ignore_index])]
             listed = ''.join(f' and {label}' for label in also if label > self.max_label)
+            reason = 'is it from another release or another data set?'
+            if largest == _IGNORED and np.isin(labels, (0, _IGNORED)).all():
+                reason = 'masks of 0 and 255 need label_map={255: 1}, void of 255 ignore_index=255'
             raise InputError(
                 f'segmentation map {visible(path)} has the label {largest}; expected 0 to '
-                f'{self.max_label}{listed} (is it from another release or another data set?)'
+                f'{self.max_label}{listed} ({reason})'
             )
         results['gt_seg_map'] = _dataset_lookup(results)[self._classes][labels]
         results['seg_fields'].append('gt_seg_map')

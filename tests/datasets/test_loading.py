@@ -131,6 +131,16 @@ def test_renumbers(sample, options, reduce_zero_label, file, expected):
     assert loaded['gt_seg_map'].dtype == np.uint8
 
 
+def test_black_and_white_without_a_word(sample):
+    save_map(sample, np.uint8([0, 255]))
+    with pytest.raises(InputError) as raised:
+        load({**sample, 'reduce_zero_label': False}, max_label=1)
+    assert str(raised.value) == (
+        f'segmentation map {sample["seg_map_path"]} has the label 255; expected 0 to 1 (masks of 0 '
+        'and 255 need label_map={255: 1}, void of 255 ignore_index=255)'
+    )
+
+
 def test_map_of_one_bit(sample):
     save_map(sample, np.array([True, False, True]))
     loaded = load({**sample, 'reduce_zero_label': False}, max_label=1)

@@ -115,7 +115,7 @@ class _Parts:
         """Tell how large images are read, in proportion to the data."""
         _, train = next(datasets_in(self.train))
         steps = [*_steps(train.get('pipeline', []))]
-        tested = [*_steps(next(datasets_in(self.base.val_dataloader.dataset))[1].pipeline)]
+        tested = [*_steps(self._val_pipeline_of_base())]
         if self.kind == 'cls':
             crop = next((s.get('scale') for s in steps if s['type'] == 'RandomResizedCrop'), None)
             usual = crop if isinstance(crop, int) else None
@@ -134,6 +134,10 @@ class _Parts:
         if self.kind == 'seg' and crops:
             names['crop_size'] = crops[0]
         return Fit(factor, names)
+
+    def _val_pipeline_of_base(self) -> list:
+        _, dataset = next(datasets_in(self.base.val_dataloader.dataset))
+        return dataset.get('pipeline', [])
 
     def data(self) -> dict[str, Any]:
         """Say where the data are and which classes they have."""
@@ -203,12 +207,11 @@ class _Parts:
                 loader['palette'] = Source(f"[*metainfo['palette'], {others}]")
             named['load_labels'] = loader
         _, train = next(datasets_in(self.train))
-        val = next(datasets_in(self.base.val_dataloader.dataset))[1].pipeline
-        test = val
+        test = val = self._val_pipeline_of_base()
         if self.base.get('test_dataloader'):
-            test = next(datasets_in(self.base.test_dataloader.dataset))[1].pipeline
+            test = next(datasets_in(self.base.test_dataloader.dataset))[1].get('pipeline', val)
         shown = {
-            'train_pipeline': self.fit.steps(train.pipeline),
+            'train_pipeline': self.fit.steps(train.get('pipeline', [])),
             '# By the names that inferencers look for.': None,
             'test_pipeline': self.fit.steps(test),
             '# The validation reads with loaders that name a file that is wrong.': None,
@@ -225,7 +228,7 @@ class _Parts:
     def _val_pipeline(self, val: list, test: list) -> Any:
         """Write the validation as what it has other than the test: its loaders."""
         image = dict(type='LoadImage')
-        if val[0] == image and val[1:] == test[1:]:
+        if val[:1] == [image] and val[1:] == test[1:]:
             return [image, Source('*test_pipeline[1:]')]
         is_loader = len(val) > 2 and val[-2].get('type') == 'LoadSegMap'
         if is_loader and val[0] == image and val[1:-2] == test[1:-2] and val[-1] == test[-1]:

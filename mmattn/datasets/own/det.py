@@ -1,5 +1,6 @@
 """Boxes, and outlines where there are some, in the format of COCO."""
 
+import codecs
 import difflib
 import json
 from collections import Counter
@@ -30,7 +31,7 @@ class Part:
         path: Its annotation file.
         content: What is in it.
         images: Folder that file names begin in.
-        changed: Whether what is read differs from the file, and why.
+        changed: In what it differs from its file; then a new one is written beside the config.
     """
 
     path: Path
@@ -50,23 +51,17 @@ def find_det(root: Path, classes: Sequence[str] | None) -> Found:
         InputError: If there are none, or they cannot be read as they are.
     """
     files = read_folder(root)
-    folders = sorted({path.parent for paths in files.values() for path in paths})
-    folders = list(
-        dict.fromkeys(
-            [root, *(f for x in folders for f in [*x.parents, x] if f.is_relative_to(root))]
-        )
-    )
-    contents = _read_files(root, files)
+    folders = _folders(root, files)
     troubles: list[str] = []
-    parts = {
-        split: Part(path, content, _find_images(path, content, root, folders, split))
-        for split, (path, content) in contents.items()
-    }
-    notes = [f'annotations: {", ".join(visible(p.path.relative_to(root)) for p in parts.values())}']
-    sizes: dict[str, dict] = {}
-    for split, part in parts.items():
-        sizes[split] = _check_images(part, split, troubles)
+    parts = {}
+    for split, (path, content) in _read_files(root, files).items():
+        part = Part(path, content, _find_images(path, content, root, folders, split))
+        if path.read_bytes()[:3] == codecs.BOM_UTF8:
+            part.changed.append('byte order mark')
+        _check_images(part, split, troubles)
         _complete(part, troubles)
+        parts[split] = part
+    notes = [f'annotations: {", ".join(visible(p.path.relative_to(root)) for p in parts.values())}']
     if 'train' not in parts or 'val' not in parts:
         parts = _divide(root, parts, notes)
     names = _choose(parts, classes, notes)
@@ -77,16 +72,10 @@ def find_det(root: Path, classes: Sequence[str] | None) -> Found:
             f'{visible(parts[split].path)} has no box of {listed(names)}; expected boxes to '
             f'{"train on" if split == "train" else "validate with"}'
         )
-    by_name = {name: size for split in sizes.values() for name, size in split.items()}
-    instances = Counter(
-        _names_of(parts['train'])[a['category_id']]
-        for a in parts['train'].content['annotations']
-        if a['category_id'] in _names_of(parts['train'])
-    )
-    notes.append(
-        'boxes to train on: '
-        + ', '.join(f'{visible(name)} {instances[name]}' for name in names[:20])
-    )
+    known = _names_of(parts['train'])
+    boxes = Counter(known.get(a['category_id']) for a in parts['train'].content['annotations'])
+    shown = ', '.join(f'{visible(name)} {boxes[name]}' for name in names[:20])
+    notes.append(f'boxes to train on: {shown}')
     has_masks = all(
         a.get('segmentation') for part in parts.values() for a in part.content['annotations']
     )
@@ -99,7 +88,7 @@ def find_det(root: Path, classes: Sequence[str] | None) -> Found:
         palette=colours(len(names) + 1)[1:],
         datasets={split: _dataset(root, part) for split, part in parts.items()},
         counts={split: len(part.content['images']) for split, part in parts.items()},
-        sizes=[by_name[image['file_name']] for image in parts['train'].content['images']],
+        sizes=[(image['width'], image['height']) for image in parts['train'].content['images']],
         has_masks=has_masks,
         files={
             split: ('.json', json.dumps(part.content))
@@ -109,6 +98,12 @@ def find_det(root: Path, classes: Sequence[str] | None) -> Found:
         notes=notes,
         troubles=troubles,
     )
+
+
+def _folders(root: Path, files: dict[str, list[Path]]) -> list[Path]:
+    """Give the folders that file names may begin in."""
+    holding = {path.parent for paths in files.values() for path in paths}
+    return sorted({f for x in holding for f in (x, *x.parents) if f.is_relative_to(root)})
 
 
 def _read_files(root: Path, files: dict[str, list[Path]]) -> dict[str, tuple[Path, dict]]:
@@ -196,8 +191,8 @@ def _find_images(path: Path, content: dict, root: Path, folders: list[Path], spl
     return best
 
 
-def _check_images(part: Part, split: str, troubles: list[str]) -> dict[str, tuple[int, int]]:
-    """Leave out images that cannot be read, and give the sizes of the others by their names."""
+def _check_images(part: Part, split: str, troubles: list[str]) -> None:
+    """Leave out images that cannot be read, and take sizes from the others."""
     images = part.content['images']
     paths = {i['file_name']: inside(part.images, str(i['file_name'])) for i in images}
     present = {name: path for name, path in paths.items() if path and path.is_file()}
@@ -237,7 +232,6 @@ def _check_images(part: Part, split: str, troubles: list[str]) -> dict[str, tupl
         part.changed.append('images')
     if not kept:
         raise InputError(f'{visible(part.path)} has no image that can be read: {troubles[-1]}')
-    return found
 
 
 def _complete(part: Part, troubles: list[str]) -> None:

@@ -156,3 +156,13 @@ def test_a_name_that_is_not_there(tmp_path):
     assert str(raised.value) == (
         f'{tmp_path}/train.json has no category catt; it has cat, dog; did you mean cat?'
     )
+
+
+def test_a_mark_in_front_that_pycocotools_does_not_take(tmp_path):
+    save_splits(tmp_path, CATEGORIES)
+    text = (tmp_path / 'val.json').read_text()
+    (tmp_path / 'val.json').write_text(text, encoding='utf-8-sig')
+    found = find_det(tmp_path, None)
+    assert {split: json.loads(text) for split, (_, text) in found.files.items()} == {
+        'val': json.loads(text)
+    }
