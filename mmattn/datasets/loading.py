@@ -22,6 +22,8 @@ from mmattn.errors import InputError
 
 _MAX_WORKERS = 1024
 _IGNORED = 255  # What mmseg's losses and metrics leave out.
+# Maps of nothing but 0 and 255 before a word is said.
+_BLACK_AND_WHITE = 32
 
 
 @TRANSFORMS.register_module()
@@ -144,6 +146,8 @@ class LoadSegMap(BaseTransform):
         if ignore_index is not None:
             ignored = ignore_index if 0 <= ignore_index < 256 else _IGNORED
             self._known[ignored], self._classes[ignored] = True, _IGNORED
+        # How many more maps there may be of nothing but 0 and 255.
+        self._suspicious = _BLACK_AND_WHITE if palette is None else 0
         if palette is not None:
             codes = _codes(np.array(palette, np.uint8))
             self._order = np.argsort(codes).astype(np.uint8)
@@ -178,9 +182,25 @@ class LoadSegMap(BaseTransform):
                 f'segmentation map {visible(path)} has the label {largest}; expected 0 to '
                 f'{self.max_label}{listed} ({reason})'
             )
+        if self._suspicious and self._classes[_IGNORED] == _IGNORED:
+            self._look_for_two_classes(labels, path)
         results['gt_seg_map'] = _dataset_lookup(results)[self._classes][labels]
         results['seg_fields'].append('gt_seg_map')
         return results
+
+    def _look_for_two_classes(self, labels: np.ndarray, path: str) -> None:
+        """Warn once where all that is not background is ignored."""
+        if ((labels != 0) & (labels != _IGNORED)).any():
+            self._suspicious = 0
+        elif (labels == _IGNORED).any():
+            self._suspicious -= 1
+            if not self._suspicious:
+                print(
+                    f'warning: {_BLACK_AND_WHITE} segmentation maps, the last one '
+                    f'{visible(path)}, hold nothing but 0 and 255, which is ignored; masks of 0 '
+                    'and 255 need LoadSegMap(max_label=1, label_map={255: 1})',
+                    file=sys.stderr,
+                )
 
     def _check_options(self) -> None:
         label = self.max_label

@@ -141,6 +141,25 @@ def test_black_and_white_without_a_word(sample):
     )
 
 
+def test_warns_where_all_but_the_background_is_ignored(sample, capsys):
+    sample = {**sample, 'reduce_zero_label': False}
+    image = TRANSFORMS.build(dict(type='LoadImage'))(copy.deepcopy(sample))
+    loaders = [
+        TRANSFORMS.build(dict(type='LoadSegMap', max_label=1, ignore_index=255)) for _ in range(2)
+    ]
+    save_map(sample, np.uint8([0, 1, 255]))
+    loaders[1](copy.deepcopy(image))
+    save_map(sample, np.uint8([0, 255]))
+    for loader in loaders:
+        for _ in range(40):
+            loader(copy.deepcopy(image))
+    assert capsys.readouterr().err == (
+        f'warning: 32 segmentation maps, the last one {sample["seg_map_path"]}, hold nothing but 0 '
+        'and 255, which is ignored; masks of 0 and 255 need LoadSegMap(max_label=1, '
+        'label_map={255: 1})\n'
+    )
+
+
 def test_map_of_one_bit(sample):
     save_map(sample, np.array([True, False, True]))
     loaded = load({**sample, 'reduce_zero_label': False}, max_label=1)
