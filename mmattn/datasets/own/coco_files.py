@@ -25,7 +25,8 @@ def is_coco(path: Path) -> bool:
         if path.stat().st_size < 1_000_000:
             return not isinstance(read_coco(path), str)
         with path.open(encoding='utf-8-sig') as file:
-            return any(f'"{key}"' in file.read(100_000) for key in (*_LISTS, 'info', 'licenses'))
+            beginning = file.read(100_000)
+        return any(f'"{key}"' in beginning for key in (*_LISTS, 'info', 'licenses'))
     except (OSError, ValueError):
         return False
 

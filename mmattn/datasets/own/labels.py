@@ -354,7 +354,7 @@ def _as_colours(labels: Labels, values: Counter) -> Labels:
         new[void] = _IGNORED
     classes = {label: value for value, label in new.items() if label != _IGNORED}
     # A class that nobody has used keeps its number.
-    order = [classes.get(label, label) for label in range(len(labels.classes))]
+    order = [classes.get(label, label + shift) for label in range(len(labels.classes))]
     voids = [value for value, label in new.items() if label == _IGNORED]
     note = 'label maps in colour, all of them shades of grey'
     return Labels(

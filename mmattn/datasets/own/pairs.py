@@ -67,7 +67,10 @@ def find_pairs(root: Path, files: dict[str, list[Path]]) -> list[Pairs]:
     Raises:
         InputError: If there are no images, no label maps, or none that fit.
     """
-    images, maps = _sort_out(root, images_in(files))
+    paths = images_in(files)
+    images, maps = _sort_out(root, [p for p in paths if not _OTHERS.search(p.parent.name)])
+    if not maps or not images:
+        images, maps = _sort_out(root, paths)
     if not maps or not images:
         missing = 'label maps' if images or not maps else 'images'
         raise InputError(
@@ -110,8 +113,6 @@ def _sort_out(
         folders.setdefault(path.parent, []).append(path)
     for folder, inside in folders.items():
         name = folder.relative_to(root).as_posix()
-        if _OTHERS.search(name):
-            continue
         split = split_of(name)
         if MASK_NAME.search(name):
             maps.setdefault(split, []).extend(inside)

@@ -106,8 +106,8 @@ def _divide(
     elif rest is not None:
         parts['train'] = (rest, rest.stems)
     if 'train' not in parts:
-        parts['train'] = next(iter(parts.values()))
-    if 'val' not in parts and 'test' in parts and parts['test'] is not parts['train']:
+        parts['train'] = parts.pop(next(iter(parts)))
+    if 'val' not in parts and 'test' in parts:
         parts['val'] = parts.pop('test')
         how.append('splits: there is no val; test validates')
     if 'val' not in parts:

@@ -62,6 +62,19 @@ def test_takes_the_lists_that_there_are(tmp_path):
     )
 
 
+def test_a_validation_alone_is_divided(tmp_path):
+    save_pairs(tmp_path, 'abc', np.uint8([0, 1]), 'images/val/{}.jpg', 'masks/val/{}.png')
+    found = find_seg(tmp_path, None, None)
+    assert found.files == dict(train=('.txt', 'a\nb\n'), val=('.txt', 'c\n'))
+
+
+def test_folders_that_belong_to_the_data_are_no_label_maps(tmp_path):
+    save_pairs(tmp_path / 'objects', 'ab', np.uint8([0, 1]))
+    save_map(tmp_path / 'objects' / 'masks_color' / 'a.png', np.uint8([[9, 0, 0], [0, 9, 0]]))
+    found = find_seg(tmp_path, None, None)
+    assert (found.counts, found.loader) == (dict(train=1, val=1), dict(max_label=1))
+
+
 def test_leaves_out_what_is_no_pair(tmp_path):
     save_pairs(tmp_path, 'abcdef', np.uint8([0, 1]))
     save_image(tmp_path / 'images' / 'x.jpg')
@@ -161,6 +174,12 @@ def test_shades_of_grey_in_three_channels(tmp_path, values):
         dict(max_label=1, palette=[[value] * 3 for value in values]),
         **(dict(ignore_index=2) if len(values) == 3 else {}),
     )
+
+
+def test_shades_of_grey_whose_zero_is_no_label(tmp_path):
+    names, loader, *_ = labels_of(tmp_path, np.uint8([[v] * 3 for v in (0, 1, 3)]), ABC, '0')
+    greys = [[value] * 3 for value in (1, 2, 3, 0)]
+    assert (names, loader) == (ABC, dict(max_label=2, palette=greys, ignore_index=3))
 
 
 def test_names_by_number_in_a_file(tmp_path):
