@@ -244,8 +244,9 @@ def _complete(part: Part, troubles: list[str]) -> None:
             changed.append('box')
             continue
         default: dict[str, Any] = dict(id=number, iscrowd=0, area=box[2] * box[3])
-        changed += [key for key in default if annotation.get(key) is None]
-        whole.append({**default, **{k: v for k, v in annotation.items() if v is not None}})
+        usable = {key: value for key, value in annotation.items() if _is_usable(key, value)}
+        changed += [key for key in default if key not in usable]
+        whole.append({**default, **usable})
     if len({annotation['id'] for annotation in whole}) < len(whole):
         changed.append('id')
         whole = [{**annotation, 'id': i} for i, annotation in enumerate(whole, start=1)]
@@ -255,6 +256,14 @@ def _complete(part: Part, troubles: list[str]) -> None:
     if changed:
         part.content = {**part.content, 'annotations': whole}
         part.changed.append('annotations')
+
+
+def _is_usable(key: str, value: object) -> bool:
+    if key == 'id':
+        return isinstance(value, int | str)
+    if key in ('area', 'iscrowd'):
+        return _is_number(value)
+    return value is not None
 
 
 def _is_number(value: object) -> bool:

@@ -130,6 +130,17 @@ def test_what_training_asks_for_is_added(tmp_path):
             'init cls --from {root}',
         ),
         (
+            lambda root: (root / 'a.json').write_text('{"images": ['),
+            '{root}/a.json cannot be read (Expecting value: line 1 column 13 (char 12)); copy or '
+            'download it again',
+        ),
+        (
+            lambda root: (root / 'a.json').write_text(
+                '{"images": [{"id": 1}], "annotations": [], "categories": []}'
+            ),
+            '{root}/a.json: images 0 has no file_name; correct the file, or move it away',
+        ),
+        (
             lambda root: save_coco(root / 'a.json', root.parent / 'elsewhere', 2, CATEGORIES),
             '{root}/a.json names images that are nowhere in {root}, such as a_0.jpg',
         ),
