@@ -10,10 +10,10 @@ import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch.utils.data import get_worker_info
 
-from mmattn.datasets.headers import open_image
+from mmattn.datasets.headers import UnfitPixelsError, check_range, has_16_bits, open_image
 from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 
@@ -22,11 +22,13 @@ _MAX_WORKERS = 1024
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """Load an image from ``results['img_path']``, and refuse a truncated one.
+    """Load an image from ``results['img_path']``, and refuse one that would become nonsense.
 
     OpenCV fills what is missing of a truncated JPEG with gray and says nothing; Pillow, the
-    default here, notices. An image of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels is refused
-    by its header, before its pixels take memory, whatever decodes it.
+    default here, notices. Pillow makes most of an image of 16 bits white; its values are scaled
+    to 8 bits, as OpenCV does. Values of 32 bits that are not in the range of 8 are refused. An
+    image of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels is refused by its header, before its
+    pixels take memory, whatever decodes it.
 
     Args:
         imdecode_backend: Decoder, see :func:`mmcv.imfrombytes`.
@@ -35,8 +37,8 @@ class LoadImage(LoadImageFromFile):
         kwargs: Other options of :class:`mmcv.transforms.LoadImageFromFile`.
 
     Raises:
-        InputError: If the file is missing, is not a whole image or is too large, and
-            ``max_skips`` is used up.
+        InputError: If the file is missing, is not a whole image, is too large or has values that
+            8 bits do not hold, and ``max_skips`` is used up.
         InputError: If ``max_skips`` is negative.
     """
 
@@ -85,16 +87,31 @@ class LoadImage(LoadImageFromFile):
             content = fileio.get(path, backend_args=self.backend_args)
         else:
             content = fileio.FileClient.infer_client(self.file_client_args, path).get(path)
+        backend = self.imdecode_backend
         try:
-            open_image(io.BytesIO(content)).close()
+            with open_image(io.BytesIO(content)) as header:
+                if backend == 'pillow' and self.color_type != 'unchanged':
+                    backend = self._decoder_of(header)
         except UnidentifiedImageError:
             # Other decoders know other formats.
-            if self.imdecode_backend == 'pillow':
+            if backend == 'pillow':
                 raise
-        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+        image = mmcv.imfrombytes(content, flag=self.color_type, backend=backend)
         if image is None:
-            raise ValueError(f'{self.imdecode_backend} cannot decode it')
+            raise ValueError(f'{backend} cannot decode it')
         return image
+
+    @staticmethod
+    def _decoder_of(image: Image.Image) -> str:
+        """Choose who decodes an image that Pillow has opened."""
+        if image.mode[0] not in 'IF':
+            return 'pillow'
+        # OpenCV says nothing of a truncated one.
+        image.load()
+        if has_16_bits(image):
+            return 'cv2'
+        check_range(image)
+        return 'pillow'
 
 
 @TRANSFORMS.register_module()
@@ -174,5 +191,7 @@ def _unreadable(kind: str, path: str, error: Exception) -> InputError:
     shown = visible(path)
     if not os.path.isfile(path) and '://' not in str(path):
         return InputError(f'{kind} {shown} does not exist; complete the data set')
+    if isinstance(error, UnfitPixelsError):
+        return InputError(f'{kind} {shown} has {error}')
     reason = visible(error) or type(error).__name__
     return InputError(f'{kind} {shown} cannot be read ({reason}); copy or download it again')
