@@ -62,7 +62,8 @@ def check_range(image: Image.Image) -> None:
     # From 0 to 1, floats would all become black.
     if not (low >= 0 and high <= 255) or (image.mode == 'F' and 0 < high <= 1):
         raise UnfitPixelsError(
-            f'32-bit pixels from {low:g} to {high:g}; save it with 8 bits, from 0 to 255, or with 16'
+            f'32-bit pixels from {low:g} to {high:g}; save it with 8 bits, from 0 to 255, or '
+            'with 16'
         )
 
 

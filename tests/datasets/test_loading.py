@@ -133,3 +133,60 @@ def test_missing(sample, key, kind):
     sample[key] = '/nowhere/x.png'
     with pytest.raises(InputError, match=f'{kind} /nowhere/x.png does not exist'):
         load(sample)
+
+
+def ramp(path, high, kind, form=None):
+    values = np.tile(np.linspace(0, high, 80), (60, 1)).astype(kind)
+    Image.fromarray(values).save(path, form)
+    return {'img_path': str(path)}
+
+
+@pytest.mark.parametrize('form', ['PNG', 'TIFF', 'PPM'])
+@pytest.mark.parametrize('color_type', ['color', 'grayscale', 'unchanged'])
+def test_16_bits_are_scaled_as_the_stock_loader_does(form, color_type, tmp_path):
+    sample = ramp(tmp_path / 'a.png', 65535, np.uint16, form)
+    loads = [
+        TRANSFORMS.build(dict(type=kind, color_type=color_type))
+        for kind in ('LoadImage', 'LoadImageFromFile')
+    ]
+    ours, theirs = (load(dict(sample))['img'] for load in loads)
+    np.testing.assert_array_equal(ours, theirs)
+    assert abs(ours.mean() - (127.5 if color_type != 'unchanged' else 32767.5)) < 1
+
+
+def test_a_truncated_image_of_16_bits(tmp_path):
+    sample = ramp(tmp_path / 'a.png', 65535, np.uint16)
+    content = (tmp_path / 'a.png').read_bytes()
+    (tmp_path / 'a.png').write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(InputError, match=r'a\.png cannot be read \(.*truncated.*download it again'):
+        TRANSFORMS.build(dict(type='LoadImage'))(sample)
+
+
+@pytest.mark.parametrize(
+    ('high', 'kind', 'shown'),
+    [(1, np.float32, '0 to 1'), (1e6, np.float32, '0 to 1e+06'), (70000, np.int32, '0 to 70000')],
+)
+def test_32_bits_that_8_do_not_hold(high, kind, shown, tmp_path):
+    path = tmp_path / 'a.tif'
+    with pytest.raises(InputError) as error:
+        TRANSFORMS.build(dict(type='LoadImage'))(ramp(path, high, kind))
+    assert str(error.value) == (
+        f'image {path} has 32-bit pixels from {shown}; save it with 8 bits, from 0 to 255, or '
+        'with 16'
+    )
+
+
+def test_32_bits_that_8_hold(tmp_path):
+    load = TRANSFORMS.build(dict(type='LoadImage'))
+    for kind in (np.float32, np.int32):
+        assert abs(load(ramp(tmp_path / 'a.tif', 255, kind))['img'].mean() - 127) < 1
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_an_image_is_turned_as_its_orientation_says(orientation, sample, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = (5, 7) if orientation >= 5 else (7, 5)
+    Image.new('RGB', stored).save(tmp_path / 'a.jpg', exif=exif.tobytes())
+    loaded = load({**sample, 'img_path': str(tmp_path / 'a.jpg')})
+    assert loaded['ori_shape'] == loaded['gt_seg_map'].shape == (5, 7)

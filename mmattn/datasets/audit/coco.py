@@ -89,6 +89,7 @@ class Description:
         source: The annotation file.
         use: What it is used for.
         read: Ids of the categories that are read.
+        things: Those of them that are things, of which boxes are read.
         size: Width and height.
         annotations: Instances, or segments of the panoptic segmentation.
         segmentation: File of the panoptic segmentation.
@@ -97,6 +98,7 @@ class Description:
     source: Path
     use: Use
     read: frozenset
+    things: frozenset
     size: tuple[float, float]
     annotations: list[dict] = field(default_factory=list)
     segmentation: Path | None = None
@@ -197,16 +199,17 @@ def describe(
         segmentations: Where the panoptic segmentations are; by default beside the file.
         is_own: Whether names may lead out of the folder, as they may in a training.
     """
-    keys = ('id', 'file_name', 'width', 'height')
+    keys = ['id', 'file_name', 'width', 'height']
     images = _complete(path, 'image', content['images'], keys, faults)
     is_panoptic = use.task == 'panoptic'
-    keys = ('id', 'name', 'isthing') if is_panoptic else ('id', 'name')
+    keys = ['id', 'name', *(['isthing'] if is_panoptic else [])]
     categories = _complete(path, 'category', content['categories'], keys, faults)
     read_ids = _categories_read(path, categories, use, faults)
+    things = read_ids & {category['id'] for category in categories if category.get('isthing')}
     by_id = {}
     for image in images:
         size = image['width'], image['height']
-        by_id[image['id']] = about = Description(path, use, read_ids, size)
+        by_id[image['id']] = about = Description(path, use, read_ids, things, size)
         name = image['file_name']
         file = inside(folder, name)
         if file is None:
@@ -280,7 +283,7 @@ def _sort_segmentations(
 ) -> None:
     if not folder.is_dir():
         faults.append(Fault('missing folder', f'{folder}: unpack {folder.name}.zip'))
-    keys = ('image_id', 'file_name', 'segments_info')
+    keys = ['image_id', 'file_name', 'segments_info']
     annotations = _complete(path, 'annotation', entries, keys, faults)
     ids = [annotation['image_id'] for annotation in annotations]
     _add_duplicates(f'{path}: segmentation of image', ids, faults)
@@ -288,7 +291,7 @@ def _sort_segmentations(
         faults.append(Fault('missing annotation', f'{path}: segmentation of image {image_id}'))
     for annotation in annotations:
         place = f'{path}: annotation of {annotation["file_name"]}'
-        keys = ('id', 'category_id')
+        keys = ['id', 'category_id']
         segments = _complete(path, 'segment', annotation['segments_info'], keys, faults)
         # An id of a segment counts within one image only.
         _add_duplicates(f'{place}: segment', (segment['id'] for segment in segments), faults)
@@ -467,9 +470,10 @@ def _check_polygons(place: str, polygons: list) -> list[Fault]:
     read = [_read_texts(polygon) for polygon in polygons]
     if read != polygons:
         faults.append(Fault('numbers as texts', f'{place}: segmentation', is_warning=True))
-    if not all(_is_polygon(polygon) for polygon in read):
+    whole = [polygon for polygon in read if _is_polygon(polygon)]
+    if len(whole) < len(read):
         return [Fault('broken mask', f'{place}: a polygon needs three corners or more')]
-    if not any(_polygon_area(polygon) for polygon in read):
+    if not any(map(_polygon_area, whole)):
         faults.append(Fault('empty mask', place, is_warning=True))
     return faults
 
@@ -520,9 +524,15 @@ def _check_segment(place: str, segment: dict, about: Description) -> list[Fault]
         return [Fault('box without area', f'{place}: {_show(segment)}', is_warning=True)]
     if segment['category_id'] not in about.read:
         return [Fault('unknown category', f'{place}: category {segment["category_id"]}')]
+    if segment['category_id'] not in about.things:
+        return []
     if wrong := _wrong_values(segment, True, False):
         return [_incomplete(place, wrong[0], segment[wrong[0]])]
-    return _check_box(place, segment['bbox'], about.size)
+    faults = _check_box(place, segment['bbox'], about.size)
+    if segment.get('iscrowd') or _overlaps(segment['bbox'], about.size):
+        return faults
+    # No instance, but a panoptic segment keeps such a box, of which nothing is left then.
+    return [fault._replace(is_warning=False) for fault in faults]
 
 
 def _check_segments(path: Path, about: Description) -> list[Fault]:

@@ -45,7 +45,10 @@ def plan_config(cfg: Config) -> Plan:
                 ignored = frozenset(_values_of(cfg.get('model'), 'ignore_index'))
                 _add(_read(where, dataset, metrics), ignored, plan)
     if not seen:
-        raise InputError(f'config {cfg.filename} has no data: no train_dataloader, val or test')
+        raise InputError(
+            f'config {cfg.filename} has no data: no train_dataloader, val_dataloader or '
+            'test_dataloader'
+        )
     return plan
 
 

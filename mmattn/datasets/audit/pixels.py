@@ -46,7 +46,9 @@ class Decoder:
         if not has_16_bits(image):
             check_range(image)
         elif not self.scales:
-            raise UnfitPixelsError('16-bit pixels, which Pillow cuts off at 255; read it with LoadImage')
+            raise UnfitPixelsError(
+                '16-bit pixels, which Pillow cuts off at 255; read it with LoadImage'
+            )
 
 
 CHECKED = Decoder()
@@ -118,9 +120,7 @@ def check_sizes(
     return [Fault('sizes that differ', f'{path}: {w}x{h}, but {other_w:g}x{other_h:g} {whose}')]
 
 
-def check_map(
-    path: Path, size: tuple[int, int] | None, allowed: Collection[int]
-) -> list[Fault]:
+def check_map(path: Path, size: tuple[int, int] | None, allowed: Collection[int]) -> list[Fault]:
     """Check a label map of 8 bits, and that it is as large as its image of a size (W, H)."""
     labels, faults = read(path, 'label map')
     if labels is None:

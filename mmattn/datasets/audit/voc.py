@@ -168,9 +168,7 @@ def _add_faults(
             faults += _check_box(place, box, size, is_ignored)
 
 
-def _check_box(
-    place: str, box: list[int], size: tuple[int, int], is_ignored: bool
-) -> list[Fault]:
+def _check_box(place: str, box: list[int], size: tuple[int, int], is_ignored: bool) -> list[Fault]:
     """Check a box (left, top, right, bottom) as it is loaded, which may leave its image a bit."""
     left, top, right, bottom = box
     width, height = size

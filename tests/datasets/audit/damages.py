@@ -378,13 +378,11 @@ XMLS = {
     'no difficult': _xml('<difficult>.*?</difficult>', ''),
     'empty difficult': _xml('<difficult>.*?</difficult>', '<difficult/>'),
     'difficult as a text': _xml('<difficult>.*?</difficult>', '<difficult>no</difficult>'),
-    'difficult box without area': lambda copy: (
-        copy.edit_text(
-            copy.kind.xmls,
-            lambda text: re.sub(
-                '<difficult>0(.*?)<xmax>.*?<', r'<difficult>1\1<xmax>1<', text, count=1
-            ),
-        )
+    'difficult box without area': lambda copy: copy.edit_text(
+        copy.kind.xmls,
+        lambda text: re.sub(
+            '<difficult>0(.*?)<xmax>.*?<', r'<difficult>1\1<xmax>1<', text, count=1
+        ),
     ),
     'no size': _xml('<size>.*?</size>', ''),
     'size of a fraction': _xml('<width>.*?<', '<width>40.0<'),

@@ -240,9 +240,7 @@ def _coco(root: Path, kind: str, task: str, evaluator: dict, pipelines: tuple) -
                 ann_file=f'annotations/{task}_{part}2017.json',
                 data_prefix=dict(
                     img=f'{part}2017/',
-                    **(
-                        {'seg': f'annotations/panoptic_{part}2017/'} if task == 'panoptic' else {}
-                    ),
+                    **({'seg': f'annotations/panoptic_{part}2017/'} if task == 'panoptic' else {}),
                 ),
                 pipeline=pipeline,
             )

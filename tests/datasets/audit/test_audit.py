@@ -161,7 +161,11 @@ DAMAGES = [
     ('ade20k', resize(ADE_PNG), ['sizes that differ: .*png: (..)x.., but (..)x.. in its image']),
     ('ade20k', relabel(ADE_PNG, 151), ['label out of range: .*00002.png: 151$']),
     ('ade20k', recolour(ADE_PNG), ['label map of another format: .*00002.png: mode RGB, exp']),
-    ('cityscapes', remove(CITY_IMAGE), ['warning: missing image: .*leftImg8bit.png, of .*TrainIds.png']),
+    (
+        'cityscapes',
+        remove(CITY_IMAGE),
+        ['warning: missing image: .*leftImg8bit.png, of .*TrainIds.png'],
+    ),
     (
         'cityscapes',
         remove('gtFine/*/*/*_labelTrainIds.png'),
@@ -219,7 +223,11 @@ DAMAGES = [
         annotate(bbox=[9, 9, 0, 5]),
         ['warning: box without area: .*annotation 1 of .*: 9, 9, 9, 14'],
     ),
-    ('coco', annotate(bbox=[9, 9, 5]), [r'incomplete entry: .*annotation 1 of .*bbox is \[9, 9, 5\]']),
+    (
+        'coco',
+        annotate(bbox=[9, 9, 5]),
+        [r'incomplete entry: .*annotation 1 of .*bbox is \[9, 9, 5\]'],
+    ),
     ('coco', annotate(segmentation=[]), ['missing mask: .*annotation 1 of 000000000001.jpg']),
     (
         'coco',

@@ -209,7 +209,7 @@ def test_a_long_name_in_a_list(copy_of):
     names = root / 'VOC2012' / 'ImageSets' / 'Main' / 'train.txt'
     names.write_text(f'{names.read_text()}{"x" * 5000}\n')
     kinds = [line.split(':')[0] for line in look('voc', root)]
-    assert kinds == ['unreadable image', 'missing annotation']
+    assert kinds == ['unreadable image', 'unreadable annotation']
 
 
 @pytest.mark.parametrize(

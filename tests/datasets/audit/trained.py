@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import logging
-import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -77,34 +76,43 @@ def _read_json(given) -> dict | None:
     if path.suffix != '.json':
         return None
     content = json.loads(path.read_text())
-    known = {image['id'] for image in content['images']}
-    size = {image['id']: (image['height'], image['width']) for image in content['images']}
+    pixels = {image['id']: image['height'] * image['width'] for image in content['images']}
     names = [category['name'] for category in content['categories']]
     if len(set(names)) < len(names):
         raise Nonsense('two labels for one name')
+    things = {category['id']: category.get('isthing', True) for category in content['categories']}
     with_mask = any(step.get('with_mask') for step in given.pipeline)
     for annotation in content['annotations']:
-        if annotation['image_id'] not in known:
-            continue
-        for part in annotation.get('segments_info', [annotation]):
-            mask = part.get('segmentation') if with_mask else None
-            values = [part.get('bbox'), part.get('area'), part.get('iscrowd'), mask]
-            if not all(map(_is_finite, _leaves(values))):
-                raise Nonsense('a number that is none')
-            if isinstance(part.get('iscrowd'), str):
-                raise Nonsense('any text makes a crowd')
-            if isinstance(mask, list) and None in _leaves(mask):
-                # NaN for pycocotools.
-                raise Nonsense('a corner that is none')
-            if isinstance(mask, list) and any(len(p) % 2 or len(p) < 6 for p in mask):
-                raise Nonsense('a polygon is left out')
-            if isinstance(mask, dict) and isinstance(mask.get('counts'), list):
-                counts = mask['counts']
-                if sum(counts) != math.prod(size[annotation['image_id']]):
-                    raise Nonsense('run lengths of another size')
-                if any(count != int(count) for count in counts):
-                    raise Nonsense('run lengths that are cut')
+        if annotation['image_id'] in pixels:
+            for part in annotation.get('segments_info', [annotation]):
+                _look_at_numbers(part, things.get(part['category_id'], True))
+                if with_mask:
+                    _look_at_mask(part.get('segmentation'), pixels[annotation['image_id']])
     return content
+
+
+def _look_at_numbers(part: dict, is_thing: bool) -> None:
+    values = [part.get('bbox'), part.get('area'), part.get('iscrowd')]
+    if not all(map(_is_finite, _leaves(values))):
+        raise Nonsense('a number that is none')
+    if isinstance(part.get('iscrowd'), str) and is_thing:
+        raise Nonsense('any text makes a crowd')
+
+
+def _look_at_mask(mask, pixels: float) -> None:
+    if not all(map(_is_finite, _leaves(mask))):
+        raise Nonsense('a number that is none')
+    if isinstance(mask, list) and None in _leaves(mask):
+        # NaN for pycocotools.
+        raise Nonsense('a corner that is none')
+    if isinstance(mask, list) and any(len(p) % 2 or len(p) < 6 for p in mask):
+        raise Nonsense('a polygon is left out')
+    if isinstance(mask, dict) and isinstance(mask.get('counts'), list):
+        counts = mask['counts']
+        if sum(counts) != pixels:
+            raise Nonsense('run lengths of another size')
+        if any(count != int(count) for count in counts):
+            raise Nonsense('run lengths that are cut')
 
 
 def _leaves(value):
@@ -123,47 +131,56 @@ def _is_finite(value) -> bool:
 
 def _look_at(info: dict, results: dict, dataset, described: dict) -> None:
     """Compare what was loaded with the files."""
-    with Image.open(info['img_path']) as image:
-        try:
-            image.load()
-        except OSError as error:
-            raise Nonsense(f'{error}') from error
-        values = np.asarray(image, float)
-        size = ImageOps.exif_transpose(image).size
-    loaded = results['img']
-    if size != loaded.shape[1::-1]:
-        raise Nonsense('another size than its image')
-    if image.mode[0] in 'IF':
-        most = 65535 if image.mode.startswith('I;16') or values.max() > 255 else 255
-        if abs(values.mean() / most - loaded.mean() / 255) > 0.1:
-            raise Nonsense('another brightness')
+    size = _look_at_image(info['img_path'], results['img'])
     if 'height' in info and (info['width'], info['height']) != size:
         raise Nonsense('another size than is said')
     if 'xml_path' in info:
         width = ElementTree.parse(info['xml_path']).findtext('size/width')
         if width is not None and int(width) != size[0]:
             raise Nonsense('another size than is said')
-        for instance in info['instances']:
-            left, top, right, bottom = instance['bbox']
-            outside = left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0
-            if outside and not instance['ignore_flag']:
-                raise Nonsense('a box that has nothing of its image')
+    for instance in info.get('instances', ()):
+        left, top, right, bottom = instance['bbox']
+        outside = left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0
+        if outside and not instance['ignore_flag']:
+            raise Nonsense('a box that has nothing of its image')
     if info.get('seg_map_path'):
-        with Image.open(info['seg_map_path']) as labels:
-            if labels.size != size:
-                raise Nonsense('labels of another size')
-            pixels = np.asarray(labels)
-        if 'segments_info' in info:
-            colours = pixels.astype(int) @ [1, 256, 65536] if pixels.ndim == 3 else pixels
-            if set(np.unique(colours)) - {0} != described[info['img_id']]:
-                raise Nonsense('segments that are not described, or not shown')
-        elif pixels.max() > 255:
-            raise Nonsense('labels that are cut')
-    flags = results.get('gt_ignore_flags', [])
+        _look_at_labels(info, size, described)
     # The loader marks what it does not understand, beside the crowds.
     said = dataset.get_data_info(info['sample_idx']).get('instances', [])
-    if sum(flags) > sum(instance['ignore_flag'] for instance in said):
+    if sum(results.get('gt_ignore_flags', [])) > sum(one['ignore_flag'] for one in said):
         raise Nonsense('an instance is ignored')
+
+
+def _look_at_image(path: str, loaded: np.ndarray) -> tuple[int, int]:
+    """Compare an image with its file, and give its size (W, H)."""
+    with Image.open(path) as image:
+        try:
+            image.load()
+        except OSError as error:
+            raise Nonsense(f'{error}') from error
+        values = np.asarray(image, float)
+        size = ImageOps.exif_transpose(image).size
+    if size != loaded.shape[1::-1]:
+        raise Nonsense('another size than its image')
+    if image.mode[0] in 'IF':
+        most = 65535 if image.mode.startswith('I;16') or values.max() > 255 else 255
+        most = 1 if values.max() <= 1 else most
+        if abs(values.mean() / most - loaded.mean() / 255) > 0.1:
+            raise Nonsense('another brightness')
+    return size
+
+
+def _look_at_labels(info: dict, size: tuple[int, int], described: dict) -> None:
+    with Image.open(info['seg_map_path']) as labels:
+        if labels.size != size:
+            raise Nonsense('labels of another size')
+        pixels = np.asarray(labels)
+    if 'segments_info' in info:
+        colours = pixels.astype(int) @ [1, 256, 65536] if pixels.ndim == 3 else pixels
+        if set(np.unique(colours)) - {0} != described[info['img_id']]:
+            raise Nonsense('segments that are not described, or not shown')
+    elif pixels.max() > 255:
+        raise Nonsense('labels that are cut')
 
 
 def _look_at_packed(packed: dict, cfg, classes: int) -> None:
