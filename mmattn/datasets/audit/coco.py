@@ -400,7 +400,7 @@ def _check_instance(place: str, annotation: dict, about: Description) -> list[Fa
 def _wrong_values(annotation: dict, is_loaded: bool, is_measured: bool) -> list[str]:
     """Name the values that a loader or a metric cannot take."""
     wrong = []
-    if is_measured and not _is_number(annotation['id']):
+    if is_measured and type(annotation['id']) is str:
         wrong.append('id')
     if (is_loaded or is_measured) and not _is_number(annotation.get('area')):
         wrong.append('area')

@@ -269,7 +269,7 @@ def _look_at_xml(reading: _Reading) -> None:
     images = root / reading.get('img_subdir', 'JPEGImages')
     annotations = root / reading.get('ann_subdir', 'Annotations')
     least = (reading.get('filter_cfg', None) or {}).get('bbox_min_size')
-    boxes = voc.Boxes(reading.classes or (), least)
+    boxes = voc.Boxes(reading.classes or (), least, is_own=True)
     for stem in _listed(reading):
         check = partial(
             voc.check_detection,

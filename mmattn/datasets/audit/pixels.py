@@ -117,7 +117,9 @@ def check_sizes(
     if found == expected:
         return []
     (w, h), (other_w, other_h) = found, expected
-    return [Fault('sizes that differ', f'{path}: {w}x{h}, but {other_w:g}x{other_h:g} {whose}')]
+    hint = ' (turned, as by an EXIF orientation)' if (h, w) == expected else ''
+    shown = f'{path}: {w}x{h}, but {other_w:g}x{other_h:g} {whose}{hint}'
+    return [Fault('sizes that differ', shown)]
 
 
 def check_map(path: Path, size: tuple[int, int] | None, allowed: Collection[int]) -> list[Fault]:

@@ -42,10 +42,12 @@ class Boxes:
     Args:
         classes: Names of the classes.
         least: Width and height below which a box is ignored, or None.
+        is_own: Whether a file may have a DOCTYPE, as it may in a training.
     """
 
     classes: Collection[str] = field(default_factory=lambda: CLASSES)
     least: float | None = None
+    is_own: bool = False
 
 
 def plan_voc(root: Path) -> Plan:
@@ -144,7 +146,8 @@ def _add_faults(
     """Add the faults of the size and the boxes of an image, up to what cannot be read."""
     if path.stat().st_size > _LARGEST_XML:
         raise ValueError(f'it is larger than {_LARGEST_XML} bytes')
-    root = ElementTree.parse(path, ElementTree.XMLParser(target=_Tree())).getroot()
+    target = ElementTree.TreeBuilder() if boxes.is_own else _Tree()
+    root = ElementTree.parse(path, ElementTree.XMLParser(target=target)).getroot()
     if root.find('size') is not None:
         sides = (root.findtext(f'size/{side}') for side in ('width', 'height'))
         width, height = map(int, sides)  # type: ignore[arg-type]  # None is a TypeError

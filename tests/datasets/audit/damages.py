@@ -249,6 +249,7 @@ ANNOTATIONS = {
     'no category': _annotation(category_id=_NONE),
     'category as a text': _annotation(category_id='1'),
     'no id': _annotation(id=_NONE),
+    'id of many digits': _annotation(id=904600516168),
     'ignored': _annotation(ignore=1, bbox=None),
     'id as a text': _annotation(id='a'),
     'no annotations': _content(lambda c: c.update(annotations=[])),
@@ -360,6 +361,10 @@ XMLS = {
     'annotation with a byte order mark': lambda copy: copy.edit_text(
         copy.kind.xmls, lambda text: f'\ufeff{text}'
     ),
+    'box that is turned and difficult': lambda copy: copy.edit_text(
+        copy.kind.xmls,
+        lambda text: text.replace('<difficult>0', '<difficult>1').replace('<xmax>14', '<xmax>0'),
+    ),
     'side of no number': _xml('<xmin>.*?</xmin>', '<xmin>nan</xmin>'),
     'infinite side': _xml('<xmax>.*?</xmax>', '<xmax>inf</xmax>'),
     'empty side': _xml('<xmin>.*?</xmin>', '<xmin/>'),
@@ -378,12 +383,6 @@ XMLS = {
     'no difficult': _xml('<difficult>.*?</difficult>', ''),
     'empty difficult': _xml('<difficult>.*?</difficult>', '<difficult/>'),
     'difficult as a text': _xml('<difficult>.*?</difficult>', '<difficult>no</difficult>'),
-    'difficult box without area': lambda copy: copy.edit_text(
-        copy.kind.xmls,
-        lambda text: re.sub(
-            '<difficult>0(.*?)<xmax>.*?<', r'<difficult>1\1<xmax>1<', text, count=1
-        ),
-    ),
     'no size': _xml('<size>.*?</size>', ''),
     'size of a fraction': _xml('<width>.*?<', '<width>40.0<'),
     'another size in an annotation': _xml('<width>.*?<', '<width>45<'),
