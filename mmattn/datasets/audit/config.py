@@ -16,7 +16,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmattn.datasets.audit import class_folders, coco, label_maps, voc
 from mmattn.datasets.audit.faults import Fault, Plan
 from mmattn.datasets.audit.pixels import CHECKED, Decoder
-from mmattn.datasets.audit.samples import Check, Sample, explain, transforms_of
+from mmattn.datasets.audit.samples import Check, Sample, explain, is_loader, transforms_of
 from mmattn.datasets.checks import datasets_in
 from mmattn.datasets.exchange import read_as_validation
 from mmattn.datasets.lists import read_list
@@ -38,12 +38,14 @@ def plan_config(cfg: Config) -> Plan:
     plan = Plan()
     seen = set()
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        ignored = frozenset(_values_of(cfg.get('model'), 'ignore_index'))
         for where, dataset, metrics in _datasets_of(cfg):
-            key = repr((dataset, metrics))
-            if key not in seen:
-                seen.add(key)
-                ignored = frozenset(_values_of(cfg.get('model'), 'ignore_index'))
-                _add(_read(where, dataset, metrics), ignored, plan)
+            reading = _build(where, dataset, metrics)
+            # A test often reads what the validation has read.
+            if reading.key not in seen:
+                seen.add(reading.key)
+                _look_at_annotations(reading)
+                _add(reading, ignored, plan)
     if not seen:
         raise InputError(
             f'config {cfg.filename} has no data: no train_dataloader, val_dataloader or '
@@ -110,6 +112,13 @@ class _Reading:
         root = self.cfg.get('data_root') if self.dataset is None or not given else ''
         return Path(root or '', given or '')
 
+    @property
+    def key(self) -> str:
+        """What it reads, and how, in one text."""
+        options = {name: value for name, value in self.cfg.items() if name != 'pipeline'}
+        loaders = [t for t in transforms_of(self.dataset) if is_loader(t)]
+        return repr((options, loaders, self.metrics))
+
     def get(self, name: str, default: Any) -> Any:
         """Give an option of the data set."""
         if self.dataset is None:
@@ -155,8 +164,8 @@ class _Reading:
         return False
 
 
-def _read(where: str, cfg: dict, metrics: list[dict]) -> _Reading:
-    """Build a data set, and look at its lists and annotation files."""
+def _build(where: str, cfg: dict, metrics: list[dict]) -> _Reading:
+    """Build a data set, whose loaders leave nothing out."""
     name = cfg['type']
     with DATASETS.switch_scope_and_registry(None) as registry:
         kind = registry.get(name) if isinstance(name, str) else name
@@ -176,12 +185,17 @@ def _read(where: str, cfg: dict, metrics: list[dict]) -> _Reading:
             transform.ignore_empty = False
         if isinstance(transform, LoadImage):
             transform.max_skips = 0
+    return reading
+
+
+def _look_at_annotations(reading: _Reading) -> None:
+    """Look at the lists and annotation files of a class that is known."""
+    cfg = reading.cfg
     is_remote = '://' in f'{cfg.get("data_root")} {cfg.get("ann_file")}'
     if not is_remote and not cfg.get('backend_args'):
         for name, look in _LOOKS.items():
             if reading.reads_as(name):
                 look(reading)
-    return reading
 
 
 def _add(reading: _Reading, ignored: frozenset[int], plan: Plan) -> None:

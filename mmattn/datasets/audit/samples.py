@@ -59,7 +59,7 @@ class Sample:
             results: Any = info
             with contextlib.redirect_stdout(io.StringIO()):
                 for transform in transforms_of(self.dataset):
-                    if type(transform).__name__.startswith('Load'):
+                    if is_loader(transform):
                         results = transform(results)
             if not isinstance(results, dict):
                 return [Fault('sample that cannot be loaded', f'{place}: its loader gives nothing')]
@@ -117,6 +117,11 @@ def _wrong_boxes(results: dict) -> Iterator[tuple[str, str]]:
 def transforms_of(dataset: Any) -> list:
     """Give the transforms of the pipeline of a data set."""
     return getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+
+
+def is_loader(transform: object) -> bool:
+    """Tell whether a transform reads files or annotations, by the names of OpenMMLab."""
+    return type(transform).__name__.startswith('Load')
 
 
 def is_of(thing: object, package: str) -> bool:

@@ -40,7 +40,10 @@ def test_every_data_set_is_found_through_wrappers_and_once(drawn):
     train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
     both = dict(type='ConcatDataset', datasets=[train, dict(train, indices=2)])
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=9, dataset=both)
-    cfg.test_dataloader = dict(dataset=val)
+    # What is exchanged for our loader reads the same.
+    stock = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+    steps = [stock, val.pipeline[1], dict(type='LoadAnnotations'), val.pipeline[3]]
+    cfg.test_dataloader = dict(dataset=dict(val, pipeline=steps))
     report = look(Config(cfg.to_dict()))
     assert str(report).splitlines() == [
         'note: train_dataloader.dataset.dataset.datasets[0]: ADE20KDataset, 3 images',
