@@ -75,7 +75,7 @@ def stems_in(folder: Path, suffix: str) -> list[str]:
 
 def others_in(folder: Path, suffix: str) -> list[Fault]:
     """Warn of images in a folder that are not read, for their names end otherwise."""
-    extension = os.path.splitext(suffix)[1].lower()
+    extension = os.path.splitext(f'x{suffix}')[1].lower()
     alike = {'.jpg', '.jpeg'} if extension in ('.jpg', '.jpeg') else {extension}
     return [
         Fault('image that is not read', f'{folder / name}: only *{suffix} are', is_warning=True)

@@ -80,6 +80,19 @@ def truncate(name):
     return damage
 
 
+def rename(name, new):
+    return lambda root: (root / name).rename((root / name).with_name(new))
+
+
+def turn(name):
+    def damage(root):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(root / name).save(root / name, exif=exif.tobytes())
+
+    return damage
+
+
 def resize(name):
     def damage(root):
         image = Image.open(root / name)
@@ -205,6 +218,66 @@ DAMAGES = [
     ),
     ('voc', rewrite(XML, (r'<ymin>\d+', '<ymin>')), ['unreadable annotation: .*000001.xml: ']),
     ('coco', remove(JPG), ['missing image: .*000000000001.jpg']),
+    (
+        'coco',
+        edit(INSTANCES, lambda content: content['images'][1].update(file_name='a\\b.jpg')),
+        [r'missing image: .*train2017/a\\b.jpg: it has a backslash; write folders with /$'],
+    ),
+    (
+        'coco',
+        rename(JPG, '000000000001.JPG'),
+        ['missing image: .*/000000000001.jpg: there is 000000000001.JPG$'],
+    ),
+    (
+        'coco',
+        turn(JPG),
+        3
+        * [
+            'sizes that differ: .*/000000000001.jpg: (..)x(..), but ..x.. in .*2017.json '
+            r'\(turned, as by an EXIF orientation\)$'
+        ],
+    ),
+    (
+        'coco',
+        annotate(segmentation=[list('123456'), [1, 1, 9, 1, 9, 9]]),
+        ['warning: numbers as texts: .*annotation 1 of 000000000001.jpg: segmentation$'],
+    ),
+    (
+        'coco',
+        edit(INSTANCES, lambda content: [a.pop('area') for a in content['annotations'][:2]]),
+        2 * [r'incomplete entry: .*annotation \d of 00000000000.\.jpg: area is None$'],
+    ),
+    (
+        'voc',
+        rewrite('VOC2012/ImageSets/Main/train.txt', ('$', '\n')),
+        ['unreadable list: .*/Main/train.txt: line 7 is empty; remove it$'],
+    ),
+    (
+        'voc',
+        rewrite('VOC2012/ImageSets/Main/train.txt', ('^', '\ufeff')),
+        [
+            'unreadable list: .*/train.txt: it starts with a byte order mark; save it as UTF-8 '
+            'without one$'
+        ],
+    ),
+    (
+        'ade20k',
+        rename(ADE_JPG, 'ADE_train_00000002.JPG'),
+        [
+            'warning: image that is not read: .*/ADE_train_00000002.JPG: only [*].jpg are$',
+            'warning: missing image: .*00002.jpg, of .*00002.png',
+        ],
+    ),
+    (
+        'imagenet',
+        rewrite('meta/train.txt', (r' \d+\n', ' 1000\n')),
+        ['label out of range: .*meta/train.txt: line 1, n.*.JPEG 1000: expected 0 to 999$'],
+    ),
+    (
+        'imagenet',
+        remove('meta/train.txt'),
+        ['wrong number of classes: .*/train: 6 folders, not 1000$'],
+    ),
     ('coco', truncate(JPG), ['unreadable image: .*000000000001.jpg: image file is truncated']),
     (
         'coco',
