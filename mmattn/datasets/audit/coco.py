@@ -12,8 +12,9 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from mmattn.datasets.audit.faults import Fault, Plan, name_outside
+from mmattn.datasets.audit.masks import check_mask
 from mmattn.datasets.audit.pixels import CHECKED, Decoder, check_sizes, read, read_image
-from mmattn.datasets.audit.run_lengths import run_lengths
+from mmattn.datasets.audit.values import are_numbers, is_number
 from mmattn.datasets.names import inside
 from mmattn.datasets.synthetic.coco_categories import THINGS
 from mmattn.errors import InputError
@@ -22,17 +23,6 @@ TASKS = ('instances', 'person_keypoints', 'panoptic')
 # Far more than any file needs, and few enough to walk through and to hand to other processes.
 _DEEPEST = 8
 _NAMES = {name for group in THINGS.values() for name in group.values()}
-# Beyond every coordinate and area in pixels.
-_LARGEST = 1e9
-
-
-def _is_number(value: Any) -> bool:
-    """Tell whether it is a number in earnest, and not NaN, infinite, or a truth value."""
-    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
-
-
-def _are_numbers(values: object) -> TypeGuard[list[float]]:
-    return type(values) is list and all(map(_is_number, values))
 
 
 def _is_id(value: object) -> bool:
@@ -40,7 +30,7 @@ def _is_id(value: object) -> bool:
 
 
 def _is_box(box: object) -> TypeGuard[list[float]]:
-    return _are_numbers(box) and len(box) == 4
+    return are_numbers(box) and len(box) == 4
 
 
 def _is_crowd_flag(value: object) -> bool:
@@ -53,8 +43,8 @@ _CHECKS = {
     'category_id': _is_id,
     'name': lambda value: type(value) is str,
     'file_name': lambda value: type(value) is str,
-    'width': lambda value: _is_number(value) and value > 0,
-    'height': lambda value: _is_number(value) and value > 0,
+    'width': lambda value: is_number(value) and value > 0,
+    'height': lambda value: is_number(value) and value > 0,
     'isthing': lambda value: type(value) in (int, float, bool),
     'segments_info': lambda value: type(value) is list,
 }
@@ -393,7 +383,7 @@ def _check_instance(place: str, annotation: dict, about: Description) -> list[Fa
         is_loaded = False
     is_loaded &= _overlaps(box, about.size) and annotation['category_id'] in about.read
     if (is_loaded and use.masks) or (is_measured and 'segm' in use.metrics):
-        faults += _check_mask(place, annotation, about)
+        faults += check_mask(place, annotation, about.size, use.poly2mask)
     return faults
 
 
@@ -402,7 +392,7 @@ def _wrong_values(annotation: dict, is_loaded: bool, is_measured: bool) -> list[
     wrong = []
     if is_measured and type(annotation['id']) is str:
         wrong.append('id')
-    if (is_loaded or is_measured) and not _is_number(annotation.get('area')):
+    if (is_loaded or is_measured) and not is_number(annotation.get('area')):
         wrong.append('area')
     crowd = annotation.get('iscrowd')
     if ((is_loaded and crowd is not None) or is_measured) and not _is_crowd_flag(crowd):
@@ -439,63 +429,6 @@ def _check_box(place: str, box: list[float], size: tuple[float, float]) -> list[
     return []
 
 
-def _check_mask(place: str, annotation: dict, about: Description) -> list[Fault]:
-    segmentation = annotation.get('segmentation')
-    if not segmentation:
-        return [Fault('missing mask', f'{place}: segmentation is {reprlib.repr(segmentation)}')]
-    if isinstance(segmentation, list):
-        return _check_polygons(place, segmentation)
-    if not isinstance(segmentation, dict):
-        return [Fault('broken mask', f'{place}: {reprlib.repr(segmentation)}')]
-    if not about.use.poly2mask and not annotation.get('iscrowd'):
-        return [Fault('broken mask', f'{place}: run lengths, where poly2mask=False needs polygons')]
-
-    width, height = about.size
-    if segmentation.get('size') != [height, width]:
-        shown = f'{reprlib.repr(segmentation.get("size"))}, expected [{height:g}, {width:g}]'
-        return [Fault('broken mask', f'{place}: size {shown}')]
-    try:
-        lengths = run_lengths(segmentation.get('counts'))
-    except ValueError as error:
-        return [Fault('broken mask', f'{place}: {error}')]
-    if sum(lengths) != height * width:
-        pixels = f'{sum(lengths)} pixels, expected {height * width:g}'
-        return [Fault('broken mask', f'{place}: {pixels}')]
-    return [] if any(lengths[1::2]) else [Fault('empty mask', place, is_warning=True)]
-
-
-def _check_polygons(place: str, polygons: list) -> list[Fault]:
-    faults = []
-    # pycocotools reads numbers that are written as texts.
-    read = [_read_texts(polygon) for polygon in polygons]
-    if read != polygons:
-        faults.append(Fault('numbers as texts', f'{place}: segmentation', is_warning=True))
-    whole = [polygon for polygon in read if _is_polygon(polygon)]
-    if len(whole) < len(read):
-        return [Fault('broken mask', f'{place}: a polygon needs three corners or more')]
-    if not any(map(_polygon_area, whole)):
-        faults.append(Fault('empty mask', place, is_warning=True))
-    return faults
-
-
-def _read_texts(polygon: object) -> object:
-    if type(polygon) is not list or not all(type(value) is str for value in polygon):
-        return polygon
-    try:
-        return [float(value) for value in polygon]
-    except ValueError:
-        return polygon
-
-
-def _is_polygon(polygon: object) -> TypeGuard[list[float]]:
-    return _are_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0
-
-
-def _polygon_area(polygon: list[float]) -> float:
-    x, y = np.array(polygon, float).reshape(-1, 2).T
-    return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
-
-
 def _check_person(place: str, annotation: dict, about: Description) -> list[Fault]:
     """Check a person with key points, whom mmpose leaves out without a box or without them."""
     box, points = annotation.get('bbox'), annotation.get('keypoints')
@@ -503,12 +436,12 @@ def _check_person(place: str, annotation: dict, about: Description) -> list[Faul
         return [Fault('person that is left out', f'{place}: no box or no key points', True)]
     if not _is_box(box):
         return [_incomplete(place, 'bbox', box)]
-    if not _are_numbers(points) or len(points) % 3:
+    if not are_numbers(points) or len(points) % 3:
         return [_incomplete(place, 'keypoints', points)]
     for key, is_right in (
-        ('area', _is_number),
+        ('area', is_number),
         ('iscrowd', _is_crowd_flag),
-        ('num_keypoints', _is_number),
+        ('num_keypoints', is_number),
     ):
         if key in annotation and not is_right(annotation[key]):
             return [_incomplete(place, key, annotation[key])]
@@ -517,7 +450,7 @@ def _check_person(place: str, annotation: dict, about: Description) -> list[Faul
 
 def _check_segment(place: str, segment: dict, about: Description) -> list[Fault]:
     """Check a segment of a panoptic segmentation, in the order of mmdet."""
-    for key, is_right in (('bbox', _is_box), ('area', _is_number)):
+    for key, is_right in (('bbox', _is_box), ('area', is_number)):
         if not is_right(segment.get(key)):
             return [_incomplete(place, key, segment.get(key))]
     if _is_too_small(segment):
