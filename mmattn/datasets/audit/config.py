@@ -133,12 +133,20 @@ class _Reading:
         return tuple(given) if isinstance(given, list | tuple) else None
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its files may be elsewhere than their names say."""
+        paths = f'{self.cfg.get("data_root")} {self.cfg.get("ann_file")}'
+        return '://' in paths or bool(self.cfg.get('backend_args'))
+
+    @property
     def decoder(self) -> Decoder | None:
         """How images are decoded, or None if nobody can tell."""
         if self.dataset is None:
             return CHECKED
         for transform in transforms_of(self.dataset):
             if isinstance(transform, LoadImageFromFile):
+                if self.is_remote or transform.backend_args or transform.file_client_args:
+                    return None
                 backend = transform.imdecode_backend
                 scales = isinstance(transform, LoadImage) or backend != 'pillow'
                 return Decoder(backend, transform.color_type, scales)
@@ -190,9 +198,7 @@ def _build(where: str, cfg: dict, metrics: list[dict]) -> _Reading:
 
 def _look_at_annotations(reading: _Reading) -> None:
     """Look at the lists and annotation files of a class that is known."""
-    cfg = reading.cfg
-    is_remote = '://' in f'{cfg.get("data_root")} {cfg.get("ann_file")}'
-    if not is_remote and not cfg.get('backend_args'):
+    if not reading.is_remote:
         for name, look in _LOOKS.items():
             if reading.reads_as(name):
                 look(reading)

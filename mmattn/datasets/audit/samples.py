@@ -44,13 +44,13 @@ class Sample:
 
     def _checks_of(self, info: dict) -> Iterator[Check]:
         path, decoder = info.get('img_path'), self.decoder
-        if isinstance(path, str) and '://' not in path:
+        if isinstance(path, str):
             if Path(path) in self.checks:
                 yield from self.checks[Path(path)]
             elif decoder:
                 yield lambda: read_image(Path(path), decoder)[1]
         labels = info.get('seg_map_path')
-        if isinstance(labels, str) and '://' not in labels and _reads_labels_of_mmseg(self.dataset):
+        if decoder and isinstance(labels, str) and _reads_labels_of_mmseg(self.dataset):
             yield lambda: check_label_bits(Path(labels))
 
     def _load(self, info: dict) -> list[Fault]:

@@ -157,6 +157,19 @@ def test_a_data_set_of_ones_own_is_loaded(drawn, tmp_path):
     assert fault == ('missing label map', str(path), False)
 
 
+def test_files_that_a_backend_reads_are_loaded_only(drawn, tmp_path):
+    cfg = drawn('coco boxes')
+    dataset = cfg.train_dataloader.dataset
+    dataset.backend_args = dict(backend='local')
+    dataset.pipeline[0] = dict(type='LoadImage', backend_args=dict(backend='local'))
+    assert look(cfg).faults == []
+    path = tmp_path / 'train2017' / '000000000001.jpg'
+    path.write_bytes(b'none')
+    [fault] = look(cfg).faults
+    assert fault.kind == 'sample that cannot be loaded'
+    assert fault.place.startswith(f'{path}: image {path} cannot be read (')
+
+
 def test_names_may_lead_elsewhere_in_ones_own_config(drawn, tmp_path):
     cfg = drawn('coco boxes')
     for split in ('train', 'val'):
