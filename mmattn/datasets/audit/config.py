@@ -206,16 +206,19 @@ def _look_at_annotations(reading: _Reading) -> None:
 
 def _add(reading: _Reading, ignored: frozenset[int], plan: Plan) -> None:
     """Plan to load each sample, or to look at the annotations if there are no samples."""
+    empty = f'{reading.where}: of {reading.kind.__name__}, nothing is left to read'
     if reading.dataset is None:
-        place = f'{reading.where}: {reading.error}'
-        reading.faults.append(Fault('data set that cannot be read', place))
+        # What numpy says when mmengine stores no samples.
+        is_empty = 'need at least one array' in reading.error
+        kind = 'empty data set' if is_empty else 'data set that cannot be read'
+        place = empty if is_empty else f'{reading.where}: {reading.error}'
+        reading.faults.append(Fault(kind, place))
         images = len(reading.checks)
         plan.tasks += [partial(_carry_out, checks) for checks in reading.checks.values()]
     else:
         images = len(reading.dataset)
         if not images:
-            place = f'{reading.where}: of {reading.kind.__name__}, nothing is left to read'
-            reading.faults.append(Fault('empty data set', place))
+            reading.faults.append(Fault('empty data set', empty))
         plan.tasks += [
             Sample(reading.dataset, index, reading.checks, reading.decoder, ignored)
             for index in range(images)

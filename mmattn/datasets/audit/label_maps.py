@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mmengine.fileio import list_dir_or_file
+from PIL import Image
 
 from mmattn.datasets.audit.faults import Fault, Plan
 from mmattn.datasets.audit.pixels import check_map, read_image
@@ -75,12 +76,17 @@ def stems_in(folder: Path, suffix: str) -> list[str]:
 
 def others_in(folder: Path, suffix: str) -> list[Fault]:
     """Warn of images in a folder that are not read, for their names end otherwise."""
+    names = sorted(list_dir_or_file(folder, list_dir=False, recursive=True))
+    others = [name for name in names if not name.endswith(suffix)]
     extension = os.path.splitext(f'x{suffix}')[1].lower()
     alike = {'.jpg', '.jpeg'} if extension in ('.jpg', '.jpeg') else {extension}
+    if len(others) == len(names):
+        # Nothing is read: perhaps the images are of another format.
+        alike = set(Image.registered_extensions())
     return [
         Fault('image that is not read', f'{folder / name}: only *{suffix} are', is_warning=True)
-        for name in sorted(list_dir_or_file(folder, list_dir=False, recursive=True))
-        if os.path.splitext(name)[1].lower() in alike and not name.endswith(suffix)
+        for name in others
+        if os.path.splitext(name)[1].lower() in alike
     ]
 
 

@@ -53,6 +53,21 @@ def test_every_data_set_is_found_through_wrappers_and_once(drawn):
     ]
 
 
+def test_nothing_is_left_to_read(drawn, tmp_path):
+    cfg = drawn('folders')
+    cfg.train_dataloader.dataset.img_suffix = '.jpg'
+    report = look(cfg)
+    assert report.faults == [
+        (
+            'empty data set',
+            'train_dataloader.dataset: of BaseSegDataset, nothing is left to read',
+            False,
+        )
+    ]
+    path = f'{tmp_path}/img/train/a b/ü0.png'
+    assert ('image that is not read', f'{path}: only *.jpg are', True) in report.warnings
+
+
 def test_labels_are_those_of_the_classes_of_the_config(drawn, tmp_path):
     cfg = drawn('folders')
     cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b'))
