@@ -6,7 +6,8 @@
 # Threads that wait by spinning make CPU runs many times slower when the cores are shared.
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
-with_python = @python=$$(bash requirements/install.sh $@) && export PYTHON="$$python" PATH="$$(dirname "$$python"):$$PATH" &&
+find_python = @python=$$(bash requirements/install.sh $@) && export PYTHON="$$python" &&
+with_python = $(find_python) PATH="$$(dirname "$$python"):$$PATH" &&
 
 help:
 	@echo 'make demo   a short tour on the CPU; compiles nothing'
@@ -20,8 +21,9 @@ help:
 	@echo 'All but the last two make .venv when it is missing. MMATTN_PYTHON=/path/to/python uses that Python as it is,'
 	@echo 'PYTHON=python3.11 makes .venv from that one, ARGS="-k coord" goes to demo, pytest or mutants.'
 
+# With the PATH of the shell, which it looks at to say how to go on there.
 demo:
-	$(with_python) "$$python" tools/demo.py $(ARGS)
+	$(find_python) "$$python" tools/demo.py $(ARGS)
 
 pytest = $(with_python) OMP_NUM_THREADS=1 "$$python" -m pytest -n auto --dist worksteal
 

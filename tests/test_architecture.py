@@ -19,7 +19,7 @@ ARROWS = """
     attention, probe -> insertion
     backbones, insertion -> testing
     files -> datasets, weights, engine
-    weights, datasets, launch -> engine
+    weights, datasets, launch, probe -> engine
     engine, insertion, __init__ -> cli -> __main__
     weights -> checkpoints
 """

@@ -49,8 +49,16 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a command takes that runs a model: its folder, device and launcher."""
     parser.add_argument('--work-dir', help='folder for logs and results')
+    parser.add_argument(
+        '--data-root',
+        metavar='DIR',
+        help="folder of the data, in the place of the config's data_root wherever that stands",
+    )
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
     add_config_arguments(parser)
+    parser.add_argument(
+        '--verbose', action='store_true', help='print all that goes into the log, from the start on'
+    )
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
     # torchrun spells it one way, older launchers the other.

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # An installed package has the configs inside, a checkout beside it.
 HOMES = (PACKAGE / '.mim', PACKAGE.parent)
 CONFIG = Path('configs/demo/upernet_van_tiny_ade20k.py')
+# What to try after it: as the README has it.
+NEXT = Path('configs/seg/upernet_van_b2_ade20k.py')
 FOLDER = Path('work_dirs/demo')  # In the current folder; the config looks for its data there.
 TARGET = 60.0  # Held-out mIoU in percent that the run has to reach.
 
@@ -25,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     from mmattn.cli.demo_picture import draw
     from mmattn.errors import InputError
 
-    config = find_config()
+    config = find_config(CONFIG)
     shutil.rmtree(FOLDER, ignore_errors=True)
     data, run, predictions = FOLDER / 'data', FOLDER / 'run', FOLDER / 'predictions'
     mmattn('data', 'make', 'ade20k', '--out', data, '--train', 160, '--val', 32)
@@ -46,10 +49,50 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             f'expected a held-out mIoU of at least {TARGET:.0f}%, got {mious[-1][1]:.1f}%'
         )
+    print('next, a model of full size on generated data, in about a minute:')
+    print(f'  {next_command()}')
 
 
-def find_config() -> Path:
-    """Find the config of the demo.
+def next_command() -> str:
+    """Give a command that works in the shell from which the demo was started, where it was."""
+    config = find_config(NEXT)
+    root = config.parents[len(NEXT.parents) - 1]
+    script = root / 'tools' / 'train.py'
+    if _is_installed() and script.is_file() and root == Path.cwd():
+        command = [_name_of_python(), _short(script)]
+    elif _is_installed() and _finds('mmattn'):
+        command = ['mmattn', 'train']
+    else:
+        # From a checkout, -m finds what is in the current folder.
+        command = [_name_of_python(), '-m', 'mmattn', 'train']
+    return shlex.join([*command, _short(config), '--smoke'])
+
+
+def _is_installed() -> bool:
+    """Tell whether this Python finds mmattn without PYTHONPATH, which make sets for a task only."""
+    env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    code = 'import importlib.util, sys; sys.exit(importlib.util.find_spec("mmattn") is None)'
+    return not subprocess.run([sys.executable, '-c', code], env=env, cwd='/').returncode
+
+
+def _name_of_python() -> str:
+    name = next((name for name in ('python', 'python3') if _finds(name)), None)
+    return name or _short(Path(sys.executable))
+
+
+def _finds(program: str) -> bool:
+    """Tell whether the shell finds this program beside this Python."""
+    found = shutil.which(program)
+    # Not where links lead: the Python of an environment is a link to that which made it.
+    return found is not None and Path(found).parent.samefile(Path(sys.executable).parent)
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def find_config(config: Path) -> Path:
+    """Find a config of this project.
 
     Raises:
         InputError: If this package came without configs.
@@ -57,10 +100,10 @@ def find_config() -> Path:
     from mmattn.errors import InputError
 
     for home in HOMES:
-        if (home / CONFIG).is_file():
-            return home / CONFIG
+        if (home / config).is_file():
+            return home / config
     raise InputError(
-        f'{CONFIG} is neither in {HOMES[0]} nor in {HOMES[1]}; run the demo from a clone of the '
+        f'{config} is neither in {HOMES[0]} nor in {HOMES[1]}; run the demo from a clone of the '
         'repository, or install a wheel: pip wheel --no-deps CLONE'
     )
 

@@ -10,6 +10,7 @@ from mmattn import __version__
 from mmattn.cli import (
     complexity,
     data_check,
+    data_init,
     data_make,
     demo,
     modules,
@@ -29,6 +30,7 @@ COMMANDS = {
     'list': modules,
     'sites': sites,
     'complexity': complexity,
+    'data init': data_init,
     'data make': data_make,
     'data check': data_check,
     'weights check': weights_check,

@@ -1,7 +1,6 @@
 """What the options of the command line do to a config."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import METRICS
 from mmengine.runner import CheckpointLoader
 
-from mmattn.datasets.checks import datasets_in
+from mmattn.datasets.benchmarks import find_reader
+from mmattn.datasets.checks import check_data, check_evaluator, datasets_in
+from mmattn.datasets.classes import check_classes
+from mmattn.datasets.roots import data_roots, move_data
 from mmattn.engine.resume.checkpoint_files import find_damage, find_last, out_dir_of
 from mmattn.engine.resume.resumption import start_id
 from mmattn.errors import InputError
@@ -33,26 +35,78 @@ def check_device(device: str | None) -> None:
         raise InputError('--device cuda, but PyTorch sees no CUDA device; use --device cpu')
 
 
-def prepare_work_dir(cfg: Config, work_dir: str | None) -> None:
-    """Choose the folder for logs and checkpoints, and make sure that it can be written.
+def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
+    """Choose the folder for logs and checkpoints.
 
     Args:
         cfg: Config whose ``work_dir`` is set: to ``work_dir``, else its own value, else
             ``work_dirs/<name of the config>``.
         work_dir: Folder from the command line.
-
-    Raises:
-        InputError: If the folder cannot be made or written.
     """
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(cfg.filename).stem}'
-    try:
-        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cfg.work_dir):
-            pass
-    except OSError as error:
+
+
+def use_data_root(cfg: Config, root: str | None, mode: str) -> None:
+    """Read the data from another folder than the config says.
+
+    Args:
+        cfg: The config, which is changed.
+        root: Folder that takes the place of the config's ``data_root``; of Pascal VOC also the one
+            that ``VOC2012`` is in. None changes nothing.
+        mode: ``'train'`` or ``'test'``: what reads them.
+
+    Raises:
+        InputError: If there is no such folder, or the config reads from none or from several.
+    """
+    if root is None:
+        return
+    if '://' not in root and not Path(root).is_dir():
+        raise InputError(f'--data-root {root} is not a folder; check the path')
+    loaders = ('train_dataloader', 'val_dataloader') if mode == 'train' else ('test_dataloader',)
+    roots = data_roots(cfg, loaders)
+    if not roots:
         raise InputError(
-            f'work dir {cfg.work_dir} cannot be written ({error.strerror}); give another --work-dir'
-        ) from error
+            '--data-root takes the place of data_root, and no data set of the config has one; set '
+            'its paths with --cfg-options'
+        )
+    if len(roots) > 1:
+        found = ', '.join(f'{folder} ({key})' for folder, key in roots.items())
+        raise InputError(
+            f'--data-root takes the place of one folder, and the config reads from {len(roots)}: '
+            f'{found}; set each with --cfg-options KEY=DIR'
+        )
+    [old_root] = roots
+    for _, dataset in datasets_in(cfg[loaders[0]].dataset):
+        found_reader = find_reader(dataset)
+        if found_reader and (inner := Path(root, found_reader[1].root)).is_dir():
+            root = str(inner)
+            break
+    move_data(cfg, old_root, root)
+
+
+def check_data_of(cfg: Config, mode: str) -> list[str]:
+    """Check the data sets of a config, and what else reads their files.
+
+    Args:
+        cfg: The config.
+        mode: ``'train'`` or ``'test'``: what reads them.
+
+    Returns:
+        What deserves a warning.
+
+    Raises:
+        InputError: If something is missing, or classes are not those of the data.
+    """
+    modes = ('train', 'val') if mode == 'train' else (mode,)
+    remarks: list[str] = []
+    for name in modes:
+        where = f'{name}_dataloader.dataset'
+        if cfg.get(f'{name}_dataloader'):
+            dataset = cfg[f'{name}_dataloader'].dataset
+            check_data(dataset, where)
+            remarks += check_classes(dataset, where, cfg.get('default_scope'))
+            remarks += check_evaluator(cfg, name)
+    return remarks
 
 
 def use_amp(cfg: Config) -> None:

@@ -1,15 +1,21 @@
-"""Turn any shipped config into a run of seconds on generated data."""
+"""Turn any config into a run of seconds, on a few of its own images or on generated ones."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
 
 from mmattn.datasets.benchmarks import READERS, find_reader
-from mmattn.datasets.checks import datasets_in
+from mmattn.datasets.checks import check_data, datasets_in
+from mmattn.datasets.names import visible
+from mmattn.datasets.roots import move_data
 from mmattn.errors import InputError
 
 IMAGES = 4
+VAL_IMAGES = 2
 BATCH_SIZE = 2
 ITERATIONS = 4
 RESUMED_ITERATIONS = 2
@@ -30,40 +36,36 @@ MOST_BOXES = 32
 
 
 def shrink(cfg: Config, data_root: str) -> None:
-    """Make a config train for a few iterations, validate once and save, on generated data.
+    """Make a config train for a few iterations, validate once and save.
 
-    The kind of loop stays: a training by epochs has as many epochs as make up the iterations.
+    It reads the first images of its own data if they are there, else generated ones. The kind of
+    loop stays: a training by epochs has as many epochs as make up the iterations.
 
     Args:
         cfg: Config of a training; it is changed.
-        data_root: Folder for the generated data; it must not exist or be empty.
+        data_root: Folder for generated data; it must not exist or be empty.
 
     Raises:
-        InputError: If there is no generator for its dataset.
+        InputError: If its data are not there and there is no generator for its dataset, or if a
+            part of them is missing.
     """
     _, dataset = next(datasets_in(cfg.train_dataloader.dataset))
-    found = find_reader(dataset)
-    if found is None:
-        raise InputError(
-            f'--smoke has no generated data for {dataset.type}; it has for {", ".join(READERS)}'
-        )
-    benchmark, reader = found
-    benchmark.make(data_root, train=IMAGES, val=2)
-    old_root = dataset.data_root
-    new_root = str(Path(data_root, reader.root))
-    new_root += '/' if old_root.endswith('/') else ''
-    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
-        cfg[key] = _move(cfg[key], old_root, new_root)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.num_workers = 0
-        loader.persistent_workers = False
-        _shrink_sizes(loader.dataset)
+    if _has_own_data(dataset):
+        _take_few(cfg)
+        where = f'the first images of {visible(dataset.get("data_root") or "its own data")}'
+    else:
+        _generate(cfg, dataset, data_root)
+        where = 'generated images'
+    print(f'smoke run on {where}')
+    for name in _loaders_of(cfg):
+        cfg[name].num_workers = 0
+        cfg[name].persistent_workers = False
+        _shrink_sizes(cfg[name].dataset)
+        # Where no detector has looked at the images, mmpose takes the true boxes.
+        for _, dataset in datasets_in(cfg[name].dataset):
+            dataset.pop('bbox_file', None)
     cfg.train_dataloader.batch_size = BATCH_SIZE
     _repeat_once(cfg.train_dataloader.dataset)
-
-    # Nobody's detector has looked at the generated images; mmpose then takes the true boxes.
-    for _, dataset in datasets_in(cfg.val_dataloader.dataset):
-        dataset.pop('bbox_file', None)
 
     _drop_pretrained(cfg.model)
     model = _whole_model(cfg.model)
@@ -81,8 +83,9 @@ def shrink(cfg: Config, data_root: str) -> None:
         cfg.train_cfg = ConfigDict(
             type='IterBasedTrainLoop', max_iters=ITERATIONS, val_interval=ITERATIONS
         )
-    cfg.default_hooks.logger.interval = 1
-    cfg.default_hooks.checkpoint = ConfigDict(
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    hooks.setdefault('logger', ConfigDict(type='LoggerHook')).interval = 1
+    hooks.checkpoint = ConfigDict(
         type='CheckpointHook', by_epoch=by_epoch, interval=cfg.train_cfg.val_interval
     )
 
@@ -103,19 +106,51 @@ def go_on(cfg: Config) -> None:
     cfg.resume = True
 
 
+def _loaders_of(cfg: Config) -> list[str]:
+    return [key for key in ('train_dataloader', 'val_dataloader') if cfg.get(key)]
+
+
+def _has_own_data(dataset: ConfigDict) -> bool:
+    """Tell whether the data that a config names are there."""
+    if dataset.type == 'CocoPanopticDataset':
+        # Its metric asks for a prediction of every image of the annotation file.
+        return False
+    root = dataset.get('data_root')
+    if root is None or '://' in str(root):
+        return True
+    return Path(root).is_dir() and any(Path(root).iterdir())
+
+
+def _take_few(cfg: Config) -> None:
+    """Let a config read the first of its own images, where they are."""
+    with DATASETS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+        for name in _loaders_of(cfg):
+            images = IMAGES if name == 'train_dataloader' else VAL_IMAGES
+            check_data(cfg[name].dataset, f'{name}.dataset')
+            datasets = [dataset for _, dataset in datasets_in(cfg[name].dataset)]
+            for dataset in datasets:
+                kind = dataset.type
+                kind = registry.get(kind) if isinstance(kind, str) else kind
+                # What is no dataset of mmengine may not know the option.
+                if isinstance(kind, type) and issubclass(kind, BaseDataset):
+                    dataset.indices = math.ceil(images / len(datasets))
+
+
+def _generate(cfg: Config, dataset: ConfigDict, data_root: str) -> None:
+    """Draw a small copy of the benchmark that a config reads, and let it read that."""
+    found = find_reader(dataset)
+    if found is None:
+        raise InputError(
+            f'--smoke finds no data in {visible(dataset.data_root)} and has no generated ones for '
+            f'{dataset.type}; it has for {", ".join(READERS)}'
+        )
+    benchmark, reader = found
+    benchmark.make(data_root, train=IMAGES, val=VAL_IMAGES)
+    move_data(cfg, dataset.data_root, str(Path(data_root, reader.root)))
+
+
 def _iterations_per_epoch() -> int:
     return IMAGES // BATCH_SIZE
-
-
-def _move(node: Any, old_root: str, new_root: str) -> Any:
-    """Put ``new_root`` in front of every path below ``old_root``."""
-    if isinstance(node, str) and node.startswith(old_root):
-        return new_root + node.removeprefix(old_root)
-    if isinstance(node, dict):
-        return ConfigDict({k: _move(v, old_root, new_root) for k, v in node.items()})
-    if isinstance(node, list | tuple):
-        return type(node)(_move(v, old_root, new_root) for v in node)
-    return node
 
 
 def _shrink_sizes(node: Any) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 from mmattn.cli.arguments import add_runner_arguments
 
@@ -23,19 +24,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Test as the command line says."""
     from mmattn.cli import options
-    from mmattn.datasets.checks import check_data
+    from mmattn.cli.overview import Overview
     from mmattn.datasets.exchange import read_as_validation
+    from mmattn.engine import terminal
     from mmattn.engine.build import build_runner
     from mmattn.engine.config import load_config
+    from mmattn.engine.start import starting
     from mmattn.launch import distributed
     from mmattn.probe.config_check import check_config
     from mmattn.weights.sources import trust_checkpoints
 
+    terminal.use(args.verbose)
     options.check_device(args.device)
     options.check_checkpoint(args.checkpoint)
     trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     options.check_test_part(cfg)
+    options.use_data_root(cfg, args.data_root, 'test')
     cfg.launcher = args.launcher
     distributed.prepare(cfg)
     if args.out:
@@ -45,13 +50,19 @@ def main(args: argparse.Namespace) -> None:
     if args.tta:
         options.use_tta(cfg)
     check_config(cfg, 'test')
-    options.prepare_work_dir(cfg, args.work_dir)
-    check_data(cfg.test_dataloader.dataset, 'test_dataloader.dataset')
-    exchanged = read_as_validation(cfg)
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    runner = build_runner(cfg)
-    if exchanged:
-        runner.logger.info(exchanged)
-    # The runner loads when its hooks are set up, and then everything has to fit.
-    runner.load_checkpoint = partial(runner.load_checkpoint, strict=True)
-    runner.test()
+    options.choose_work_dir(cfg, args.work_dir)
+    made = [Path(path) for path in (args.out, args.show_dir) if path]
+
+    with starting(cfg, *made) as start:
+        remarks = options.check_data_of(cfg, 'test')
+        exchanged = read_as_validation(cfg)
+        cfg.load_from, cfg.resume = args.checkpoint, False
+        runner = build_runner(cfg)
+        runner.register_hook(Overview(start.begin))
+        if exchanged:
+            runner.logger.info(exchanged)
+        for remark in remarks:
+            runner.logger.warning(remark)
+        # The runner loads when its hooks are set up, and then everything has to fit.
+        runner.load_checkpoint = partial(runner.load_checkpoint, strict=True)
+        runner.test()

@@ -3,11 +3,15 @@
 import argparse
 import gc
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmattn.cli.arguments import add_runner_arguments
+
+# After Ctrl-C, from the first iteration on.
+_INTERRUPTED = 'interrupted; checkpoints written so far are whole, go on with --resume'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,58 +45,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--smoke',
         action='store_true',
-        help='try the config on generated data: 4 iterations, a validation, a checkpoint, and 2 '
-        'iterations resumed from it',
+        help='try the config on the first images of its data, or on generated ones if there are '
+        'none: 4 iterations, a validation, a checkpoint, and 2 iterations resumed from it',
     )
     add_runner_arguments(parser)
-    parser.set_defaults(
-        interrupted='interrupted; checkpoints written so far are whole, go on with --resume'
-    )
+    parser.set_defaults(interrupted='interrupted before the first iteration')
 
 
 def main(args: argparse.Namespace) -> None:
     """Train as the command line says."""
-    from mmattn.cli import options, smoke
-    from mmattn.datasets.checks import check_data
+    from mmattn.cli import options
+    from mmattn.engine import terminal
     from mmattn.engine.config import load_config
+    from mmattn.engine.start import starting
     from mmattn.engine.work_dir import locked
     from mmattn.launch import distributed
     from mmattn.probe.config_check import check_config
+    from mmattn.probe.schedule_check import remarks_on_schedule
     from mmattn.weights.sources import trust_checkpoints
 
+    terminal.use(args.verbose)
     options.check_device(args.device)
     trust_checkpoints(args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
+    options.use_data_root(cfg, args.data_root, 'train')
     cfg.launcher = args.launcher
     distributed.prepare(cfg)
     check_config(cfg, 'train')
+    work_dir = args.work_dir
     if args.smoke:
-        options.prepare_work_dir(cfg, args.work_dir or f'work_dirs/{Path(args.config).stem}_smoke')
-        with locked(cfg.work_dir), tempfile.TemporaryDirectory() as data_root:
-            smoke.shrink(cfg, data_root)
-            train(cfg)
-            smoke.go_on(cfg)
-            train(cfg)
-        print(f'smoke run passed; its log and checkpoints are in {cfg.work_dir}')
-        return
+        work_dir = work_dir or f'work_dirs/{Path(args.config).stem}_smoke'
+    options.choose_work_dir(cfg, work_dir)
+
+    with starting(cfg) as start, locked(cfg.work_dir):
+
+        def begin() -> None:
+            start.begin()
+            args.interrupted = _INTERRUPTED
+
+        if args.smoke:
+            try_out(cfg, begin)
+        else:
+            use_options(cfg, args)
+            remarks = [*options.check_data_of(cfg, 'train'), *remarks_on_schedule(cfg)]
+            train(cfg, begin, remarks)
+
+
+def use_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Do to a config what the command line says, and find what to go on from."""
+    from mmattn.cli import options
+
     if args.amp:
         options.use_amp(cfg)
     if args.auto_scale_lr:
         options.use_auto_scale_lr(cfg)
-    options.prepare_work_dir(cfg, args.work_dir)
     if args.resume_partial:
         cfg.resume_partial = True
     if args.resume_schedule:
         cfg.resume_schedule = args.resume_schedule
-    with locked(cfg.work_dir):
-        if options.has_restarted(cfg):
-            options.resume(cfg, 'auto')
-        elif args.resume:
-            options.resume(cfg, args.resume)
-        for name in ('train_dataloader', 'val_dataloader'):
-            if cfg.get(name):
-                check_data(cfg[name].dataset, f'{name}.dataset')
-        train(cfg)
+    if options.has_restarted(cfg):
+        options.resume(cfg, 'auto')
+    elif args.resume:
+        options.resume(cfg, args.resume)
+
+
+def try_out(cfg: Config, begin: Callable[[], None]) -> None:
+    """Train for some iterations on generated data, and go on for some more."""
+    from mmattn.cli import smoke
+
+    with tempfile.TemporaryDirectory() as data_root:
+        smoke.shrink(cfg, data_root)
+        train(cfg, begin)
+        smoke.go_on(cfg)
+        train(cfg, begin)
+    print(f'smoke run passed; its log and checkpoints are in {cfg.work_dir}')
 
 
 def find_random_backbone(cfg: Config) -> str | None:
@@ -114,13 +140,23 @@ def find_random_backbone(cfg: Config) -> str | None:
     return None if pretrained or cfg.get('load_from') else place
 
 
-def train(cfg: Config) -> None:
-    """Build and run a training."""
+def train(cfg: Config, begin: Callable[[], None], remarks: Iterable[str] = ()) -> None:
+    """Build and run a training.
+
+    Args:
+        cfg: Its config.
+        begin: What is to be done when the first iteration begins.
+        remarks: What the log is to warn of.
+    """
+    from mmattn.cli.overview import Overview
     from mmattn.engine.build import build_runner
     from mmattn.engine.hooks.preemption import PreemptionHook
 
     runner = build_runner(cfg)
     runner.register_hook(PreemptionHook())
+    runner.register_hook(Overview(begin))
+    for remark in remarks:
+        runner.logger.warning(remark)
     backbone = find_random_backbone(cfg)
     if backbone:
         runner.logger.warning(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmattn.datasets.audit.class_folders import plan_imagenet
 from mmattn.datasets.audit.coco import plan_coco
 from mmattn.datasets.audit.faults import Plan
 from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
@@ -54,14 +55,14 @@ class Benchmark:
         readers: The classes that read it.
         use: What to do with a copy, behind "give this folder to".
         make: Draws a small copy, as :func:`mmattn.datasets.synthetic.tiny_ade20k.make_tiny_ade20k`.
-        plan: Plans a look at every file of a copy, or None where there is no such look.
+        plan: Plans a look at every file of a copy.
     """
 
     name: str
     readers: tuple[Reader, ...]
     use: str
     make: Callable[..., None]
-    plan: Callable[[Path], Plan] | None = None
+    plan: Callable[[Path], Plan]
 
 
 _ENTRIES = (
@@ -129,6 +130,7 @@ _ENTRIES = (
         ),
         use='ImageNet as data_root, with the split train or val',
         make=make_tiny_imagenet,
+        plan=plan_imagenet,
     ),
     Benchmark(
         name='voc',

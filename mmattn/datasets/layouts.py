@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.fileio import list_dir_or_file
+
+from mmattn.datasets.lists import read_list
 from mmattn.datasets.names import inside, visible
 from mmattn.errors import InputError
 
@@ -80,7 +83,7 @@ def check_label_maps(
     map_suffix = copy.cfg.get('seg_map_suffix', suffixes[1])
     found = _files(images, suffix)
     if copy.ann_file and copy.ann_file.is_file():
-        stems = _listed(copy.ann_file, copy.where)
+        stems = [line.strip() for line in _listed(copy.ann_file, copy.where)]
         _check_listed(images, [stem + suffix for stem in stems], found, copy.where)
     else:
         stems = [name.removesuffix(suffix) for name in found]
@@ -170,8 +173,11 @@ def check_imagenet(copy: Copy) -> None:
     check_folders(copy)
     images = copy.folders.get('img_path', copy.root)
     if copy.ann_file:
+        lines = _listed(copy.ann_file, copy.where)
+        if copy.cfg.get('with_label', True):
+            _check_labels(lines, copy)
         # A million files are too many for a short look, but a wrong layout shows in the first one.
-        first = _listed(copy.ann_file, copy.where)[0].rsplit(maxsplit=1)[0]
+        first = lines[0].strip().rsplit(' ', 1)[0]
         if not os.path.exists(images / first):
             raise InputError(
                 f'{copy.where}: {copy.ann_file} lists {visible(first)}, but '
@@ -186,12 +192,22 @@ def check_imagenet(copy: Copy) -> None:
         )
 
 
+def _check_labels(lines: list[str], copy: Copy) -> None:
+    for number, line in enumerate(lines, 1):
+        name, _, label = line.strip().rpartition(' ')
+        if not name or not label.isdecimal():
+            raise InputError(
+                f'{copy.where}.ann_file {copy.ann_file}: line {number} is {visible(line)!r}; '
+                'expected the name of an image, a blank and the number of its class'
+            )
+
+
 def _listed(ann_file: Path, where: str) -> list[str]:
     try:
-        lines = [line.strip() for line in ann_file.read_text().splitlines() if line.strip()]
-    except ValueError as error:
+        lines = read_list(ann_file)
+    except (OSError, ValueError) as error:
         raise InputError(
-            f'{where}.ann_file {ann_file} is no text ({error}); expected a list of images'
+            f'{where}.ann_file {ann_file} is no list of images, one in each line: {error}'
         ) from error
     if not lines:
         raise InputError(f'{where}.ann_file {ann_file} lists no image')
@@ -206,7 +222,8 @@ def _listed(ann_file: Path, where: str) -> list[str]:
 
 
 def _files(folder: Path, suffix: str) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob(f'*{suffix}')}
+    # Without hidden files, which the data sets leave out.
+    return set(list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True))
 
 
 def _check_listed(folder: Path, names: list[str], found: Iterable[str], where: str) -> None:

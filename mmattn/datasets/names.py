@@ -1,8 +1,10 @@
 """Names and texts that come from files of others: shown harmlessly, and kept inside a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 _LONGEST = 400
+_MOST = 6
 
 
 def visible(text: object) -> str:
@@ -33,3 +35,10 @@ def inside(folder: Path, name: str) -> Path | None:
     """
     path = PurePath(name)
     return None if path.is_absolute() or '..' in path.parts else folder / path
+
+
+def first_of(names: Sequence[object]) -> str:
+    """Show names in a row; of many the first ones, and how many there are besides."""
+    shown = ', '.join(visible(name) for name in names[:_MOST])
+    left = len(names) - _MOST
+    return f'{shown} and {left} more' if left > 0 else shown

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmattn.engine.unread_options import refuse_unread_options
 from mmattn.errors import InputError
 from mmattn.layers.packages import MissingPackage, installation
 
@@ -33,7 +34,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
         The merged config, with ``mmattn`` and its other ``custom_imports`` imported.
 
     Raises:
-        InputError: If the file is missing or is no valid config, or its scope is not installed.
+        InputError: If the file is missing or is no valid config, an option would change nothing, or
+            the scope of the config is not installed.
     """
     if not Path(path).is_file():
         raise InputError(f'config {path} is not a file; check the path')
@@ -51,6 +53,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
         raise InputError(f'config {path} cannot be read: {_reason(error)}') from error
     for key, value in (options or {}).items():
         _check_number(cfg, key, value)
+    refuse_unread_options(cfg, options or {})
     try:
         cfg.merge_from_dict(options or {})
     except _UNREADABLE as error:

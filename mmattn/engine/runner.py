@@ -14,8 +14,11 @@ from mmengine.runner import BaseLoop, CheckpointLoader, EpochBasedTrainLoop
 from mmengine.runner import Runner as MMEngineRunner
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
+from mmattn.engine import terminal
 from mmattn.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from mmattn.engine.hooks.data_check import DataCheck, empty_data_explained, without_processes
 from mmattn.engine.hooks.keep_attention_training import FrozenPluginWarning, names_the_hook
 from mmattn.engine.hooks.skipped_images import count_skips
 from mmattn.engine.hooks.validation_hook import ValidationHook
@@ -25,6 +28,7 @@ from mmattn.engine.resume.optimizer_state import count_states
 from mmattn.engine.resume.random_state import get_random_state
 from mmattn.engine.resume.resumption import ResumptionCheck, start_id
 from mmattn.engine.resume.settings import settings_of
+from mmattn.engine.start import after_start, start
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
@@ -64,6 +68,9 @@ class Runner(MMEngineRunner):
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """Build the logger, and begin the log with the ranks of a distributed run."""
         logger = super().build_logger(*args, **kwargs)
+        terminal.watch(logger)
+        if ours := start():
+            ours.note_log_dir(Path(self.log_dir))
         if distributed.group() is not None:
             logger.info(distributed.describe())
         return logger
@@ -85,7 +92,25 @@ class Runner(MMEngineRunner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the training loop, of a kind that can go on anywhere."""
-        return super().build_train_loop(resumable(loop) if isinstance(loop, dict) else loop)
+        with empty_data_explained(self._train_dataloader, 'train_dataloader'):
+            return super().build_train_loop(resumable(loop) if isinstance(loop, dict) else loop)
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop of validations."""
+        with empty_data_explained(self._val_dataloader, 'val_dataloader'):
+            return super().build_val_loop(loop)
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop of a test."""
+        with empty_data_explained(self._test_dataloader, 'test_dataloader'):
+            return super().build_test_loop(loop)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader; ``num_workers=0`` needs no other option to change with it."""
+        return MMEngineRunner.build_dataloader(without_processes(dataloader), seed, diff_rank_seed)
 
     def build_optim_wrapper(self, optim_wrapper: dict | OptimWrapper) -> Any:
         """Build optimizer and wrapper.
@@ -120,6 +145,7 @@ class Runner(MMEngineRunner):
         self.register_hook(self._validation_hook)
         self.register_hook(self._resumption_check)
         self.register_hook(FrozenPluginWarning())
+        self.register_hook(DataCheck())
 
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
         """Register a hook; in the place of ``CheckpointHook`` the safe one."""
@@ -292,6 +318,10 @@ class Runner(MMEngineRunner):
     @master_only
     def dump_config(self) -> None:
         """Write the config into the work dir; a link that lies there is replaced, not followed."""
+        # That of a run before stays until this one has begun.
+        after_start(self._dump_config)
+
+    def _dump_config(self) -> None:
         name = Path(self.cfg.filename or f'{self.timestamp}.py').name
         path = Path(self.work_dir, name)
         # A config may lie in its own work dir.

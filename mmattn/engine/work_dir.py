@@ -17,6 +17,8 @@ from mmengine.logging import print_log
 
 from mmattn.errors import InputError
 
+# How often a file may be gone that was there a moment before.
+_TRIES = 10
 # What file systems without locks say, some of those that clusters share.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -26,7 +28,8 @@ def locked(work_dir: str) -> Iterator[None]:
     """Keep other runs out of a work dir, from any host that shares it.
 
     The kernel holds the lock for this process, not for its children, and lets go of it when the
-    process ends in whatever way: there are no stale ones. The file ``.lock`` says whose it is.
+    process ends in whatever way: there are no stale ones. The file ``.lock`` says whose it is, and
+    goes with the lock.
 
     Args:
         work_dir: The folder. The main process of a distributed run locks it for all.
@@ -58,13 +61,48 @@ def locked(work_dir: str) -> Iterator[None]:
         ) from error
     finally:
         if file is not None:
-            with contextlib.suppress(OSError), file:
-                file.truncate(0)
+            with file:
+                _remove(file, Path(work_dir, '.lock'))
 
 
 def _lock(work_dir: Path) -> BinaryIO:
     """Give the lock file, which is locked until it is closed."""
     path = work_dir / '.lock'
+    file = _open_locked(path, work_dir)
+    for _ in range(_TRIES):
+        if _is_at(file, path):
+            break
+        # The one before removed it between the two.
+        file.close()
+        file = _open_locked(path, work_dir)
+    since = time.strftime('%Y-%m-%d %H:%M:%S')
+    note = f'{_user()}@{socket.gethostname()}, process {os.getpid()}, since {since}\n'
+    try:
+        file.truncate(0)
+        file.write(note.encode())
+    except OSError as error:
+        with file:
+            _remove(file, path)
+        raise InputError(f'{path} cannot be written ({error.strerror}); make room') from error
+    return file
+
+
+def _remove(file: BinaryIO, path: Path) -> None:
+    """Remove the lock file while it is locked: whoever has opened it finds out that it is gone."""
+    with contextlib.suppress(OSError):
+        if _is_at(file, path):
+            path.unlink()
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Tell whether a file is still the one of its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except OSError:
+        return False
+
+
+def _open_locked(path: Path, work_dir: Path) -> BinaryIO:
     try:
         # What is no plain file is not waited for.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -89,14 +127,6 @@ def _lock(work_dir: Path) -> BinaryIO:
             'current',
             logging.WARNING,
         )
-    since = time.strftime('%Y-%m-%d %H:%M:%S')
-    note = f'{_user()}@{socket.gethostname()}, process {os.getpid()}, since {since}\n'
-    try:
-        file.truncate(0)
-        file.write(note.encode())
-    except OSError as error:
-        file.close()
-        raise InputError(f'{path} cannot be written ({error.strerror}); make room') from error
     return file
 
 

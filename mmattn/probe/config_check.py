@@ -17,7 +17,13 @@ from mmengine.registry import FUNCTIONS, MODELS, DefaultScope, Registry
 from torch.utils.data import DataLoader
 
 from mmattn.errors import InputError
+from mmattn.probe.class_count import (
+    faults_of_class_weights,
+    faults_of_out_channels,
+    faults_of_topk,
+)
 from mmattn.probe.metric_names import metric_names
+from mmattn.probe.places import ending_in, listed, places
 from mmattn.probe.signatures import PACKAGES, is_of_openmmlab, names, options_of
 
 
@@ -157,7 +163,10 @@ def _faults_of_runner(cfg: Config, modes: Iterable[str]) -> Iterator[str]:
         yield from _faults(evaluator, f'{mode}_evaluator', _in(kind))
         if mode == 'val':
             yield from _faults_of_best(cfg)
+        yield from faults_of_topk(cfg.get('model') or {}, evaluator, f'{mode}_evaluator')
+    yield from faults_of_out_channels(cfg.get('model') or {})
     if 'train' in modes:
+        yield from faults_of_class_weights(cfg.get('model') or {})
         yield from _faults_of_optimizer(cfg.get('optim_wrapper'))
         yield from _faults(cfg.get('param_scheduler'), 'param_scheduler', _SCHEDULER)
     for name, hook in (cfg.get('default_hooks') or {}).items():
@@ -282,7 +291,10 @@ def _faults_inside(
 def _unknown_options(cfg: dict, where: str, name: str, known: Set[str]) -> Iterator[str]:
     for option in cfg:
         if option not in known:
-            yield f'{where}.{option} is not an option of {name}{_did_you_mean(option, known)}'
+            inside = ending_in(option, (key for key, _ in places(cfg, where)))
+            inside.remove(f'{where}.{option}')
+            hint = f'; what is read is {listed(inside)}' if inside else _did_you_mean(option, known)
+            yield f'{where}.{option} is not an option of {name}{hint}'
 
 
 def _name_of(callee: Callable) -> str:

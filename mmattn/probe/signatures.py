@@ -33,8 +33,7 @@ class Options(NamedTuple):
 @cache
 def options_of(callee: Callable) -> Options:
     """Tell what a class or function takes."""
-    if hasattr(callee, 'stands_for'):
-        callee = callee.stands_for()
+    callee = stood_for(callee)
     if not inspect.isclass(callee):
         return _options_of_function(callee)
     inits = [(cls, vars(cls)['__init__']) for cls in callee.__mro__ if '__init__' in vars(cls)]
@@ -55,6 +54,11 @@ def options_of(callee: Callable) -> Options:
         is_known = is_known and (given is not None or is_of_openmmlab(cls))
         taken |= given or set()
     return Options(frozenset(options), needed, frozenset(building), is_open)
+
+
+def stood_for(callee: Any) -> Any:
+    """Give the class that a function builds which stands for it until its package is needed."""
+    return callee.stands_for() if hasattr(callee, 'stands_for') else callee
 
 
 def names(callee: Any, option: str) -> bool:

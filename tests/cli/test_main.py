@@ -237,7 +237,89 @@ def test_begins_anew_where_pytorch_has_looked_already(monkeypatch, device, sees_
 
 
 def test_demo_says_where_its_config_should_be(monkeypatch, tmp_path):
-    assert demo.find_config().is_file()
+    assert demo.find_config(demo.CONFIG).is_file()
     monkeypatch.setattr(demo, 'HOMES', (tmp_path / 'inside', tmp_path / 'beside'))
     with pytest.raises(InputError, match='neither in .*inside nor in .*beside; run the demo from'):
-        demo.find_config()
+        demo.find_config(demo.CONFIG)
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """Give what stands in for the Python of an environment, and a folder that is on PATH."""
+    environment, path = tmp_path / 'my env' / 'bin', tmp_path / 'bin'
+    for folder in (environment, path):
+        folder.mkdir(parents=True)
+        for name in ('python', 'mmattn'):
+            (folder / name).write_text('#!/bin/sh')
+            (folder / name).chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(environment / 'python'))
+    monkeypatch.setenv('PATH', str(path))
+    return environment
+
+
+@pytest.mark.parametrize('is_active', [False, True], ids=['not active', 'active'])
+@pytest.mark.parametrize(
+    ('is_installed', 'is_checkout', 'expected'),
+    [
+        (True, True, ['{python} tools/train.py {config}', 'python tools/train.py {config}']),
+        (True, False, ['{python} -m mmattn train {config}', 'mmattn train {config}']),
+        # As MMATTN_PYTHON may be: only -m finds the package, in the current folder.
+        (False, True, ['{python} -m mmattn train {config}', 'python -m mmattn train {config}']),
+    ],
+    ids=['checkout', 'wheel', 'not installed'],
+)
+def test_demo_says_how_to_go_on(
+    shell, tmp_path, monkeypatch, is_installed, is_checkout, expected, is_active
+):
+    home = tmp_path / 'a clone'
+    (home / 'configs/seg').mkdir(parents=True)
+    (home / demo.NEXT).touch()
+    if is_checkout:
+        (home / 'tools').mkdir()
+        (home / 'tools/train.py').touch()
+    monkeypatch.setattr(demo, 'HOMES', (home,))
+    monkeypatch.setattr(demo, '_is_installed', lambda: is_installed)
+    monkeypatch.chdir(home if is_checkout else tmp_path)
+    if is_active:
+        monkeypatch.setenv('PATH', f'{shell}:{os.environ["PATH"]}')
+    config = demo.NEXT if is_checkout else f"'a clone/{demo.NEXT}'"
+    # The place of the environment, seen from a clone that it is not in, or from beside it.
+    python = f"'{shell / 'python'}'" if is_checkout else "'my env/bin/python'"
+    command = expected[is_active].format(python=python, config=config)
+    assert demo.next_command() == f'{command} --smoke'
+
+
+def test_command_after_the_demo_is_that_of_the_readme_and_works(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv('PATH', f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
+    monkeypatch.setattr(demo, '_is_installed', lambda: True)
+    assert f'\n{demo.next_command()} ' in (ROOT / 'README.md').read_text()
+    # Only make has set PYTHONPATH, and this Python may have the package or not.
+    monkeypatch.undo()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv('PYTHONPATH', raising=False)
+    done = subprocess.run(
+        ['bash', '-c', f'{demo.next_command()} --help'], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and 'Train a model of any scope' in done.stdout, done.stderr
+
+
+SCRIPTS = [
+    *sorted((ROOT / 'tools').glob('*.py')),
+    *(p for p in sorted((ROOT / 'docs/generate').glob('*.py')) if '__main__' in p.read_text()),
+]
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=[path.name for path in SCRIPTS])
+def test_asking_a_script_for_help_does_nothing_else(call, script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generated = [ROOT / 'docs', ROOT / 'configs']
+    before = _times(*generated)
+    status, out, _ = call('-h', run=lambda: runpy.run_path(str(script), run_name='__main__'))
+    assert status == 0 and out.startswith('usage: ')
+    assert _times(*generated) == before and not list(tmp_path.iterdir())
+
+
+def _times(*folders):
+    paths = [path for folder in folders for path in folder.rglob('*')]
+    return {path: path.stat().st_mtime_ns for path in paths if '__pycache__' not in path.parts}

@@ -183,15 +183,11 @@ def cfg(tmp_path):
     return Config.fromfile(tmp_path / 'some_name.py')
 
 
-def test_work_dir(cfg, tmp_path):
-    options.prepare_work_dir(cfg, str(tmp_path / 'a' / 'b'))
-    assert cfg.work_dir == str(tmp_path / 'a' / 'b') and (tmp_path / 'a' / 'b').is_dir()
-    (tmp_path / 'file').touch()
-    with pytest.raises(InputError, match=r'file/x cannot be written .*another --work-dir'):
-        options.prepare_work_dir(cfg, str(tmp_path / 'file' / 'x'))
-
-
-def test_work_dir_is_named_after_the_config(cfg, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    options.prepare_work_dir(cfg, None)
+def test_work_dir(cfg):
+    options.choose_work_dir(cfg, None)
     assert cfg.work_dir == 'work_dirs/some_name'
+    cfg.work_dir = 'its/own'
+    options.choose_work_dir(cfg, None)
+    assert cfg.work_dir == 'its/own'
+    options.choose_work_dir(cfg, 'a/b')
+    assert cfg.work_dir == 'a/b'

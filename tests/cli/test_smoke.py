@@ -3,6 +3,7 @@ from mmengine.config import Config
 
 from mmattn.cli import smoke
 from mmattn.errors import InputError
+from tests.datasets.own.folders import save_coco
 
 
 def config(root, **dataset):
@@ -91,6 +92,46 @@ def test_the_kind_of_loop_stays(tmp_path):
     assert cfg.load_from == str(tmp_path / 'iter_4.pth') and cfg.train_cfg.max_iters == 6
 
 
-def test_a_data_set_without_generator(tmp_path):
-    with pytest.raises(InputError, match='no generated data for MyDataset; it has for ADE20K'):
-        smoke.shrink(config('data/', type='MyDataset'), str(tmp_path / 'data'))
+def test_takes_the_first_images_of_the_data_that_are_there(tmp_path, capsys):
+    for folder in ('train', 'val'):
+        save_coco(tmp_path / f'{folder}.json', tmp_path / folder, 3, {1: 'cat'})
+    cfg = config(f'{tmp_path}/', ann_file='train.json', data_prefix=dict(img='train'))
+    cfg.default_scope = 'mmdet'
+    cfg.val_dataloader.dataset.update(ann_file='val.json', data_prefix=dict(img='val'))
+    generated = tmp_path / 'generated'
+    smoke.shrink(cfg, str(generated))
+    inner = cfg.train_dataloader.dataset.dataset
+    assert (inner.data_root, inner.ann_file, inner.indices) == (f'{tmp_path}/', 'train.json', 4)
+    assert cfg.val_dataloader.dataset.indices == 2
+    assert cfg.val_evaluator.ann_file == f'{tmp_path}/annotations/val.json'
+    assert not generated.exists()
+    assert capsys.readouterr().out.endswith(f'smoke run on the first images of {tmp_path}/\n')
+
+
+def test_a_config_without_validation_and_hooks(tmp_path):
+    save_coco(tmp_path / 'train.json', tmp_path, 3, {1: 'cat'})
+    cfg = config(str(tmp_path), ann_file='train.json')
+    cfg.default_scope = 'mmdet'
+    for key in ('val_dataloader', 'val_evaluator', 'default_hooks'):
+        cfg.pop(key)
+    smoke.shrink(cfg, str(tmp_path / 'generated'))
+    assert cfg.train_dataloader.dataset.dataset.indices == 4
+    assert cfg.default_hooks.logger == dict(type='LoggerHook', interval=1)
+
+
+def test_a_part_of_the_data_that_is_missing(tmp_path):
+    save_coco(tmp_path / 'train.json', tmp_path / 'train', 3, {1: 'cat'})
+    cfg = config(f'{tmp_path}/', ann_file='other.json', data_prefix=dict(img='train'))
+    cfg.default_scope = 'mmdet'
+    with pytest.raises(InputError, match=r'dataset\.ann_file .*other\.json does not exist'):
+        smoke.shrink(cfg, str(tmp_path / 'generated'))
+
+
+def test_data_that_are_not_there_and_no_generator(tmp_path):
+    with pytest.raises(InputError) as raised:
+        smoke.shrink(config(f'{tmp_path}/x', type='MyDataset'), str(tmp_path / 'data'))
+    assert str(raised.value) == (
+        f'--smoke finds no data in {tmp_path}/x and has no generated ones for MyDataset; it has '
+        'for ADE20KDataset, CityscapesDataset, CocoDataset, CocoPanopticDataset, ImageNet, '
+        'PascalVOCDataset, VOCDataset'
+    )

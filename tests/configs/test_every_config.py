@@ -7,12 +7,20 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import TRANSFORMS
+from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
 
 from mmattn.datasets.exchange import read_as_validation
+from mmattn.datasets.roots import data_roots, move_data
 from mmattn.datasets.synthetic.tiny_ade20k import CLASSES
+from mmattn.probe.class_count import (
+    faults_of_class_weights,
+    faults_of_out_channels,
+    heads_in,
+    wrong_counts,
+)
 from mmattn.probe.count import published_results
+from mmattn.probe.schedule_check import TRIAL, remarks_on_schedule, unfinished_warmup
 from tests.configs.leaves import BUILT, LEAVES, LISTED, build, datasets, load, named, read
 
 each = pytest.mark.parametrize('path', BUILT, ids=lambda p: p.stem)
@@ -120,6 +128,38 @@ def test_every_config_is_tested_as_it_is_validated():
         # Its default.
         assert step.pop('imdecode_backend') == 'pillow', path
         assert cfg.test_dataloader == cfg.val_dataloader, path
+
+
+def test_data_root_leaves_nothing_behind():
+    for path in LEAVES:
+        cfg = read(path)
+        loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+        [root] = data_roots(cfg, loaders)
+        moved = Config({key: cfg[key] for key in (*loaders, 'val_evaluator', 'test_evaluator')})
+        move_data(moved, root, '/elsewhere')
+        assert root.rstrip('/') not in str(moved.to_dict()), path
+        for loader in loaders:
+            for dataset in datasets(moved[loader].dataset):
+                assert dataset.data_root.rstrip('/') == '/elsewhere', path
+
+
+def test_nothing_is_refused_or_warned_of_before_the_first_iteration():
+    for path in BUILT:
+        cfg = read(path)
+        assert list(remarks_on_schedule(cfg)) == [], path
+        # Epochs as short as a trial.
+        assert unfinished_warmup(cfg, TRIAL) is None, path
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            faults = [*faults_of_class_weights(cfg.model), *faults_of_out_channels(cfg.model)]
+            assert faults == [], path
+            for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+                for dataset in datasets(cfg[loader].dataset):
+                    with DATASETS.switch_scope_and_registry(None) as registry:
+                        own = registry.get(dataset.type).METAINFO
+                    metainfo = {**own, **dataset.get('metainfo', {})}
+                    if path.parent.name != 'pose':
+                        assert any(heads_in(cfg.model)) and metainfo['classes'], path
+                        assert wrong_counts(cfg.model, metainfo) == [], path
 
 
 UNITS = {

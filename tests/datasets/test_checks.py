@@ -2,9 +2,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmattn.datasets.benchmarks import find_reader
-from mmattn.datasets.checks import check_data
+from mmattn.datasets.checks import check_data, check_evaluator
+from mmattn.datasets.names import visible
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.errors import InputError
 
@@ -43,7 +45,7 @@ def test_missing_root(tmp_path):
 def test_wrappers_are_looked_into(tmp_path):
     inner = dict(type='ConcatDataset', datasets=[dataset(tmp_path / 'nope')])
     with pytest.raises(
-        InputError, match=r'd\.dataset\.datasets\[0\]\.data_root .*nope is not a folder'
+        InputError, match=r'd\.dataset\.datasets\.0\.data_root .*nope is not a folder'
     ):
         check_data(dict(type='RepeatDataset', dataset=inner), 'd')
 
@@ -201,9 +203,56 @@ def test_something_is_missing(name, removed, message, config):
 
 def test_an_empty_list(config):
     cfg = config('voc segmentation')
-    Path(cfg['data_root'], cfg['ann_file']).write_text('\n')
+    Path(cfg['data_root'], cfg['ann_file']).write_text('')
     with pytest.raises(InputError, match=r'd\.ann_file .*aug\.txt lists no image'):
         check_data(cfg, 'd')
+
+
+@pytest.mark.parametrize('name', ['voc detection', 'voc segmentation', 'imagenet with prefix'])
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (b'a 1\n\n', 'line 2 is empty; remove it'),
+        (
+            b'\xef\xbb\xbfa 1\n',
+            'it starts with a byte order mark; save it as UTF-8 without one',
+        ),
+        (
+            b'a\xff 1\n',
+            "'utf-8' codec can't decode byte 0xff in position 1: invalid start byte",
+        ),
+    ],
+    ids=['empty line', 'byte order mark', 'no text'],
+)
+def test_a_list_that_is_none(name, content, reason, config):
+    cfg = config(name)
+    path = Path(cfg['data_root'], cfg['ann_file'])
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        check_data(cfg, 'd')
+    start = f'd.ann_file {path} is no list of images, one in each line: '
+    assert str(error.value) == start + reason
+
+
+@pytest.mark.parametrize('line', ['a.jpg', 'a.jpg one', 'a.jpg -1', 'a.jpg\t0'])
+def test_a_line_without_a_class(line, config):
+    cfg = config('imagenet with prefix')
+    path = Path(cfg['data_root'], cfg['ann_file'])
+    count = path.read_text().count('\n')
+    path.write_text(f'{path.read_text()}{line}\n')
+    with pytest.raises(InputError) as error:
+        check_data(cfg, 'd')
+    assert str(error.value) == (
+        f'd.ann_file {path}: line {count + 1} is {visible(line)!r}; expected the name of an '
+        'image, a blank and the number of its class'
+    )
+
+
+def test_hidden_files_are_left_out(root):
+    for folder in ('images', 'annotations'):
+        for name in ('._ADE_train_00000001.jpg', '._x.png', '.DS_Store'):
+            (root / folder / 'training' / name).touch()
+    check_data(dataset(root), 'd')
 
 
 def test_the_class_itself_may_be_the_type(config):
@@ -219,3 +268,37 @@ def test_the_class_itself_may_be_the_type(config):
 
 def test_data_on_a_network_is_not_looked_at():
     check_data({**CONFIGS['coco'], 'data_root': 's3://bucket/coco/'}, 'd')
+
+
+@pytest.mark.parametrize(
+    ('wrap', 'key'),
+    [
+        (lambda metric: metric, 'val_evaluator'),
+        (lambda metric: [dict(type='DumpResults'), metric], 'val_evaluator.1'),
+        (lambda metric: dict(type='Evaluator', metrics=[metric]), 'val_evaluator.metrics.0'),
+    ],
+    ids=['one', 'several', 'an evaluator'],
+)
+def test_the_file_that_a_metric_reads(config, tmp_path, wrap, key):
+    def remarks(path):
+        evaluator = wrap(dict(type='CocoMetric', ann_file=str(path)))
+        loader = dict(dataset=dict(type='RepeatDataset', dataset=dataset))
+        return list(
+            check_evaluator(Config({'val_dataloader': loader, 'val_evaluator': evaluator}), 'val')
+        )
+
+    dataset = config('coco')
+    own = Path(dataset['data_root'], dataset['ann_file'])
+    reads = f'val_dataloader.dataset reads {own}'
+    with pytest.raises(InputError) as caught:
+        remarks(tmp_path / 'nope.json')
+    assert str(caught.value) == (
+        f'{key}.ann_file {tmp_path}/nope.json does not exist; {reads}, and --data-root DIR moves '
+        'both'
+    )
+    shutil.copy(own, tmp_path / 'copy.json')
+    assert remarks(own) == remarks(tmp_path / 'copy.json') == remarks('s3://a/b.json') == []
+    other = own.with_name('instances_val2017.json')
+    assert remarks(other) == [
+        f'{key}.ann_file {other} is another file than that of the data: {reads}'
+    ]

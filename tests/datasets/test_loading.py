@@ -96,10 +96,169 @@ def test_map_of_another_size(sample):
 
 def test_map_in_colour(sample):
     Image.new('RGB', (7, 5)).save(sample['seg_map_path'])
-    with pytest.raises(
-        InputError, match=r'map\.png has shape \(5, 7, 3\).*one 8-bit label per pixel'
-    ):
+    with pytest.raises(InputError) as raised:
         load(sample)
+    assert str(raised.value) == (
+        f'segmentation map {sample["seg_map_path"]} is in colour (shape (5, 7, 3)); expected one '
+        'label per pixel: give LoadSegMap a palette=[[R, G, B], ...], one colour for each label'
+    )
+
+
+def save_map(sample, rows):
+    """Save a map of 7x5 pixels that begins with some values."""
+    values = np.zeros((5, 7, *np.shape(rows)[1:]), np.asarray(rows).dtype)
+    values.reshape(35, *np.shape(rows)[1:])[: len(rows)] = rows
+    Image.fromarray(values).save(sample['seg_map_path'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'reduce_zero_label', 'file', 'expected'),
+    [
+        (dict(max_label=10, ignore_index=11), False, [10, 11, 0], [10, 255, 0]),
+        (dict(max_label=1, label_map={255: 1}), False, [255, 0, 1], [1, 0, 1]),
+        (dict(max_label=1, label_map={128: 1, 64: 255}), False, [128, 64, 0], [1, 255, 0]),
+        # Both kinds of "no label": 0 by the data set, 11 by the loader.
+        (dict(max_label=10, ignore_index=11), True, [0, 1, 10, 11], [255, 0, 9, 255]),
+        (dict(max_label=10, ignore_index=0), True, [0, 1, 10], [255, 0, 9]),
+        (dict(max_label=2, ignore_index=255), True, [0, 1, 2, 255], [255, 0, 1, 255]),
+        (dict(max_label=2, ignore_index=0, label_map={1: 0, 7: 1}), False, [1, 7, 0], [0, 1, 255]),
+    ],
+)
+def test_renumbers(sample, options, reduce_zero_label, file, expected):
+    save_map(sample, np.uint8(file))
+    loaded = load({**sample, 'reduce_zero_label': reduce_zero_label}, **options)
+    assert loaded['gt_seg_map'].ravel()[: len(file)].tolist() == expected
+    assert loaded['gt_seg_map'].dtype == np.uint8
+
+
+def test_black_and_white_without_a_word(sample):
+    save_map(sample, np.uint8([0, 255]))
+    with pytest.raises(InputError) as raised:
+        load({**sample, 'reduce_zero_label': False}, max_label=1)
+    assert str(raised.value) == (
+        f'segmentation map {sample["seg_map_path"]} has the label 255; expected 0 to 1 (masks of 0 '
+        'and 255 need label_map={255: 1}, void of 255 ignore_index=255)'
+    )
+
+
+def test_warns_where_all_but_the_background_is_ignored(sample, capsys):
+    sample = {**sample, 'reduce_zero_label': False}
+    image = TRANSFORMS.build(dict(type='LoadImage'))(copy.deepcopy(sample))
+    loaders = [
+        TRANSFORMS.build(dict(type='LoadSegMap', max_label=1, ignore_index=255)) for _ in range(2)
+    ]
+    save_map(sample, np.uint8([0, 1, 255]))
+    loaders[1](copy.deepcopy(image))
+    save_map(sample, np.uint8([0, 255]))
+    for loader in loaders:
+        for _ in range(40):
+            loader(copy.deepcopy(image))
+    assert capsys.readouterr().err == (
+        f'warning: 32 segmentation maps, the last one {sample["seg_map_path"]}, hold nothing but 0 '
+        'and 255, which is ignored; masks of 0 and 255 need LoadSegMap(max_label=1, '
+        'label_map={255: 1})\n'
+    )
+
+
+def test_map_of_one_bit(sample):
+    save_map(sample, np.array([True, False, True]))
+    loaded = load({**sample, 'reduce_zero_label': False}, max_label=1)
+    assert loaded['gt_seg_map'].ravel()[:4].tolist() == [1, 0, 1, 0]
+
+
+def test_map_of_16_bits(sample):
+    sample = {**sample, 'reduce_zero_label': False}
+    save_map(sample, np.uint16([3, 65535, 1]))
+    loaded = load(sample, max_label=3, ignore_index=65535)
+    assert loaded['gt_seg_map'].ravel()[:4].tolist() == [3, 255, 1, 0]
+    with pytest.raises(InputError) as raised:
+        load(sample, max_label=3)
+    assert str(raised.value) == (
+        f'segmentation map {sample["seg_map_path"]} has the label 65535 and 16 bits per pixel; '
+        'expected 0 to 3, one label for each class (a map of instances is made one of classes '
+        'first)'
+    )
+
+
+COLOURS = [[0, 0, 0], [128, 64, 32], [32, 64, 128], [255, 255, 255]]
+
+
+@pytest.mark.parametrize('alpha', [[], [255], [9]], ids=['RGB', 'RGBA', 'transparent'])
+def test_palette(sample, alpha):
+    sample = {**sample, 'reduce_zero_label': False}
+    save_map(sample, np.uint8([[*COLOURS[label], *alpha] for label in (3, 1, 2, 0)]))
+    options = dict(max_label=2, palette=COLOURS)
+    assert load(sample, ignore_index=3, **options)['gt_seg_map'].ravel()[:4].tolist() == [
+        *(255, 1, 2, 0)
+    ]
+    assert load(sample, label_map={3: 1}, **options)['gt_seg_map'].ravel()[:2].tolist() == [1, 1]
+    with pytest.raises(InputError, match='has the label 3; expected 0 to 2 '):
+        load(sample, **options)
+    with pytest.raises(InputError) as raised:
+        load(sample, max_label=2, palette=[COLOURS[i] for i in (0, 3, 2)])
+    assert str(raised.value) == (
+        f'segmentation map {sample["seg_map_path"]} has the colour [128, 64, 32], which is none of '
+        'the 3 of the palette of LoadSegMap; add it there'
+    )
+
+
+def test_palette_and_a_map_of_labels(sample):
+    with pytest.raises(InputError) as raised:
+        load(sample, palette=COLOURS)
+    assert str(raised.value) == (
+        f'segmentation map {sample["seg_map_path"]} has shape (5, 7) and type uint8; expected '
+        'three colours of 8 bits per pixel, since LoadSegMap has a palette'
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        *(
+            (
+                dict(max_label=label),
+                f'max_label has to be from 1 to 254, got {label!r}: 0 alone leaves one class, and '
+                '255 means "no label"; for masks of 0 and 255: max_label=1, label_map={255: 1}',
+            )
+            for label in (255, 0, '7')
+        ),
+        (
+            dict(max_label=1, label_map={255: 2}),
+            'label_map has to lead from labels of 0 to 255 to 0 to 1 (max_label) or 255, got '
+            '{255: 2}',
+        ),
+        (
+            dict(max_label=1, label_map={300: 1}),
+            'label_map has to lead from labels of 0 to 255 to 0 to 1 (max_label) or 255, got '
+            '{300: 1}',
+        ),
+        (
+            dict(max_label=1, label_map={255: 1}, ignore_index=255),
+            '255 is both ignore_index and in label_map; expected it in one of them',
+        ),
+        (
+            dict(max_label=1, ignore_index='255'),
+            "ignore_index has to be a label or None, got '255'",
+        ),
+        (
+            dict(max_label=1, palette=[[0, 0, 0], [0, 0, 256]]),
+            'palette has to be a list of [R, G, B] of 0 to 255, got [[0, 0, 0], [0, 0, 256]]',
+        ),
+        (
+            dict(max_label=1, palette=[[0, 0, 0], [0, 0, 0]]),
+            'palette has 2 colours, 1 of them different; expected at most 256, each for one label',
+        ),
+    ],
+)
+def test_options_of_the_maps(options, message):
+    with pytest.raises(InputError) as raised:
+        TRANSFORMS.build(dict(type='LoadSegMap', **options))
+    assert str(raised.value) == f'LoadSegMap: {message}'
+
+
+def test_shows_its_options():
+    loader = TRANSFORMS.build(dict(type='LoadSegMap', max_label=1, label_map={255: 1}))
+    assert repr(loader) == 'LoadSegMap(max_label=1, ignore_index=None, label_map={255: 1})'
 
 
 @pytest.mark.parametrize(
@@ -133,3 +292,60 @@ def test_missing(sample, key, kind):
     sample[key] = '/nowhere/x.png'
     with pytest.raises(InputError, match=f'{kind} /nowhere/x.png does not exist'):
         load(sample)
+
+
+def ramp(path, high, kind, form=None):
+    values = np.tile(np.linspace(0, high, 80), (60, 1)).astype(kind)
+    Image.fromarray(values).save(path, form)
+    return {'img_path': str(path)}
+
+
+@pytest.mark.parametrize('form', ['PNG', 'TIFF', 'PPM'])
+@pytest.mark.parametrize('color_type', ['color', 'grayscale', 'unchanged'])
+def test_16_bits_are_scaled_as_the_stock_loader_does(form, color_type, tmp_path):
+    sample = ramp(tmp_path / 'a.png', 65535, np.uint16, form)
+    loads = [
+        TRANSFORMS.build(dict(type=kind, color_type=color_type))
+        for kind in ('LoadImage', 'LoadImageFromFile')
+    ]
+    ours, theirs = (load(dict(sample))['img'] for load in loads)
+    np.testing.assert_array_equal(ours, theirs)
+    assert abs(ours.mean() - (127.5 if color_type != 'unchanged' else 32767.5)) < 1
+
+
+def test_a_truncated_image_of_16_bits(tmp_path):
+    sample = ramp(tmp_path / 'a.png', 65535, np.uint16)
+    content = (tmp_path / 'a.png').read_bytes()
+    (tmp_path / 'a.png').write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(InputError, match=r'a\.png cannot be read \(.*truncated.*download it again'):
+        TRANSFORMS.build(dict(type='LoadImage'))(sample)
+
+
+@pytest.mark.parametrize(
+    ('high', 'kind', 'shown'),
+    [(1, np.float32, '0 to 1'), (1e6, np.float32, '0 to 1e+06'), (70000, np.int32, '0 to 70000')],
+)
+def test_32_bits_that_8_do_not_hold(high, kind, shown, tmp_path):
+    path = tmp_path / 'a.tif'
+    with pytest.raises(InputError) as error:
+        TRANSFORMS.build(dict(type='LoadImage'))(ramp(path, high, kind))
+    assert str(error.value) == (
+        f'image {path} has 32-bit pixels from {shown}; save it with 8 bits, from 0 to 255, or '
+        'with 16'
+    )
+
+
+def test_32_bits_that_8_hold(tmp_path):
+    load = TRANSFORMS.build(dict(type='LoadImage'))
+    for kind in (np.float32, np.int32):
+        assert abs(load(ramp(tmp_path / 'a.tif', 255, kind))['img'].mean() - 127) < 1
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_an_image_is_turned_as_its_orientation_says(orientation, sample, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = (5, 7) if orientation >= 5 else (7, 5)
+    Image.new('RGB', stored).save(tmp_path / 'a.jpg', exif=exif.tobytes())
+    loaded = load({**sample, 'img_path': str(tmp_path / 'a.jpg')})
+    assert loaded['ori_shape'] == loaded['gt_seg_map'].shape == (5, 7)

@@ -17,9 +17,10 @@ def write(tmp_path, text):
 
 def test_options_of_the_command_line(tmp_path):
     cfg = load_config(
-        write(tmp_path, 'a = dict(b=[dict(c=1), dict(c=2)])'), {'a.b.1.c': 5, 'work_dir': 'x'}
+        write(tmp_path, 'model = dict(b=[dict(c=1), dict(c=2)])'),
+        {'model.b.1.c': 5, 'work_dir': 'x'},
     )
-    assert cfg.a.b == [dict(c=1), dict(c=5)] and cfg.work_dir == 'x'
+    assert cfg.model.b == [dict(c=1), dict(c=5)] and cfg.work_dir == 'x'
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def test_options_of_the_command_line(tmp_path):
             "--cfg-options a.betas: expected a number in the place of (0.9, 0.99), got '.99x'",
         ),
         (
-            'a = [1, 2]',
-            {'a.7.b': 1},
+            'model = [1, 2]',
+            {'model.7.b': 1},
             "--cfg-options do not fit config {path}: KeyError: 'Index 7 exceeds the length of list "
             "[1, 2]'",
         ),
@@ -52,10 +53,10 @@ def test_options_that_do_not_fit(tmp_path, text, options, line):
 
 
 def test_a_word_may_take_the_place_of_a_number(tmp_path):
-    path = write(tmp_path, "a = dict(scale=512.0, name='x', size=[1, 2])")
-    options = {'a.scale': 'dynamic', 'a.name': '3x', 'a.size': None, 'a.more.b': '4x'}
-    cfg = load_config(path, options)
-    assert cfg.a == dict(scale='dynamic', name='3x', size=None, more=dict(b='4x'))
+    path = write(tmp_path, "model = dict(scale=512.0, name='x', size=[1, 2])")
+    options = {'scale': 'dynamic', 'name': '3x', 'size': None, 'more.b': '4x'}
+    cfg = load_config(path, {f'model.{key}': value for key, value in options.items()})
+    assert cfg.model == dict(scale='dynamic', name='3x', size=None, more=dict(b='4x'))
 
 
 def test_a_base_of_this_package(tmp_path):

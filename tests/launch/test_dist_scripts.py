@@ -165,6 +165,15 @@ def test_an_exception_is_told_once(config, tmp_path):
     assert err.count('Traceback') == 1
 
 
+def test_a_start_that_fails_leaves_nothing(config, tmp_path):
+    (tmp_path / 'cut.pth').write_bytes(b'PK\x03\x04 and no more')
+    options = ['--work-dir', tmp_path / 'runs' / 'a', '--cfg-options']
+    status, _, err = run(TRAIN, config, 2, *options, f'load_from={tmp_path / "cut.pth"}')
+    [line] = errors(err)
+    assert status == 1 and 'cut.pth' in line, err
+    assert [path.name for path in tmp_path.iterdir()] == ['cut.pth']
+
+
 def test_a_killed_rank_ends_the_others(config, tmp_path):
     options = ['--work-dir', tmp_path, '--cfg-options', 'model.dies=1']
     status, _, err = run(TRAIN, config, 2, *options)

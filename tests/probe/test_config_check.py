@@ -81,6 +81,35 @@ def test_mistyped_option():
     )
 
 
+def test_an_option_that_parts_have():
+    cfg = config(dict(segmentor(), num_classes=2))
+    assert message(cfg) == (
+        'config: model.num_classes is not an option of EncoderDecoder; what is read is '
+        'model.decode_head.num_classes'
+    )
+
+
+def test_a_folder_over_several_data_sets():
+    inner = [dict(type='ADE20KDataset', data_root=root) for root in 'ab']
+    dataset = dict(type='ConcatDataset', datasets=inner, data_root='c')
+    cfg = config(segmentor(), train_dataloader=dict(dataset=dataset))
+    where = 'train_dataloader.dataset'
+    assert message(cfg, lambda cfg: check_config(cfg, 'train')) == (
+        f'config: {where}.data_root is not an option of ConcatDataset; what is read is '
+        f'{where}.datasets.0.data_root and {where}.datasets.1.data_root'
+    )
+
+
+def test_what_fits_no_head_is_refused_with_the_rest():
+    model = segmentor()
+    model['decode_head']['loss_decode'] = dict(type='CrossEntropyLoss', class_weight=[1, 2])
+    cfg = config(model)
+    assert message(cfg, lambda cfg: check_config(cfg, 'train')) == (
+        'config: model.decode_head.loss_decode.class_weight has 2 weights, expected 3 for 3 classes'
+    )
+    check_config(cfg, 'test')
+
+
 def test_options_that_are_handed_on_to_a_base_are_known():
     model = segmentor()
     model['decode_head'].update(dropout_ratio=0)

@@ -3,72 +3,72 @@
 import json
 import reprlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from mmattn.datasets.audit.faults import (
-    Fault,
-    Plan,
-    check_box,
-    check_sizes,
-    name_outside,
-    read,
-)
-from mmattn.datasets.audit.run_lengths import run_lengths
+from mmattn.datasets.audit.faults import Fault, Plan, name_outside
+from mmattn.datasets.audit.masks import check_mask
+from mmattn.datasets.audit.pixels import CHECKED, Decoder, check_sizes, read, read_image
+from mmattn.datasets.audit.values import are_numbers, is_number
 from mmattn.datasets.names import inside
+from mmattn.datasets.synthetic.coco_categories import THINGS
 from mmattn.errors import InputError
 
-_TASKS = ('instances', 'person_keypoints', 'panoptic')
+TASKS = ('instances', 'person_keypoints', 'panoptic')
 # Far more than any file needs, and few enough to walk through and to hand to other processes.
 _DEEPEST = 8
-# Beyond every coordinate and area in pixels.
-_LARGEST = 1e9
-
-
-def _is_number(value: Any) -> bool:
-    """Tell whether it is a number in earnest, and not NaN, infinite, or a truth value."""
-    return type(value) in (int, float) and -_LARGEST < value < _LARGEST
-
-
-def _are_numbers(values: object) -> TypeGuard[list[float]]:
-    return type(values) is list and all(map(_is_number, values))
-
-
-def _is_side(value: object) -> bool:
-    return type(value) is int and 0 < value < _LARGEST
+_NAMES = {name for group in THINGS.values() for name in group.values()}
 
 
 def _is_id(value: object) -> bool:
-    return type(value) in (int, str)
+    return type(value) in (int, str) or (type(value) is float and value == value)
 
 
-def _is_text(value: object) -> bool:
-    return type(value) is str
+def _is_box(box: object) -> TypeGuard[list[float]]:
+    return are_numbers(box) and len(box) == 4
+
+
+def _is_crowd_flag(value: object) -> bool:
+    return type(value) in (int, float, bool) and value in (0, 1)
 
 
 _CHECKS = {
     'id': _is_id,
     'image_id': _is_id,
     'category_id': _is_id,
-    'name': _is_text,
-    'file_name': _is_text,
-    'width': _is_side,
-    'height': _is_side,
-    'bbox': lambda value: type(value) is list,
+    'name': lambda value: type(value) is str,
+    'file_name': lambda value: type(value) is str,
+    'width': lambda value: is_number(value) and value > 0,
+    'height': lambda value: is_number(value) and value > 0,
+    'isthing': lambda value: type(value) in (int, float, bool),
     'segments_info': lambda value: type(value) is list,
 }
-# What annotations and segments need not have.
-_OPTIONAL_CHECKS = {
-    'area': lambda value: _is_number(value) and value >= 0,
-    'iscrowd': lambda value: type(value) in (int, bool) and value in (0, 1),
-    'keypoints': lambda value: _are_numbers(value) and len(value) % 3 == 0,
-    'num_keypoints': lambda value: type(value) is int and 0 <= value < _LARGEST,
-}
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a training does with an annotation file.
+
+    Args:
+        task: One of `TASKS`.
+        is_loaded: Whether a data set reads it.
+        masks: Whether the data set reads masks.
+        poly2mask: Whether those may be run lengths.
+        metrics: What is measured against it: 'bbox', 'segm', 'panoptic'.
+        classes: Names of the categories that are read; None for all.
+    """
+
+    task: str = 'instances'
+    is_loaded: bool = True
+    masks: bool = True
+    poly2mask: bool = True
+    metrics: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -77,15 +77,24 @@ class Description:
 
     Args:
         source: The annotation file.
+        use: What it is used for.
+        read: Ids of the categories that are read.
+        things: Those of them that are things, of which boxes are read.
         size: Width and height.
         annotations: Instances, or segments of the panoptic segmentation.
         segmentation: File of the panoptic segmentation.
     """
 
     source: Path
-    size: tuple[int, int]
+    use: Use
+    read: frozenset
+    things: frozenset
+    size: tuple[float, float]
     annotations: list[dict] = field(default_factory=list)
     segmentation: Path | None = None
+
+
+Described = dict[Path, list[Description]]
 
 
 def plan_coco(root: Path) -> Plan:
@@ -93,7 +102,7 @@ def plan_coco(root: Path) -> Plan:
     plan = Plan()
     files = [
         (path, task, path.stem.removeprefix(f'{task}_'))
-        for task in _TASKS
+        for task in TASKS
         for path in sorted((root / 'annotations').glob(f'{task}_*.json'))
     ]
     if not files:
@@ -101,20 +110,45 @@ def plan_coco(root: Path) -> Plan:
             f'{root} has no annotations/instances_*.json and no annotations/panoptic_*.json; '
             'expected a copy of COCO with train2017 or val2017, and annotations'
         )
-    described: dict[Path, list[Description]] = {}
+    described: Described = {}
     for path, task, split in files:
         folders = [f for f in (root / split, root / 'images' / split) if f.is_dir()]
         if not folders:
             plan.notes.append(f'{path} is left out: there is no folder {root / split}')
             continue
-        content = _load(path, plan.faults)
-        if content is not None:
-            _describe(path, task, content, folders[0], described, plan.faults)
+        # What is trained is not measured.
+        measured = {'instances': ('bbox', 'segm'), 'panoptic': ('panoptic',)}
+        use = Use(task, metrics=() if split.startswith('train') else measured.get(task, ()))
+        content = load(path, plan.faults)
+        if content is None:
+            continue
+        if task == 'instances':
+            use = _note_what_differs(path, content, use, plan)
+        describe(path, content, folders[0], use, described, plan.faults)
     plan.tasks = [partial(check_coco, image, about) for image, about in described.items()]
     return plan
 
 
-def _load(path: Path, faults: list[Fault]) -> dict | None:
+def _note_what_differs(path: Path, content: dict, use: Use, plan: Plan) -> Use:
+    """Note what only a config of one's own can train, and give what is left to look at."""
+    entries = [entry for entry in content['annotations'] if isinstance(entry, dict)]
+    if not entries:
+        plan.notes.append(f'{path} has no annotations; a training on it has nothing to learn')
+    elif not any('segmentation' in entry for entry in entries):
+        plan.notes.append(f'{path} has no masks, only boxes')
+        use = replace(use, masks=False, metrics=tuple(m for m in use.metrics if m != 'segm'))
+    own = [
+        entry['name']
+        for entry in content['categories']
+        if isinstance(entry, dict) and type(entry.get('name')) is str
+    ]
+    if own and not set(own) & _NAMES:
+        plan.notes.append(f'{path} has classes of its own; name them in the config (metainfo)')
+    return use
+
+
+def load(path: Path, faults: list[Fault]) -> dict | None:
+    """Read an annotation file, or add what is wrong with it and give None."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -133,67 +167,113 @@ def _load(path: Path, faults: list[Fault]) -> dict | None:
     return content
 
 
-def _describe(
+def describe(
     path: Path,
-    task: str,
     content: dict,
     folder: Path,
-    described: dict[Path, list[Description]],
+    use: Use,
+    described: Described,
     faults: list[Fault],
+    segmentations: Path | None = None,
+    is_own: bool = False,
 ) -> None:
-    """Sort the content of a file by image, and add faults that no single image can show."""
-    images = _complete(
-        path, 'image', content['images'], ('id', 'file_name', 'width', 'height'), faults
-    )
-    categories = _complete(path, 'category', content['categories'], ('id', 'name'), faults)
+    """Sort the content of a file by image, and add faults that no single image can show.
+
+    Args:
+        path: The file.
+        content: What is in it.
+        folder: Where its images are.
+        use: What it is used for.
+        described: What is said about each image; more is added.
+        faults: What is wrong; more is added.
+        segmentations: Where the panoptic segmentations are; by default beside the file.
+        is_own: Whether names may lead out of the folder, as they may in a training.
+    """
+    keys = ['id', 'file_name', 'width', 'height']
+    images = _complete(path, 'image', content['images'], keys, faults)
+    is_panoptic = use.task == 'panoptic'
+    keys = ['id', 'name', *(['isthing'] if is_panoptic else [])]
+    categories = _complete(path, 'category', content['categories'], keys, faults)
+    read_ids = _categories_read(path, categories, use, faults)
+    things = read_ids & {category['id'] for category in categories if category.get('isthing')}
     by_id = {}
     for image in images:
-        by_id[image['id']] = Description(path, (image['width'], image['height']))
+        size = image['width'], image['height']
+        by_id[image['id']] = about = Description(path, use, read_ids, things, size)
         name = image['file_name']
-        if file := inside(folder, name):
-            described.setdefault(file, []).append(by_id[image['id']])
-        else:
-            faults.append(name_outside(f'{path}: image {image["id"]}', name))
-    known = {category['id'] for category in categories}
+        file = inside(folder, name)
+        if file is None:
+            faults.append(name_outside(f'{path}: image {image["id"]}', name, is_own))
+        if file or is_own:
+            described.setdefault(file or folder / name, []).append(about)
 
     _add_duplicates(f'{path}: image', (image['id'] for image in images), faults)
-    _add_duplicates(f'{path}: file name', (image['file_name'] for image in images), faults)
-    _add_duplicates(f'{path}: category', (category['id'] for category in categories), faults)
-    sort = _sort_segmentations if task == 'panoptic' else _sort_instances
-    sort(path, content['annotations'], by_id, known, faults)
+    names = [image['file_name'] for image in images]
+    _add_duplicates(f'{path}: file name', names, faults, is_warning=True)
+    if is_panoptic:
+        folder = segmentations or path.with_suffix('')
+        names_by_id = {image['id']: image['file_name'] for image in images}
+        _sort_segmentations(path, content['annotations'], by_id, names_by_id, folder, faults)
+    else:
+        known = {category['id'] for category in categories}
+        _sort_instances(path, content['annotations'], by_id, known, faults)
+
+
+def _categories_read(
+    path: Path, categories: list[dict], use: Use, faults: list[Fault]
+) -> frozenset:
+    _add_duplicates(f'{path}: category', (c['id'] for c in categories), faults)
+    is_read = [use.classes is None or c['name'] in use.classes for c in categories]
+    chosen = [c for c, is_one in zip(categories, is_read, strict=True) if is_one]
+    # Each of them would be a class of its own.
+    _add_duplicates(f'{path}: category name', (c['name'] for c in chosen), faults)
+    others = [c['name'] for c, is_one in zip(categories, is_read, strict=True) if not is_one]
+    if categories and not chosen:
+        shown = ', '.join(map(str, use.classes or ()))
+        place = f'{path}: {", ".join(others[:5])}; the config has {shown}'
+        faults.append(Fault('no category is read', place))
+    else:
+        faults += [
+            Fault('category that is not read', f'{path}: {name}', is_warning=True)
+            for name in others
+        ]
+    return frozenset(c['id'] for c in chosen)
 
 
 def _sort_instances(
     path: Path,
-    entries: list[dict],
-    by_id: dict[int, Description],
-    known: set[int],
+    entries: list,
+    by_id: dict[Any, Description],
+    known: Collection,
     faults: list[Fault],
 ) -> None:
-    keys = ('id', 'image_id', 'category_id', 'bbox')
+    keys = ('id', 'image_id', 'category_id')
     annotations = _complete(path, 'annotation', entries, keys, faults)
     _add_duplicates(f'{path}: annotation', (a['id'] for a in annotations), faults)
     for annotation in annotations:
         place = f'{path}: annotation {annotation["id"]}'
-        faults += _check_category(place, annotation, known)
+        if annotation['category_id'] not in known:
+            shown = f'{place}: category {annotation["category_id"]}'
+            faults.append(Fault('unknown category', shown, is_warning=True))
         about = by_id.get(annotation['image_id'])
         if about is None:
-            faults.append(Fault('unknown image', f'{place}: image {annotation["image_id"]}'))
+            shown = f'{place}: image {annotation["image_id"]}'
+            faults.append(Fault('unknown image', shown, is_warning=True))
         else:
             about.annotations.append(annotation)
 
 
 def _sort_segmentations(
     path: Path,
-    entries: list[dict],
-    by_id: dict[int, Description],
-    known: set[int],
+    entries: list,
+    by_id: dict[Any, Description],
+    names: dict[Any, str],
+    folder: Path,
     faults: list[Fault],
 ) -> None:
-    folder = path.with_suffix('')
     if not folder.is_dir():
         faults.append(Fault('missing folder', f'{folder}: unpack {folder.name}.zip'))
-    keys = ('image_id', 'file_name', 'segments_info')
+    keys = ['image_id', 'file_name', 'segments_info']
     annotations = _complete(path, 'annotation', entries, keys, faults)
     ids = [annotation['image_id'] for annotation in annotations]
     _add_duplicates(f'{path}: segmentation of image', ids, faults)
@@ -201,28 +281,26 @@ def _sort_segmentations(
         faults.append(Fault('missing annotation', f'{path}: segmentation of image {image_id}'))
     for annotation in annotations:
         place = f'{path}: annotation of {annotation["file_name"]}'
-        keys = ('id', 'category_id', 'bbox')
+        keys = ['id', 'category_id']
         segments = _complete(path, 'segment', annotation['segments_info'], keys, faults)
         # An id of a segment counts within one image only.
         _add_duplicates(f'{place}: segment', (segment['id'] for segment in segments), faults)
-        for segment in segments:
-            faults += _check_category(f'{place}: segment {segment["id"]}', segment, known)
         about = by_id.get(annotation['image_id'])
         if about is None:
-            faults.append(Fault('unknown image', f'{place}: image {annotation["image_id"]}'))
-        else:
-            about.annotations += segments
-            about.segmentation = inside(folder, annotation['file_name'])
-            if about.segmentation is None:
-                faults.append(name_outside(place, annotation['file_name']))
-            elif not folder.is_dir():
-                about.segmentation = None
-
-
-def _check_category(place: str, annotation: dict, known: set[int]) -> list[Fault]:
-    if annotation['category_id'] in known:
-        return []
-    return [Fault('unknown category', f'{place}: category {annotation["category_id"]}')]
+            shown = f'{place}: image {annotation["image_id"]}'
+            faults.append(Fault('unknown image', shown, is_warning=True))
+            continue
+        about.annotations += segments
+        # A data set takes the name from that of the image, a metric the one that is given.
+        expected = names[annotation['image_id']].replace('.jpg', '.png')
+        if inside(folder, annotation['file_name']) is None:
+            faults.append(name_outside(place, annotation['file_name']))
+        elif annotation['file_name'] != expected:
+            shown = f'{place}: expected {expected}'
+            is_warning = not about.use.metrics
+            faults.append(Fault('segmentation of another name', shown, is_warning))
+        if folder.is_dir():
+            about.segmentation = inside(folder, expected)
 
 
 def _complete(
@@ -233,22 +311,20 @@ def _complete(
     for number, entry in enumerate(entries):
         values = entry if isinstance(entry, dict) else {}
         wrong = [key for key in keys if not _CHECKS[key](values.get(key))]
-        wrong += [
-            key
-            for key, is_right in _OPTIONAL_CHECKS.items()
-            if 'bbox' in keys and key in values and not is_right(values[key])
-        ]
         name = values['id'] if _is_id(values.get('id')) else f'number {number}'
         place = f'{path}: {kind} {name}'
         if wrong:
-            # A value may be as long and as deep as it likes.
-            shown = reprlib.repr(values.get(wrong[0]))
-            faults.append(Fault('incomplete entry', f'{place}: {wrong[0]} is {shown}'))
+            faults.append(_incomplete(place, wrong[0], values.get(wrong[0])))
         elif _is_deeper(entry, _DEEPEST):
             faults.append(Fault('incomplete entry', f'{place}: nested too deep'))
         else:
             whole.append(entry)
     return whole
+
+
+def _incomplete(place: str, key: str, value: object) -> Fault:
+    # A value may be as long and as deep as it likes.
+    return Fault('incomplete entry', f'{place}: {key} is {reprlib.repr(value)}')
 
 
 def _is_deeper(value: list | dict, levels: int) -> bool:
@@ -257,68 +333,139 @@ def _is_deeper(value: list | dict, levels: int) -> bool:
     return bool(inner) and (not levels or any(_is_deeper(x, levels - 1) for x in inner))
 
 
-def _add_duplicates(what: str, ids: Iterable, faults: list[Fault]) -> None:
+def _add_duplicates(
+    what: str, ids: Iterable, faults: list[Fault], is_warning: bool = False
+) -> None:
     for key, count in Counter(ids).items():
         if count > 1:
-            faults.append(Fault('duplicate id', f'{what} {key}, {count} times'))
+            faults.append(Fault('duplicate id', f'{what} {key}, {count} times', is_warning))
 
 
-def check_coco(path: Path, descriptions: list[Description]) -> list[Fault]:
+def check_coco(
+    path: Path, descriptions: list[Description], decoder: Decoder = CHECKED
+) -> list[Fault]:
     """Check an image, and what its annotations say about it."""
-    image, faults = read(path, 'image')
+    size, faults = read_image(path, decoder)
     for about in descriptions:
-        if image is not None:
-            faults += check_sizes(path, image.size, about.size, f'in {about.source}')
-        for annotation in about.annotations:
-            place = f'{about.source}: annotation {annotation["id"]} of {path.name}'
-            box = annotation['bbox']
-            if not _is_box(box):
-                faults.append(Fault('incomplete entry', f'{place}: bbox {reprlib.repr(box)}'))
-                continue
-            left, top, width, height = box
-            faults += check_box(place, (left, top, left + width, top + height), about.size)
-            if 'segmentation' in annotation:
-                faults += _check_mask(place, annotation['segmentation'], about.size)
-        if about.segmentation is not None:
-            faults += _check_segments(about.segmentation, about)
+        if size is not None:
+            faults += check_sizes(path, size, about.size, f'in {about.source}')
+        faults += check_annotations(path, about)
     return faults
 
 
-def _is_box(box: object) -> bool:
-    return _are_numbers(box) and len(box) == 4
+def check_annotations(path: Path, about: Description) -> list[Fault]:
+    """Check what an annotation file says about an image."""
+    faults = []
+    check = {'instances': _check_instance, 'panoptic': _check_segment}
+    for annotation in about.annotations:
+        place = f'{about.source}: annotation {annotation["id"]} of {path.name}'
+        faults += check.get(about.use.task, _check_person)(place, annotation, about)
+    if about.segmentation is not None:
+        faults += _check_segments(about.segmentation, about)
+    return faults
 
 
-def _check_mask(place: str, segmentation: object, size: tuple[int, int]) -> list[Fault]:
-    if isinstance(segmentation, list):
-        if not all(_is_polygon(polygon) for polygon in segmentation):
-            return [Fault('broken mask', f'{place}: a polygon needs three corners or more')]
-        if not any(_polygon_area(polygon) for polygon in segmentation):
-            return [Fault('empty mask', place)]
+def _check_instance(place: str, annotation: dict, about: Description) -> list[Fault]:
+    """Check an instance: what is loaded of it, in the order of mmdet, and what is measured."""
+    use, box = about.use, annotation.get('bbox')
+    is_loaded = use.is_loaded and not annotation.get('ignore')
+    is_measured = bool(use.metrics) and annotation['category_id'] in about.read
+    if not is_loaded and not is_measured:
         return []
-    if not isinstance(segmentation, dict):
-        return [Fault('broken mask', f'{place}: {reprlib.repr(segmentation)}')]
-
-    width, height = size
-    if segmentation.get('size') != [height, width]:
-        shown = f'{reprlib.repr(segmentation.get("size"))}, expected {[height, width]}'
-        return [Fault('broken mask', f'{place}: size {shown}')]
-    try:
-        lengths = run_lengths(segmentation.get('counts'))
-    except ValueError as error:
-        return [Fault('broken mask', f'{place}: {error}')]
-    if sum(lengths) != height * width:
-        pixels = f'{sum(lengths)} pixels, expected {height * width}'
-        return [Fault('broken mask', f'{place}: {pixels}')]
-    return [] if any(lengths[1::2]) else [Fault('empty mask', place)]
+    if not _is_box(box):
+        return [_incomplete(place, 'bbox', box)]
+    wrong = _wrong_values(annotation, is_loaded and _overlaps(box, about.size), is_measured)
+    if wrong:
+        return [_incomplete(place, wrong[0], annotation.get(wrong[0]))]
+    faults = _check_box(place, box, about.size)
+    if is_loaded and _overlaps(box, about.size) and _is_too_small(annotation):
+        faults = [Fault('box without area', f'{place}: {_show(annotation)}', is_warning=True)]
+        is_loaded = False
+    is_loaded &= _overlaps(box, about.size) and annotation['category_id'] in about.read
+    if (is_loaded and use.masks) or (is_measured and 'segm' in use.metrics):
+        faults += check_mask(place, annotation, about.size, use.poly2mask)
+    return faults
 
 
-def _is_polygon(polygon: object) -> bool:
-    return _are_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0
+def _wrong_values(annotation: dict, is_loaded: bool, is_measured: bool) -> list[str]:
+    """Name the values that a loader or a metric cannot take."""
+    wrong = []
+    if is_measured and type(annotation['id']) is str:
+        wrong.append('id')
+    if (is_loaded or is_measured) and not is_number(annotation.get('area')):
+        wrong.append('area')
+    crowd = annotation.get('iscrowd')
+    if ((is_loaded and crowd is not None) or is_measured) and not _is_crowd_flag(crowd):
+        wrong.append('iscrowd')
+    return wrong
 
 
-def _polygon_area(polygon: list[float]) -> float:
-    x, y = np.array(polygon, float).reshape(-1, 2).T
-    return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+def _overlaps(box: list[float], size: tuple[float, float]) -> bool:
+    (left, top, width, height), (image_width, image_height) = box, size
+    across = min(left + width, image_width) - max(left, 0)
+    down = min(top + height, image_height) - max(top, 0)
+    return across > 0 and down > 0
+
+
+def _is_too_small(annotation: dict) -> bool:
+    return annotation['area'] <= 0 or min(annotation['bbox'][2:]) < 1
+
+
+def _show(annotation: dict) -> str:
+    box = ', '.join(f'{side:g}' for side in annotation['bbox'])
+    return f'{box} (left, top, width, height), area {annotation["area"]:g}'
+
+
+def _check_box(place: str, box: list[float], size: tuple[float, float]) -> list[Fault]:
+    """Warn of a box that leaves its image; it may be rounded by less than a pixel."""
+    left, top, width, height = box
+    right, bottom = left + width, top + height
+    shown = f'{place}: {left:g}, {top:g}, {right:g}, {bottom:g}'
+    if width <= 0 or height <= 0:
+        return [Fault('box without area', shown, is_warning=True)]
+    if left <= -1 or top <= -1 or right >= size[0] + 1 or bottom >= size[1] + 1:
+        place = f'{shown} in {size[0]:g}x{size[1]:g}'
+        return [Fault('box outside its image', place, is_warning=True)]
+    return []
+
+
+def _check_person(place: str, annotation: dict, about: Description) -> list[Fault]:
+    """Check a person with key points, whom mmpose leaves out without a box or without them."""
+    box, points = annotation.get('bbox'), annotation.get('keypoints')
+    if box is None or points is None:
+        return [Fault('person that is left out', f'{place}: no box or no key points', True)]
+    if not _is_box(box):
+        return [_incomplete(place, 'bbox', box)]
+    if not are_numbers(points) or len(points) % 3:
+        return [_incomplete(place, 'keypoints', points)]
+    for key, is_right in (
+        ('area', is_number),
+        ('iscrowd', _is_crowd_flag),
+        ('num_keypoints', is_number),
+    ):
+        if key in annotation and not is_right(annotation[key]):
+            return [_incomplete(place, key, annotation[key])]
+    return _check_box(place, box, about.size)
+
+
+def _check_segment(place: str, segment: dict, about: Description) -> list[Fault]:
+    """Check a segment of a panoptic segmentation, in the order of mmdet."""
+    for key, is_right in (('bbox', _is_box), ('area', is_number)):
+        if not is_right(segment.get(key)):
+            return [_incomplete(place, key, segment.get(key))]
+    if _is_too_small(segment):
+        return [Fault('box without area', f'{place}: {_show(segment)}', is_warning=True)]
+    if segment['category_id'] not in about.read:
+        return [Fault('unknown category', f'{place}: category {segment["category_id"]}')]
+    if segment['category_id'] not in about.things:
+        return []
+    if wrong := _wrong_values(segment, True, False):
+        return [_incomplete(place, wrong[0], segment[wrong[0]])]
+    faults = _check_box(place, segment['bbox'], about.size)
+    if segment.get('iscrowd') or _overlaps(segment['bbox'], about.size):
+        return faults
+    # No instance, but a panoptic segment keeps such a box, of which nothing is left then.
+    return [fault._replace(is_warning=False) for fault in faults]
 
 
 def _check_segments(path: Path, about: Description) -> list[Fault]:

@@ -5,12 +5,11 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from mmattn.datasets.audit.faults import (
-    Fault,
-    Plan,
-    check_map,
-    read,
-)
+from mmengine.fileio import list_dir_or_file
+from PIL import Image
+
+from mmattn.datasets.audit.faults import Fault, Plan
+from mmattn.datasets.audit.pixels import check_map, read_image
 from mmattn.datasets.layouts import is_full_ade20k
 from mmattn.errors import InputError
 
@@ -33,14 +32,10 @@ def plan_ade20k(root: Path) -> Plan:
                 'images and annotations'
             )
     plan = Plan()
-    stems = sorted(path.relative_to(images).with_suffix('') for path in images.rglob('*.jpg'))
-    for stem in stems:
+    for stem in stems_in(images, '.jpg'):
         image, label_map = images / f'{stem}.jpg', maps / f'{stem}.png'
         plan.tasks.append(partial(check_pair, image, label_map, _ADE20K_LABELS))
-    for path in sorted(maps.rglob('*.png')):
-        image = images / path.relative_to(maps).with_suffix('.jpg')
-        if not os.path.exists(image):
-            plan.faults.append(Fault('missing image', f'{image}, of {path}'))
+    plan.faults += [*others_in(images, '.jpg'), *without_image(images, '.jpg', maps, '.png')]
     return plan
 
 
@@ -50,34 +45,66 @@ def plan_cityscapes(root: Path) -> Plan:
     if not images.is_dir():
         raise InputError(f'{root} has no folder leftImg8bit; expected leftImg8bit and gtFine')
     plan = Plan()
+    suffix, map_suffix = '_leftImg8bit.png', '_gtFine_labelTrainIds.png'
     for split in sorted(path.name for path in images.iterdir() if path.is_dir()):
         if not (maps / split).is_dir():
             plan.notes.append(f'{split} is left out: there is no folder {maps / split}')
             continue
-        for image in sorted((images / split).rglob('*_leftImg8bit.png')):
-            stem = image.relative_to(images).as_posix().removesuffix('_leftImg8bit.png')
-            train_ids = maps / f'{stem}_gtFine_labelTrainIds.png'
-            label_ids = maps / f'{stem}_gtFine_labelIds.png'
+        for stem in stems_in(images / split, suffix):
+            image = images / split / f'{stem}{suffix}'
+            train_ids = maps / split / f'{stem}{map_suffix}'
+            label_ids = maps / split / f'{stem}_gtFine_labelIds.png'
             if not os.path.exists(train_ids) and os.path.exists(label_ids):
                 place = f'{train_ids}: make it with dataset_converters/cityscapes.py of mmseg'
                 plan.faults.append(Fault('labelIds without labelTrainIds', place))
                 plan.tasks.append(partial(check_image, image))
             else:
                 plan.tasks.append(partial(check_pair, image, train_ids, _CITYSCAPES_LABELS))
-        for label_map in sorted((maps / split).rglob('*_gtFine_labelTrainIds.png')):
-            stem = label_map.relative_to(maps).as_posix().removesuffix('_gtFine_labelTrainIds.png')
-            image = images / f'{stem}_leftImg8bit.png'
-            if not os.path.exists(image):
-                plan.faults.append(Fault('missing image', f'{image}, of {label_map}'))
+        plan.faults += others_in(images / split, suffix)
+        plan.faults += without_image(images / split, suffix, maps / split, map_suffix)
     return plan
+
+
+def stems_in(folder: Path, suffix: str) -> list[str]:
+    """List what a data set reads in a folder and those inside, without the suffix.
+
+    Hidden files and links that lead nowhere are not read, as mmengine does.
+    """
+    names = list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True)
+    return sorted(name.removesuffix(suffix) for name in names)
+
+
+def others_in(folder: Path, suffix: str) -> list[Fault]:
+    """Warn of images in a folder that are not read, for their names end otherwise."""
+    names = sorted(list_dir_or_file(folder, list_dir=False, recursive=True))
+    others = [name for name in names if not name.endswith(suffix)]
+    extension = os.path.splitext(f'x{suffix}')[1].lower()
+    alike = {'.jpg', '.jpeg'} if extension in ('.jpg', '.jpeg') else {extension}
+    if len(others) == len(names):
+        # Nothing is read: perhaps the images are of another format.
+        alike = set(Image.registered_extensions())
+    return [
+        Fault('image that is not read', f'{folder / name}: only *{suffix} are', is_warning=True)
+        for name in others
+        if os.path.splitext(name)[1].lower() in alike
+    ]
+
+
+def without_image(images: Path, suffix: str, maps: Path, map_suffix: str) -> list[Fault]:
+    """Warn of label maps without an image."""
+    return [
+        Fault('missing image', f'{images / stem}{suffix}, of {maps / stem}{map_suffix}', True)
+        for stem in stems_in(maps, map_suffix)
+        if not os.path.exists(images / f'{stem}{suffix}')
+    ]
 
 
 def check_image(path: Path) -> list[Fault]:
     """Check an image alone."""
-    return read(path, 'image')[1]
+    return read_image(path)[1]
 
 
 def check_pair(path: Path, label_map: Path, allowed: Collection[int]) -> list[Fault]:
     """Check an image and its label map."""
-    image, faults = read(path, 'image')
-    return faults + check_map(label_map, image, allowed)
+    size, faults = read_image(path)
+    return faults + check_map(label_map, size, allowed)

@@ -1,26 +1,28 @@
 """Carry out an inspection on several processes."""
 
+import multiprocessing
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
 from PIL import Image
 
-from mmattn.datasets.audit.faults import Fault
+from mmattn.datasets.audit.faults import Fault, Plan
+from mmattn.datasets.audit.progress import start_progress
 from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 
-AUDITED = {name: entry.plan for name, entry in BENCHMARKS.items() if entry.plan}
+AUDITED = {name: entry.plan for name, entry in BENCHMARKS.items()}
 _CHUNK = 16
 _SHOWN = 5
+# What a process of an inspection has to do.
+_tasks: list[Callable[[], list[Fault]]] = []
 
 
 @dataclass
@@ -29,31 +31,44 @@ class Report:
 
     Args:
         images: How many images were looked at.
-        faults: All faults.
-        notes: What was left out, and why.
+        faults: All faults, with which a training ends or learns nonsense.
+        notes: What was looked at, or left out and why.
+        warnings: What a training reads nevertheless, or leaves out.
     """
 
     images: int
     faults: list[Fault]
     notes: list[str]
+    warnings: list[Fault] = field(default_factory=list)
 
     def __str__(self) -> str:
         """List the first faults of each kind, a line each, and the sums."""
-        kinds: dict[str, list[str]] = {}
-        for kind, place in self.faults:
-            kinds.setdefault(kind, []).append(place)
         lines = [f'note: {visible(note)}' for note in self.notes]
-        for kind, places in sorted(kinds.items()):
-            lines.append(f'{kind}: {len(places)}')
-            lines += [f'  {visible(place)}' for place in places[:_SHOWN]]
-            if len(places) > _SHOWN:
-                lines.append(f'  and {len(places) - _SHOWN} more')
-        lines.append(f'checked {self.images} images: {len(self.faults)} faults')
+        lines += [*_list(self.warnings, 'warning: '), *_list(self.faults, '')]
+        sums = _count(len(self.faults), 'fault')
+        if self.warnings:
+            sums += f', {_count(len(self.warnings), "warning")}'
+        lines.append(f'checked {_count(self.images, "image")}: {sums}')
         return '\n'.join(lines)
 
 
+def _list(faults: list[Fault], prefix: str) -> Iterator[str]:
+    kinds: dict[str, list[str]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.kind, []).append(fault.place)
+    for kind, places in sorted(kinds.items()):
+        yield f'{prefix}{kind}: {len(places)}'
+        yield from (f'  {visible(place)}' for place in places[:_SHOWN])
+        if len(places) > _SHOWN:
+            yield f'  and {len(places) - _SHOWN} more'
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
 def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) -> Report:
-    """Read every image of a data set and what belongs to it, with a progress bar on stderr.
+    """Read every image of a data set and what belongs to it.
 
     Args:
         kind: One of `AUDITED`.
@@ -65,24 +80,42 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
             killed.
     """
     root = Path(root).expanduser()
-    if workers is not None and workers < 1:
-        raise InputError(f'workers must be at least 1, got {workers}')
     if not os.path.isdir(root):
         raise InputError(f'{visible(root)} is not a folder; give the folder of a data set')
     plan = AUDITED[kind](root)
     if not plan.tasks and not plan.faults:
         left_out = f' ({visible(plan.notes[0])})' if plan.notes else ''
         raise InputError(f'{root} holds no image of {kind}{left_out}; give the folder of a copy')
+    return carry_out(plan, workers=workers)
 
-    faults = plan.faults
+
+def carry_out(plan: Plan, *, workers: int | None = None) -> Report:
+    """Do what is planned on several processes, with the progress on stderr.
+
+    Args:
+        plan: What there is to look at.
+        workers: Number of processes; by default one per CPU.
+
+    Raises:
+        InputError: If ``workers`` is below 1, or a process is killed.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f'workers must be at least 1, got {workers}')
+    faults = list(plan.faults)
     if plan.tasks:
-        with ProcessPoolExecutor(workers or os.cpu_count(), initializer=_start_process) as pool:
+        # A fork has the tasks, and the data sets in them, without a copy.
+        with ProcessPoolExecutor(
+            workers or os.cpu_count(),
+            mp_context=multiprocessing.get_context('fork'),
+            initializer=_start_process,
+            initargs=(plan.tasks,),
+        ) as pool:
             try:
-                results = _map_uninterrupted(pool, plan.tasks)
-                bar = ProgressBar(len(plan.tasks), file=sys.stderr)
+                results = _map_uninterrupted(pool, len(plan.tasks))
+                progress = start_progress(len(plan.tasks))
                 for found in results:
                     faults += found
-                    bar.update()
+                    progress()
             except BrokenProcessPool as error:
                 raise InputError(
                     'a process ended abruptly, perhaps for lack of memory; try fewer workers'
@@ -90,28 +123,28 @@ def inspect_dataset(kind: str, root: str | Path, *, workers: int | None = None) 
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        print(file=sys.stderr)
-    return Report(len(plan.tasks), faults, plan.notes)
+    serious = [fault for fault in faults if not fault.is_warning]
+    others = [fault for fault in faults if fault.is_warning]
+    return Report(len(plan.tasks), serious, plan.notes, others)
 
 
-def _map_uninterrupted(
-    pool: ProcessPoolExecutor, tasks: list[Callable[[], list[Fault]]]
-) -> Iterator[list[Fault]]:
+def _map_uninterrupted(pool: ProcessPoolExecutor, tasks: int) -> Iterator[list[Fault]]:
     """Start the processes, which Ctrl-C must not reach, and hold it back here until they run.
 
     It reaches all processes of a terminal, and one message is enough.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.map(_carry_out, tasks, chunksize=_CHUNK)
+        return pool.map(_carry_out, range(tasks), chunksize=_CHUNK)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _start_process() -> None:
+def _start_process(tasks: list[Callable[[], list[Fault]]]) -> None:
+    _tasks[:] = tasks
     # An image that is too large is a fault, which needs no warning besides.
     warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 
 
-def _carry_out(task: Callable[[], list[Fault]]) -> list[Fault]:
-    return task()
+def _carry_out(number: int) -> list[Fault]:
+    return _tasks[number]()

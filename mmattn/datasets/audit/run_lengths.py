@@ -15,8 +15,8 @@ def run_lengths(counts: object) -> list[int]:
     Raises:
         ValueError: If it is neither, or a length is negative.
     """
-    if isinstance(counts, list) and all(type(length) is int for length in counts):
-        lengths = counts
+    if isinstance(counts, list) and all(_is_whole(length) for length in counts):
+        lengths = [int(length) for length in counts]
     elif isinstance(counts, str):
         lengths = _decompress(counts)
     else:
@@ -24,6 +24,10 @@ def run_lengths(counts: object) -> list[int]:
     if any(length < 0 for length in lengths):
         raise ValueError(f'a run length of {reprlib.repr(min(lengths))}')
     return lengths
+
+
+def _is_whole(length: object) -> bool:
+    return type(length) is int or (type(length) is float and length.is_integer())
 
 
 def _decompress(text: str) -> list[int]:

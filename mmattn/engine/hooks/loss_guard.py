@@ -1,6 +1,7 @@
 """A loss that is no number costs one step, or stops the training, and its images are named."""
 
 import math
+from functools import wraps
 from typing import Any, Literal
 
 import torch
@@ -103,6 +104,8 @@ class NonFiniteLossGuard(Hook):
             finite.append(loss.detach().isfinite().all())
             backward(loss, **kwargs)
 
+        # With the mark by which schedules know that a step is counted.
+        @wraps(step)
         def guarded_step(**kwargs: Any) -> None:
             # Over all losses whose gradients this step would take, in every process.
             loss = torch.stack(finite).all()

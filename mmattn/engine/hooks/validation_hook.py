@@ -1,5 +1,6 @@
 """Validations leave the training alone, and none is lost when a run is killed."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmattn.engine.resume.checkpoint_files import is_in, out_dir_of
 from mmattn.engine.resume.random_state import get_random_state, set_random_state
+from mmattn.engine.start import after_start
 from mmattn.files.whole_file import write_whole
 
 
@@ -31,7 +33,7 @@ class ValidationHook(Hook):
         record = _record(runner)
         if not runner.iter:
             if is_main_process():
-                record.unlink(missing_ok=True)
+                after_start(partial(record.unlink, missing_ok=True))
             return
         noted = record.read_bytes() if record.is_file() else b''
         # Whatever else may stand there, the validation is repeated.

@@ -15,6 +15,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
+from mmattn.engine.hooks.data_check import no_batch
 from mmattn.engine.resume.random_state import set_random_state
 from mmattn.errors import InputError
 
@@ -152,13 +153,6 @@ def order_of(dataloader: DataLoader) -> BatchOrder:
     return order
 
 
-def _no_batch() -> InputError:
-    return InputError(
-        'config: train_dataloader has no batch: the data set is empty, or smaller than a batch '
-        'where drop_last leaves out what is left'
-    )
-
-
 class _Resumable:
     """What the two loops share: where the data is, as a checkpoint tells it.
 
@@ -291,7 +285,7 @@ class ResumableEpochLoop(_Resumable, EpochBasedTrainLoop):
         super().__init__(*args, **kwargs)
         self._order = order_of(self.dataloader)
         if not len(self.dataloader):
-            raise _no_batch()
+            raise no_batch(self.dataloader, 'train_dataloader')
 
     def _guess_batch(self) -> int:
         past = self._iter - self._epoch * len(self.dataloader)
@@ -361,7 +355,7 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
         self._order = order_of(self.dataloader)
         # An endless sampler would look for the first one for ever.
         if not len(self.dataloader.dataset):
-            raise _no_batch()
+            raise no_batch(self.dataloader, 'train_dataloader')
         # Upstream mmengine has started its workers here.
         self.dataloader_iterator = None
 
@@ -410,7 +404,7 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
             is_new = False
             while (skipped := self._skip(left, size)) < left:
                 if is_new and not skipped:
-                    raise _no_batch()
+                    raise no_batch(self.dataloader, 'train_dataloader')
                 left -= skipped
                 epoch += 1
                 self._set_epoch(epoch)
@@ -424,7 +418,7 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
                 given = True
                 yield data_batch
             if not given and not is_begun:
-                raise _no_batch()
+                raise no_batch(self.dataloader, 'train_dataloader')
             is_begun = False
             epoch += 1
             self._set_epoch(epoch)

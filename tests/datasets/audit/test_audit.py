@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mmattn.datasets.audit.faults import Fault, Plan
-from mmattn.datasets.audit.run import AUDITED, Report, inspect_dataset
+from mmattn.datasets.audit.run import AUDITED, Report, carry_out, inspect_dataset
 from mmattn.datasets.benchmarks import BENCHMARKS
 from mmattn.errors import InputError
 from tests.forked import Script
@@ -48,7 +48,7 @@ def copy(generated, tmp_path):
 @pytest.mark.parametrize('kind', AUDITED)
 @pytest.mark.parametrize('workers', [1, 3])
 def test_a_clean_copy(kind, workers, generated, capfd):
-    images = ('.jpg', '_leftImg8bit.png')
+    images = ('.jpg', '.JPEG', '_leftImg8bit.png')
     count = sum(path.name.endswith(images) for path in (generated / kind).rglob('*'))
     assert count >= 7
     report = inspect_dataset(kind, generated / kind, workers=workers)
@@ -56,7 +56,10 @@ def test_a_clean_copy(kind, workers, generated, capfd):
     assert str(report) == f'checked {count} images: 0 faults'
     out, err = capfd.readouterr()
     assert out == ''
-    assert f'{count}/{count}' in err
+    # No bar in a pipe.
+    assert all(re.fullmatch(r'checked \d+/\d+ images', line) for line in err.splitlines())
+    assert err.splitlines()[-1] == f'checked {count}/{count} images'
+    assert len(err.splitlines()) == min(count, 10)
 
 
 def remove(pattern):
@@ -73,6 +76,19 @@ def truncate(name):
     def damage(root):
         content = (root / name).read_bytes()
         (root / name).write_bytes(content[: len(content) * 2 // 3])
+
+    return damage
+
+
+def rename(name, new):
+    return lambda root: (root / name).rename((root / name).with_name(new))
+
+
+def turn(name):
+    def damage(root):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(root / name).save(root / name, exif=exif.tobytes())
 
     return damage
 
@@ -151,14 +167,18 @@ VOC_MAP = 'VOC2012/SegmentationClass/2012_000001.png'
 
 # What is done to a copy, and the faults that are found: kind and how the place goes on or ends.
 DAMAGES = [
-    ('ade20k', remove(ADE_JPG), ['missing image: .*00002.jpg, of .*00002.png']),
+    ('ade20k', remove(ADE_JPG), ['warning: missing image: .*00002.jpg, of .*00002.png']),
     ('ade20k', remove(ADE_PNG), ['missing label map: .*00002.png']),
     ('ade20k', truncate(ADE_JPG), ['unreadable image: .*00002.jpg: image file is truncated']),
     ('ade20k', truncate(ADE_PNG), ['unreadable label map: .*00002.png: ']),
     ('ade20k', resize(ADE_PNG), ['sizes that differ: .*png: (..)x.., but (..)x.. in its image']),
     ('ade20k', relabel(ADE_PNG, 151), ['label out of range: .*00002.png: 151$']),
     ('ade20k', recolour(ADE_PNG), ['label map of another format: .*00002.png: mode RGB, exp']),
-    ('cityscapes', remove(CITY_IMAGE), ['missing image: .*leftImg8bit.png, of .*TrainIds.png']),
+    (
+        'cityscapes',
+        remove(CITY_IMAGE),
+        ['warning: missing image: .*leftImg8bit.png, of .*TrainIds.png'],
+    ),
     (
         'cityscapes',
         remove('gtFine/*/*/*_labelTrainIds.png'),
@@ -184,20 +204,80 @@ DAMAGES = [
     (
         'voc',
         rewrite(XML, (r'<name>\w+', '<name>tree')),
-        ['unknown category: .*xml: object 1, tree'],
+        ['warning: unknown category: .*xml: object 1, tree'],
     ),
     (
         'voc',
         rewrite(XML, (r'<xmax>\d+', '<xmax>99')),
-        ['box outside its image: .*xml: object 1, aeroplane: .*, 99, .* in .*x'],
+        ['warning: box outside its image: .*xml: object 1, aeroplane: .*, 98, .* in .*x'],
     ),
     (
         'voc',
         rewrite(XML, (r'<xmin>\d+', '<xmin>50'), (r'<xmax>\d+', '<xmax>20')),
-        ['box without area: .*xml: object 1, aeroplane: 49, .*, 20, '],
+        ['box without area: .*xml: object 1, aeroplane: 49, .*, 19, '],
     ),
     ('voc', rewrite(XML, (r'<ymin>\d+', '<ymin>')), ['unreadable annotation: .*000001.xml: ']),
     ('coco', remove(JPG), ['missing image: .*000000000001.jpg']),
+    (
+        'coco',
+        edit(INSTANCES, lambda content: content['images'][1].update(file_name='a\\b.jpg')),
+        [r'missing image: .*train2017/a\\b.jpg: it has a backslash; write folders with /$'],
+    ),
+    (
+        'coco',
+        rename(JPG, '000000000001.JPG'),
+        ['missing image: .*/000000000001.jpg: there is 000000000001.JPG$'],
+    ),
+    (
+        'coco',
+        turn(JPG),
+        3
+        * [
+            'sizes that differ: .*/000000000001.jpg: (..)x(..), but ..x.. in .*2017.json '
+            r'\(turned, as by an EXIF orientation\)$'
+        ],
+    ),
+    (
+        'coco',
+        annotate(segmentation=[list('123456'), [1, 1, 9, 1, 9, 9]]),
+        ['warning: numbers as texts: .*annotation 1 of 000000000001.jpg: segmentation$'],
+    ),
+    (
+        'coco',
+        edit(INSTANCES, lambda content: [a.pop('area') for a in content['annotations'][:2]]),
+        2 * [r'incomplete entry: .*annotation \d of 00000000000.\.jpg: area is None$'],
+    ),
+    (
+        'voc',
+        rewrite('VOC2012/ImageSets/Main/train.txt', ('$', '\n')),
+        ['unreadable list: .*/Main/train.txt: line 7 is empty; remove it$'],
+    ),
+    (
+        'voc',
+        rewrite('VOC2012/ImageSets/Main/train.txt', ('^', '\ufeff')),
+        [
+            'unreadable list: .*/train.txt: it starts with a byte order mark; save it as UTF-8 '
+            'without one$'
+        ],
+    ),
+    (
+        'ade20k',
+        rename(ADE_JPG, 'ADE_train_00000002.JPG'),
+        [
+            'warning: image that is not read: .*/ADE_train_00000002.JPG: only [*].jpg are$',
+            'warning: missing image: .*00002.jpg, of .*00002.png',
+        ],
+    ),
+    (
+        'imagenet',
+        rewrite('meta/train.txt', (r' \d+\n', ' 1000\n')),
+        ['label out of range: .*meta/train.txt: line 1, n.*.JPEG 1000: expected 0 to 999$'],
+    ),
+    (
+        'imagenet',
+        remove('meta/train.txt'),
+        ['wrong number of classes: .*/train: 6 folders, not 1000$'],
+    ),
     ('coco', truncate(JPG), ['unreadable image: .*000000000001.jpg: image file is truncated']),
     (
         'coco',
@@ -209,12 +289,24 @@ DAMAGES = [
     (
         'coco',
         annotate(bbox=[60, 10, 20, 5]),
-        ['box outside its image: .*annotation 1 of 000000000001.jpg: 60, 10, 80, 15 in '],
+        ['warning: box outside its image: .*annotation 1 of 000000000001.jpg: 60, 10, 80, 15 in '],
     ),
-    ('coco', annotate(bbox=[9, 9, 0, 5]), ['box without area: .*annotation 1 of .*: 9, 9, 9, 14']),
-    ('coco', annotate(bbox=[9, 9, 5]), [r'incomplete entry: .*annotation 1 of .*bbox \[9, 9, 5\]']),
-    ('coco', annotate(segmentation=[]), ['empty mask: .*annotation 1 of 000000000001.jpg']),
-    ('coco', annotate(segmentation=[[1, 1, 9, 9, 5, 5]]), ['empty mask: .*annotation 1 of ']),
+    (
+        'coco',
+        annotate(bbox=[9, 9, 0, 5]),
+        ['warning: box without area: .*annotation 1 of .*: 9, 9, 9, 14'],
+    ),
+    (
+        'coco',
+        annotate(bbox=[9, 9, 5]),
+        [r'incomplete entry: .*annotation 1 of .*bbox is \[9, 9, 5\]'],
+    ),
+    ('coco', annotate(segmentation=[]), ['missing mask: .*annotation 1 of 000000000001.jpg']),
+    (
+        'coco',
+        annotate(segmentation=[[1, 1, 9, 9, 5, 5]]),
+        ['warning: empty mask: .*annotation 1 of '],
+    ),
     ('coco', annotate(segmentation=[[1, 1, 9, 9]]), ['broken mask: .*three corners']),
     (
         'coco',
@@ -226,21 +318,33 @@ DAMAGES = [
         edit(INSTANCES, lambda content: crowd(content)['segmentation'].update(size=[4, 5])),
         [r'broken mask: .*: size \[4, 5\], expected'],
     ),
-    ('coco', annotate(image_id=77), ['unknown image: .*instances_.*: annotation 1: image 77']),
-    ('coco', annotate(category_id=12), ['unknown category: .*annotation 1: category 12']),
+    (
+        'coco',
+        annotate(image_id=77),
+        ['warning: unknown image: .*instances_.*: annotation 1: image 77'],
+    ),
+    (
+        'coco',
+        annotate(category_id=12),
+        ['warning: unknown category: .*annotation 1: category 12'],
+    ),
     ('coco', annotate(id=2), ['duplicate id: .*instances_train2017.json: annotation 2, 2 times']),
     (
         'coco',
         edit(INSTANCES, lambda content: content['annotations'][0].pop('bbox')),
-        ['incomplete entry: .*: annotation 1: bbox is None'],
+        ['incomplete entry: .*: annotation 1 of .*.jpg: bbox is None'],
     ),
-    ('coco', annotate(segmentation=None), ['broken mask: .*annotation 1 of .*: None']),
+    (
+        'coco',
+        annotate(segmentation=None),
+        ['missing mask: .*annotation 1 of .*: segmentation is None'],
+    ),
     (
         'coco',
         edit(INSTANCES, lambda content: content['images'][1].update(width='640')),
         [
             "incomplete entry: .*: image 2: width is '640'",
-            *(3 * ['unknown image: .*: image 2']),
+            *(3 * ['warning: unknown image: .*: image 2']),
         ],
     ),
     (
@@ -252,8 +356,8 @@ DAMAGES = [
         'coco',
         edit(INSTANCES, lambda content: content['images'].append(content['images'][0])),
         [
-            'duplicate id: .*: file name 000000000001.jpg, 2 times',
             'duplicate id: .*: image 1, 2 times',
+            'warning: duplicate id: .*: file name 000000000001.jpg, 2 times',
         ],
     ),
     (
@@ -277,7 +381,7 @@ DAMAGES = [
     (
         'coco',
         edit(PANOPTIC, lambda content: segment(content).update(category_id=91)),
-        ['unknown category: .*panoptic_.*: annotation of .*: segment .*: category 91'],
+        ['unknown category: .*panoptic_.*: annotation .* of .*: category 91'],
     ),
     (
         'coco',
@@ -289,7 +393,7 @@ DAMAGES = [
         edit(PANOPTIC, lambda content: content['annotations'][2].update(image_id=77)),
         [
             'missing annotation: .*panoptic_train2017.json: segmentation of image 3',
-            'unknown image: .*: annotation of 000000000003.png: image 77',
+            'warning: unknown image: .*: annotation of 000000000003.png: image 77',
         ],
     ),
     (
@@ -309,7 +413,11 @@ def test_a_fault_is_found_and_nothing_else(kind, damage, expected, copy):
     root = copy(kind)
     damage(root)
     report = inspect_dataset(kind, root, workers=1)
-    found = sorted(f'{fault.kind}: {fault.place}' for fault in report.faults)
+    found = sorted(
+        f'{prefix}{fault.kind}: {fault.place}'
+        for prefix, listed in (('', report.faults), ('warning: ', report.warnings))
+        for fault in listed
+    )
     assert len(found) == len(expected), found
     for line, pattern in zip(found, expected, strict=True):
         assert re.match(pattern, line), line
@@ -331,7 +439,7 @@ def test_compressed_run_lengths(copy):
         )
 
     edit(INSTANCES, compress)(root)
-    [fault] = inspect_dataset('coco', root, workers=1).faults
+    [fault] = inspect_dataset('coco', root, workers=1).warnings
     assert fault.kind == 'empty mask'
     assert 'annotation 900 of' in fault.place
 
@@ -341,7 +449,7 @@ def test_a_box_may_be_rounded_by_less_than_a_pixel(shift, count, copy):
     root = copy('coco')
     width = json.loads((root / INSTANCES).read_text())['images'][0]['width']
     annotate(bbox=[9, 9, width - 9 + shift, 5])(root)
-    assert len(inspect_dataset('coco', root, workers=1).faults) == count
+    assert len(inspect_dataset('coco', root, workers=1).warnings) == count
 
 
 @pytest.mark.parametrize(
@@ -407,9 +515,9 @@ def test_full_release_of_ade20k(copy):
         inspect_dataset('ade20k', root)
 
 
-def test_workers_below_one(tmp_path):
+def test_workers_below_one():
     with pytest.raises(InputError, match='workers must be at least 1, got 0'):
-        inspect_dataset('coco', tmp_path, workers=0)
+        carry_out(Plan(), workers=0)
 
 
 def test_a_process_that_is_killed(tmp_path, monkeypatch):
@@ -421,14 +529,17 @@ def test_a_process_that_is_killed(tmp_path, monkeypatch):
 
 def test_report_shows_the_first_places_of_each_kind():
     faults = [Fault('missing image', f'{k}.jpg') for k in range(7)] + [Fault('empty mask', 'a')]
-    assert str(Report(9, faults, ['b is left out'])).splitlines() == [
+    warnings = [Fault('box outside its image', 'c', is_warning=True)]
+    assert str(Report(9, faults, ['b is left out'], warnings)).splitlines() == [
         'note: b is left out',
+        'warning: box outside its image: 1',
+        '  c',
         'empty mask: 1',
         '  a',
         'missing image: 7',
         *(f'  {k}.jpg' for k in range(5)),
         '  and 2 more',
-        'checked 9 images: 8 faults',
+        'checked 9 images: 8 faults, 1 warning',
     ]
 
 
@@ -440,8 +551,8 @@ def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):
     """Many large images keep the processes busy when Ctrl-C reaches all of them."""
     for folder in ('images', 'annotations'):
         (tmp_path / folder).mkdir()
-    Image.new('L', (2000, 2000)).save(tmp_path / 'annotations' / '0.png')
-    Image.new('RGB', (2000, 2000)).save(tmp_path / 'images' / '0.jpg')
+    Image.new('L', (700, 700)).save(tmp_path / 'annotations' / '0.png')
+    Image.new('RGB', (700, 700)).save(tmp_path / 'images' / '0.jpg')
     for number in range(1, 2000):
         os.link(tmp_path / 'annotations' / '0.png', tmp_path / 'annotations' / f'{number}.png')
         os.link(tmp_path / 'images' / '0.jpg', tmp_path / 'images' / f'{number}.jpg')
@@ -456,10 +567,10 @@ def test_tool_ends_in_one_line_on_ctrl_c(tmp_path):
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
     )
     try:
-        # The bar shows that the processes run.
+        # The first line shows that the processes run.
         progress = ''
         give_up = time.monotonic() + 120
-        while not re.search(r'[1-9]/2000', progress) and time.monotonic() < give_up:
+        while not re.search(r'[1-9]00/2000', progress) and time.monotonic() < give_up:
             progress += tool.stderr.read(1)
         os.killpg(tool.pid, signal.SIGINT)
         out, err = tool.communicate(timeout=120)

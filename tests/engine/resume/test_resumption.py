@@ -202,8 +202,12 @@ def test_an_empty_data_set(tmp_path):
         cfg = toy_config(tmp_path, by_epoch)
         cfg.train_dataloader.dataset.size = 0
         cfg.train_dataloader.sampler.shuffle = False
-        with pytest.raises(InputError, match='train_dataloader has no batch'):
+        with pytest.raises(InputError) as caught:
             Runner.from_cfg(cfg).train()
+        assert str(caught.value) == (
+            'config: train_dataloader has no batch: its data set is empty; check its paths, and '
+            'what filters it'
+        )
 
 
 @pytest.mark.parametrize('checkpoint', [6, 20])
