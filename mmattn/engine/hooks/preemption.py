@@ -32,11 +32,19 @@ def _keep_signals_over_forks() -> None:
     Python forgets what reaches a child before it is ready. Without a handler the kernel would have
     ended it; a pool that ends one as it starts would wait for it for ever.
     """
-    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_release)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_begin_child)
 
 
 def _hold() -> None:
     _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _begin_child() -> None:
+    # By SIGTERM a pool ends its processes, most of which wait for a lock. If it comes just before
+    # they begin to wait, a handler of Python's never runs, and the pool waits for them for ever.
+    if getattr(signal.getsignal(signal.SIGTERM), '__func__', None) is PreemptionHook._note:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _release()
 
 
 def _release() -> None:
@@ -89,8 +97,7 @@ class PreemptionHook(Hook):
         if os.getpid() == self._process:
             self._signal = number
         elif get_worker_info() is None:
-            # A process of a pool, such as an evaluation starts, has inherited this handler. It
-            # ends by the signal, or the pool would wait for it for ever.
+            # A process of a pool, such as an evaluation starts, has inherited this handler.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         # The workers of the data loader are sent the signal when it goes to a whole job, and must

@@ -162,6 +162,21 @@ def test_a_process_that_is_told_to_go_as_it_starts_goes():
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+def test_no_handler_of_python_stands_between_a_process_of_a_pool_and_its_end():
+    """One that waits for a lock does not come to run it."""
+    hook = PreemptionHook()
+    hook.before_train(None)
+    try:
+        child = os.fork()
+        if not child:
+            os._exit(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert signal.getsignal(signal.SIGTERM) == hook._note
+    finally:
+        hook.after_train(None)
+
+
 def test_quit_is_an_interruption(tmp_path):
     """What is being written is removed on the way out."""
     with pytest.raises(KeyboardInterrupt):
