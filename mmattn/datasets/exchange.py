@@ -55,16 +55,17 @@ def read_as_validation(cfg: Config) -> str | None:
 def _steps_of(dataset: dict) -> Iterator[dict]:
     """Give the transforms of the pipelines of a dataset config, those in transforms too."""
     for _, inner in datasets_in(dataset):
-        yield from _steps(inner.get('pipeline'))
+        yield from transforms_in(inner.get('pipeline'))
 
 
-def _steps(node: Any) -> Iterator[dict]:
-    if isinstance(node, dict) and 'type' in node:
-        yield node
-        yield from _steps(node.get('transforms'))
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _steps(item)
+def transforms_in(pipeline: Any) -> Iterator[dict]:
+    """Give the configs of the transforms of a pipeline, those inside others too."""
+    if isinstance(pipeline, dict) and 'type' in pipeline:
+        yield pipeline
+        yield from transforms_in(pipeline.get('transforms'))
+    elif isinstance(pipeline, list | tuple):
+        for item in pipeline:
+            yield from transforms_in(item)
 
 
 def _class_of(step: dict, registry: Registry) -> type | None:

@@ -2,12 +2,12 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
 
 from mmattn.datasets.checks import datasets_in
+from mmattn.datasets.exchange import transforms_in
 from mmattn.datasets.own.found import Found
 from mmattn.datasets.own.pipelines import Fit
 from mmattn.datasets.own.schedule import (
@@ -114,8 +114,8 @@ class _Parts:
     def _find_sizes(self) -> Fit:
         """Tell how large images are read, in proportion to the data."""
         _, train = next(datasets_in(self.train))
-        steps = [*_steps(train.get('pipeline', []))]
-        tested = [*_steps(self._val_pipeline_of_base())]
+        steps = [*transforms_in(train.get('pipeline', []))]
+        tested = [*transforms_in(self._val_pipeline_of_base())]
         if self.kind == 'cls':
             crop = next((s.get('scale') for s in steps if s['type'] == 'RandomResizedCrop'), None)
             usual = crop if isinstance(crop, int) else None
@@ -331,15 +331,6 @@ class _Parts:
             schedule['default_hooks'] = dict(checkpoint=dict(interval=interval))
         schedule['param_scheduler'] = schedulers
         return schedule
-
-
-def _steps(node: Any) -> Iterator[dict]:
-    if isinstance(node, dict) and 'type' in node:
-        yield node
-        yield from _steps(node.get('transforms'))
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _steps(item)
 
 
 def _in_wrappers(base: dict, dataset: dict) -> dict:
