@@ -20,6 +20,8 @@ LISTED = [path for path in LEAVES if path.parent.name != 'demo']
 FORMER = list_configs(CONFIGS, former=True)
 # What needs no package beyond requirements/.
 BUILT = [p for p in LEAVES if p.parent.name != 'pose' or importlib.util.find_spec('mmpose')]
+# Of 100 to 230 million parameters: with optimizer and checkpoint up to 5 GB each.
+LARGE = [p for p in BUILT if re.search(r'(^|_)van_b[56]_', p.stem)]
 
 read = functools.cache(Config.fromfile)
 """Read a config that is not to be changed: all tests of a process share it."""

@@ -21,7 +21,7 @@ from mmattn.probe.class_count import (
 )
 from mmattn.probe.count import published_results
 from mmattn.probe.schedule_check import TRIAL, remarks_on_schedule, unfinished_warmup
-from tests.configs.leaves import BUILT, LEAVES, LISTED, build, datasets, load, named, read
+from tests.configs.leaves import BUILT, LARGE, LEAVES, LISTED, build, datasets, load, named, read
 
 each = pytest.mark.parametrize('path', BUILT, ids=lambda p: p.stem)
 
@@ -65,7 +65,12 @@ class Toy(BaseModel):
         raise RuntimeError('only built')
 
 
-@each
+@pytest.mark.parametrize(
+    'path',
+    # PyTorch's optimizers take time that grows with the square of the number of weights.
+    [pytest.param(p, marks=pytest.mark.slow) if p in LARGE else p for p in BUILT],
+    ids=lambda p: p.stem,
+)
 def test_the_runner_takes_every_hook_and_schedule(path, tmp_path, monkeypatch):
     """All but the data, which is not there."""
     # It asks the compilers for their versions.

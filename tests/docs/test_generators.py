@@ -42,6 +42,7 @@ def test_help_writes_nothing(checkout, name):
     assert contents(checkout) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PAGES)
 def test_check_tells_a_stale_page_and_writes_nothing(checkout, name):
     page = checkout / PAGES[name]

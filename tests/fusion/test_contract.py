@@ -17,7 +17,10 @@ CFGS = {name: (name, {}) for name in fusion.__all__}
 CFGS |= {name: ('AFF', dict(strategy=name)) for name in get_args(Strategy)[1:]}
 CFGS['local_half_aff'] = 'AFF', dict(strategy='half_aff', scales=('local', 'local'))
 CFGS['global_half_aff'] = 'AFF', dict(strategy='half_aff', scales=('global', 'global'))
-every = pytest.mark.parametrize('name', CFGS)
+every = pytest.mark.parametrize(
+    'name',
+    [n if n in fusion.__all__ else pytest.param(n, marks=pytest.mark.slow) for n in CFGS],
+)
 
 
 def asked_of(name):

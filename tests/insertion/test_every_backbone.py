@@ -28,7 +28,13 @@ OTHER_MAPS_IN_TRAINING = ('mmseg.DDRNet', 'mmseg.PIDNet')
 INPUT_SHAPES = {'mmpretrain.InceptionV3': (3, 299, 299)}
 
 
-@pytest.mark.parametrize('name', BACKBONES)
+def slow(names):
+    """Most are of mmpretrain and timm; these are left to make test-all."""
+    packages = ('mmpretrain.', 'timm.')
+    return [pytest.param(n, marks=pytest.mark.slow) if n.startswith(packages) else n for n in names]
+
+
+@pytest.mark.parametrize('name', slow(BACKBONES))
 def test_starts_as_the_host_and_trains_where_it_is_frozen(name):
     whole = None if name in NO_MAPS or name in OTHER_MAPS_IN_TRAINING else 'after'
     config = BACKBONES[name]

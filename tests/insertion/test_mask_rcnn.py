@@ -157,6 +157,7 @@ def train(cfg, work_dir, checkpoint=None):
     return states, log.read_text()
 
 
+@pytest.mark.slow
 def test_loads_trains_saves_and_resumes(cfg, folder):
     states, log = train(cfg, folder / 'run')
     new = [key for key in states[2] if is_inserted(key) and 'num_batches' not in key]

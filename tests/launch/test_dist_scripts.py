@@ -121,6 +121,7 @@ def test_resumes(config, trained, tmp_path):
     assert_same_weights(tmp_path / 'iter_4.pth', trained[0] / 'iter_4.pth', rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_begins_again_after_a_failure(config, tmp_path):
     """From the last checkpoint; what an older training left is none."""
     (tmp_path / 'last_checkpoint').write_text('an older one')
@@ -165,6 +166,7 @@ def test_an_exception_is_told_once(config, tmp_path):
     assert err.count('Traceback') == 1
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_leaves_nothing(config, tmp_path):
     (tmp_path / 'cut.pth').write_bytes(b'PK\x03\x04 and no more')
     options = ['--work-dir', tmp_path / 'runs' / 'a', '--cfg-options']
@@ -201,6 +203,7 @@ def start_tasks(config, *args, tasks=(0, 1), **env):
     ]
 
 
+@pytest.mark.slow
 def test_tasks_that_nothing_watches_end_with_the_one_that_is_killed(config, tmp_path):
     options = ['--work-dir', tmp_path, '--cfg-options', 'model.dies=1']
     tasks = start_tasks(config, *options, MASTER_PORT=free_port())
@@ -212,6 +215,7 @@ def test_tasks_that_nothing_watches_end_with_the_one_that_is_killed(config, tmp_
     assert 'Traceback' not in err
 
 
+@pytest.mark.slow
 def test_tasks_that_nothing_watches_end_with_the_one_that_fails(config, tmp_path):
     """Rank 0, with which the ranks' list of who failed ends."""
     options = ['--work-dir', tmp_path, '--cfg-options', 'model.raises=0']
@@ -301,6 +305,7 @@ def two_hosts():
             ip('netns', 'delete', name, check=False)
 
 
+@pytest.mark.slow
 def test_two_nodes(config, trained, tmp_path):
     env = dict(NNODES=2, MASTER_ADDR='10.77.0.1', PORT=29500, GLOO_SOCKET_IFNAME='eth0')
     command = [TRAIN, config, 1, '--work-dir', tmp_path]

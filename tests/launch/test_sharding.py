@@ -30,6 +30,7 @@ def assert_same(path, other, parts=('state_dict', 'optimizer')):
         torch.testing.assert_close(mine[part], theirs[part], rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_sharded_training_is_that_of_ddp(config, tmp_path):
     """And each goes on from the other's checkpoint, the optimizer included."""
     train(config, tmp_path / 'ddp')

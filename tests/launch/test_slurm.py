@@ -49,6 +49,7 @@ def wait_for_line(path, pattern, count=1):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_trains_and_tests_with_two_tasks(cluster, folder):
     args = ['test', 'a job', 'my toy.py', '--device', 'cpu', '--work-dir', 'runs/my run']
     status, out = cluster.run(TOOLS / 'slurm_train.sh', *args, cwd=folder, **CPU)
@@ -87,6 +88,7 @@ def test_gpus_of_the_tasks(cluster, folder, srun_args, seen):
     assert sorted(re.findall('sees (.*)', out)) == seen
 
 
+@pytest.mark.slow
 def test_job_goes_on_after_its_signal(cluster, folder):
     script = [TOOLS / 'slurm_train.sbatch', 'my toy.py', '--device', 'cpu', '--cfg-options']
     options = ['train_cfg.max_iters=40', 'train_dataloader.dataset.seconds=0.2']

@@ -17,7 +17,7 @@ from mmattn import VAN
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
-from tests.configs.leaves import BUILT, named
+from tests.configs.leaves import BUILT, LARGE, named
 from tests.forked import Script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -430,8 +430,6 @@ QUICK = (
 )
 
 
-# Of 100 to 230 million parameters: with optimizer and checkpoint up to 5 GB each.
-LARGE = [p for p in BUILT if re.search(r'(^|_)van_b[56]_', p.stem)]
 MEMORY = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 

@@ -157,6 +157,7 @@ def test_ddp_needs_nothing_where_no_stage_with_plugins_is_frozen(process_group, 
     assert not torch.equal(states[-2][key], states[-1][key])
 
 
+@pytest.mark.slow
 def test_two_ranks_train_them_alike(tmp_path):
     path = tmp_path / 'plugged.py'
     hooks = "[dict(type='KeepAttentionTraining'), dict(type='RanksAgree')]"

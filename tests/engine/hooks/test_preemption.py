@@ -144,6 +144,7 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path, number):
         signal.signal(number, before)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_told_to_go_as_it_starts_goes():
     """Pools send it to processes that they have only just made."""
     hook = PreemptionHook()
@@ -245,6 +246,7 @@ def two_ranks(folder, kind):
     return [eval(line.split(' ', 2)[2]) for line in lines], done[0][0]
 
 
+@pytest.mark.slow
 def test_all_ranks_stop_at_the_same_iteration_and_go_on_exactly(tmp_path):
     """The signal goes to the second one only. Each has random numbers of its own."""
     whole, _ = two_ranks(tmp_path / 'whole', 'whole')
