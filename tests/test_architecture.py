@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'mmattn'
 
-# A -> B: B may import A and all that A may. Everybody may import errors.
+# A -> B: B may import A and all that A may. Everybody may import errors and compat.
 ARROWS = """
     ops -> layers -> attention -> fusion -> backbones
     layers -> weights, necks, heads, engine
@@ -23,6 +23,9 @@ ARROWS = """
     engine, insertion, __init__ -> cli -> __main__
     weights -> checkpoints
 """
+
+# They import nothing of mmattn.
+FOUNDATION = ('errors', 'compat')
 
 # What still breaks them. This list only gets shorter.
 BREACHES: set[tuple[str, str]] = set()
@@ -83,10 +86,15 @@ MODULES = modules()
 @pytest.mark.parametrize('name', [name for name in MODULES if name != '__init__'])
 def test_arrows_run_one_way(name):
     room = name.split('.')[0]
-    allowed = {room, 'errors', *rooms_below().get(room, ())}
+    allowed = {room, *FOUNDATION, *rooms_below().get(room, ())}
     reached = {other.split('.')[0] for other in imports_of(MODULES[name])}
     breaches = {(name, other) for other in reached - allowed}
     assert breaches == {breach for breach in BREACHES if breach[0] == name}
+
+
+@pytest.mark.parametrize('name', FOUNDATION)
+def test_what_everybody_may_import_imports_nobody(name):
+    assert list(imports_of(MODULES[name])) == []
 
 
 def test_files_import_each_other_in_no_circle():

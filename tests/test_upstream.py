@@ -59,9 +59,12 @@ NAMES = {
     'pickle._Unpickler': 'weights',
     'pickle._Unpickler.dispatch': 'weights',
     'torch._foreach_norm': 'engine',
-    'torch._utils': 'weights',
-    'torch.distributed.constants.default_pg_nccl_timeout': 'launch',
-    'torch.distributed.constants.default_pg_timeout': 'launch',
+    'torch._utils': 'compat weights',
+    'torch._utils.is_compiling': 'compat',
+    'torch.cuda._get_nvml_device_index': 'compat',
+    'torch.cuda._raw_device_uuid_nvml': 'compat',
+    'torch.distributed.constants.default_pg_nccl_timeout': 'compat',
+    'torch.distributed.constants.default_pg_timeout': 'compat',
     'torch.distributed.elastic.agent.server.local_elastic_agent.LocalElasticAgent': 'tools',
     'torch.distributed.elastic.agent.server.local_elastic_agent.LocalElasticAgent'
     '._exit_barrier': 'tools',
@@ -90,6 +93,7 @@ NAMES = {
     'torch.nn.Module._load_from_state_dict': 'backbones fusion insertion layers necks',
     'torch.nn.Module._modules': 'insertion',
     'torch.nn.Module._non_persistent_buffers_set': 'weights',
+    'torch.nn.Module._register_load_state_dict_pre_hook': 'compat',
     'torch.nn.Module._parameters': 'weights',
     'torch.nn.Module.state_dict._metadata': 'weights',
     'torch.nn.modules.batchnorm.SyncBatchNorm': 'launch',
@@ -131,6 +135,7 @@ FACES = {
     'torch.nn.parallel',
     'torch.utils.checkpoint',
     'torch.utils.data',
+    'torch.utils.hooks',
 }
 # Underscores that are no secret: of Python, of mmcv's plug-ins, of named tuples.
 PUBLIC = {'_exit', '_abbr_', '_replace'}

@@ -21,6 +21,8 @@ from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 from torch.distributed.run import parse_args, parse_min_max_nnodes, run
 
+# mmattn.compat has it, too, but to import mmattn takes seconds.
+DistError = getattr(dist, 'DistError', RuntimeError)
 # Seconds.
 _JOIN_TIMEOUT = 600
 _STOP_TIMEOUT = 5
@@ -35,15 +37,10 @@ class Rendezvous(StaticTCPRendezvous):
     master_port: int
     _store: dist.Store | None
 
-    def get_backend(self) -> str:
-        """Name this way to meet."""
-        return 'mmattn'
-
-    def next_rendezvous(self) -> Any:
-        """Wait for all nodes."""
+    def open_store(self) -> None:
+        """Find the other nodes, or tell where this one waits for them."""
         if self._store is None:
             self._store = self._open_store()
-        return super().next_rendezvous()
 
     def _open_store(self) -> dist.Store:
         listener = None
@@ -65,8 +62,12 @@ class Agent(LocalElasticAgent):
     """torchrun's agent, which does not wait for ranks and nodes without end."""
 
     def _initialize_workers(self, *args: Any) -> None:
-        rendezvous: Any = self._worker_group.spec.rdzv_handler
+        spec = self._worker_group.spec
+        rendezvous: Any = spec.rdzv_handler
         with limited(rendezvous.timeout.total_seconds() + 5, 1):
+            rendezvous.open_store()
+            # Before 2.4 PyTorch does not ask the rendezvous where the ranks meet.
+            spec.master_addr, spec.master_port = rendezvous.master_addr, rendezvous.master_port
             super()._initialize_workers(*args)
 
     def _start_workers(self, *args: Any) -> Any:
@@ -133,7 +134,7 @@ def main() -> None:
         if error.errno != errno.EADDRINUSE:
             raise
         tell_of_port(args.master_port)
-    except dist.DistError as error:
+    except DistError as error:
         if 'EADDRINUSE' in str(error):
             tell_of_port(args.master_port)
         if args.node_rank == 0:

@@ -11,6 +11,7 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import (
     ActCfg,
@@ -34,7 +35,7 @@ def window_means(x: Tensor, extent: int) -> Tensor:
         Means of shape (N, C, ceil(H / extent), ceil(W / extent)).
     """
     size, pad = 2 * extent - 1, extent - 1
-    if not torch.compiler.is_compiling():
+    if not is_compiling():
         return F.avg_pool2d(x, size, extent, pad, count_include_pad=False)
     # A pooling with a stride ties the graph to the remainders of H and W by it. This is slower.
     rows = F.avg_pool2d(x, (size, 1), 1, (pad, 0), count_include_pad=False)[:, :, ::extent]

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.ms_cam import Bottleneck
+from mmattn.compat import at_least_float32
 from mmattn.fusion.base import Fusion, add
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import (
@@ -48,7 +49,7 @@ def gate(
         mean = wide_mean(z, (2, 3), keepdim=True)  # (N, C, 1, 1)
         parts += [in_float32(branch, mean) for branch in pooled]
     if post is None:
-        dtype = torch.promote_types(z.dtype, torch.float32)
+        dtype = at_least_float32(z.dtype)
         first, *others = (part.to(dtype) for part in parts)
         logits = sum(others, first)
     elif not local:

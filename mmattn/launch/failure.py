@@ -11,6 +11,7 @@ from concurrent.futures import TimeoutError
 
 import torch.distributed as dist
 
+from mmattn.compat import is_of_a_collective
 from mmattn.launch.agreement import name_ranks
 from mmattn.launch.ask import ask
 from mmattn.launch.group import Group, group
@@ -47,7 +48,7 @@ def tell_of_exception(error: Exception) -> None:
     assert ours is not None
     if _is_first(ours):
         message = f'{type(error).__name__}: {str(error).strip() or "no message"}'.splitlines()[0]
-        if _is_of_a_collective(error):
+        if is_of_a_collective(error):
             lost = _wait_for_the_others(ours)
             what = 'a collective failed on all ranks' if lost == [] else _describe_loss(ours, lost)
             message = f'{what} ({message})'
@@ -133,11 +134,6 @@ def _first_left_here(ours: Group) -> int:
         return ours.rank
     here = [i for i, r in enumerate(ours.ranks) if r['host'] == ours.ranks[ours.rank]['host']]
     return min((i for i in here if i > 0), default=ours.rank)
-
-
-def _is_of_a_collective(error: Exception) -> bool:
-    # What gloo raises has no class of its own.
-    return isinstance(error, dist.DistError) or 'gloo' in str(error)
 
 
 def _describe_loss(ours: Group, ranks: list[int] | None) -> str:

@@ -7,6 +7,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmattn.compat import at_least_float32
+
 
 def norm_any_batch(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer; a norm layer also serves a single value per channel.
@@ -43,7 +45,7 @@ def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
         weight, bias = _to(x.dtype, layer.weight, layer.bias)
         return torch.group_norm(x, layer.num_groups, weight, bias, layer.eps)
     if _trains_on_one_value(layer, x):
-        dtype = torch.promote_types(x.dtype, torch.float32)
+        dtype = at_least_float32(x.dtype)
         mean, var, weight, bias = _to(
             dtype, layer.running_mean, layer.running_var, layer.weight, layer.bias
         )

@@ -13,7 +13,7 @@ from mmengine.model import BaseModule, revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules import module as module_of_torch
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmattn.attention import ECA, CoordAtt
 from mmattn.attention.base import Attention
@@ -30,7 +30,7 @@ CONV = dict(after=r'layer\d\.\d\.conv1', attention=COORD_ATT)
 def own_tensors(output) -> list[torch.Tensor]:
     if isinstance(output, Output):
         output = [output.last, output.maps[0]]
-    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, torch.Tensor)]
 
 
 def assert_same(output, expected) -> None:
