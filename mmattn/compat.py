@@ -99,7 +99,7 @@ def has_fully_shard() -> bool:
 
 
 # What a store raises that is taken, cut off or silent. From 2.2 on: torch.distributed.DistError.
-DistError: type[Exception] = RuntimeError if TORCH < (2, 2) else dist.DistError
+DIST_ERRORS = (RuntimeError, TimeoutError) if TORCH < (2, 2) else (dist.DistError,)
 
 
 def is_of_a_collective(error: Exception) -> bool:
@@ -108,7 +108,8 @@ def is_of_a_collective(error: Exception) -> bool:
     From 2.2 on, all but what gloo raises is a ``torch.distributed.DistError``.
     """
     if TORCH < (2, 2):
-        return isinstance(error, RuntimeError) and _NETWORK.search(str(error)) is not None
+        raised = isinstance(error, RuntimeError | TimeoutError)
+        return raised and _NETWORK.search(str(error)) is not None
     # What gloo raises has no class of its own.
     return isinstance(error, dist.DistError) or 'gloo' in str(error)
 

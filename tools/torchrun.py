@@ -21,8 +21,8 @@ from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 from torch.distributed.run import parse_args, parse_min_max_nnodes, run
 
-# mmattn.compat has it, too, but to import mmattn takes seconds.
-DistError = getattr(dist, 'DistError', RuntimeError)
+# What a store raises; mmattn.compat has it, too, but to import mmattn takes seconds.
+DIST_ERRORS = (dist.DistError,) if hasattr(dist, 'DistError') else (RuntimeError, TimeoutError)
 # Seconds.
 _JOIN_TIMEOUT = 600
 _STOP_TIMEOUT = 5
@@ -130,11 +130,7 @@ def main() -> None:
     os.environ['MMATTN_START_ID'] = secrets.token_hex(8)
     try:
         run(args)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        tell_of_port(args.master_port)
-    except DistError as error:
+    except DIST_ERRORS as error:
         if 'EADDRINUSE' in str(error):
             tell_of_port(args.master_port)
         if args.node_rank == 0:
@@ -146,6 +142,10 @@ def main() -> None:
             f'node 0 does not answer at {where}; start it first, and look at MASTER_ADDR, PORT and '
             'firewalls'
         )
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        tell_of_port(args.master_port)
     except ChildFailedError as error:
         tell_of_rank(*error.get_first_failure())
     except SignalException as error:

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mmattn.compat import DistError, default_timeout, gpu_uuid
+from mmattn.compat import DIST_ERRORS, default_timeout, gpu_uuid
 from mmattn.errors import InputError
 from mmattn.launch import agreement, failure
 from mmattn.launch.group import Group, group, join
@@ -306,7 +306,7 @@ def _open_store(host: str, port: int, rank: int) -> dist.Store | None:
         return dist.TCPStore(
             host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener
         )
-    except (DistError, OSError) as error:
+    except (*DIST_ERRORS, OSError) as error:
         if 'EADDRINUSE' in str(error) or getattr(error, 'errno', None) == errno.EADDRINUSE:
             raise InputError(
                 f'port {port} of {socket.gethostname()} is taken; export another MASTER_PORT'
@@ -323,7 +323,7 @@ def _family(host: str) -> int:
 def _connect(host: str, port: int, timeout: float) -> dist.Store:
     try:
         return connect(host, port, timeout)
-    except (DistError, TimeoutError) as error:
+    except (*DIST_ERRORS, TimeoutError) as error:
         raise InputError(
             f'rank 0 does not answer at {host}:{port} within {timeout:g} s; it was not started, '
             'has ended or hangs, or MASTER_ADDR and MASTER_PORT are not those of its host'

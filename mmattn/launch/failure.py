@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError
 
 import torch.distributed as dist
 
-from mmattn.compat import is_of_a_collective
+from mmattn.compat import DIST_ERRORS, is_of_a_collective
 from mmattn.launch.agreement import name_ranks
 from mmattn.launch.ask import ask
 from mmattn.launch.group import Group, group
@@ -89,7 +89,7 @@ def _is_first_to_fail() -> bool:
 
     try:
         return ask(elect).result(_ROLL_CALL)
-    except (RuntimeError, ValueError, TimeoutError):
+    except (*DIST_ERRORS, RuntimeError, ValueError, TimeoutError):
         return True
 
 
@@ -123,7 +123,7 @@ def _is_first(ours: Group) -> bool:
 def _is_elected(ours: Group) -> bool:
     try:
         return ask(lambda: _elect(ours.store, str(ours.rank))).result(_ROLL_CALL)
-    except (RuntimeError, TimeoutError):
+    except (*DIST_ERRORS, RuntimeError, TimeoutError):
         # The store is gone with rank 0, or stopped, or cut off with this host.
         return not ours.heartbeat.failed and ours.rank == _first_left_here(ours)
 
@@ -174,6 +174,6 @@ def _wait_for_the_others(ours: Group) -> list[int] | None:
 
     try:
         ask(call).result(_ROLL_CALL + 1)
-    except (RuntimeError, TimeoutError):
+    except (*DIST_ERRORS, RuntimeError, TimeoutError):
         return None
     return missing
