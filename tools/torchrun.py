@@ -37,6 +37,11 @@ class Rendezvous(StaticTCPRendezvous):
     master_port: int
     _store: dist.Store | None
 
+    def get_backend(self) -> str:
+        """Name this way to meet, to whoever makes it and then to whoever starts the ranks."""
+        # Before 2.4, PyTorch tells the ranks of a store that is there by this name alone.
+        return 'mmattn' if self._store is None else super().get_backend()
+
     def open_store(self) -> None:
         """Find the other nodes, or tell where this one waits for them."""
         if self._store is None:
@@ -124,8 +129,8 @@ def main() -> None:
     # There is no option for it.
     launcher.api.LocalElasticAgent = Agent  # type: ignore[misc]
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        # After nohup; torchrun would listen to it all the same.
-        args.signals_to_handle = 'SIGTERM,SIGINT,SIGQUIT'
+        # After nohup; torchrun would listen to it all the same, and so would the ranks.
+        signal.signal = keep_hangup_ignored  # type: ignore[assignment]
     # After a restart, train.py goes on from a checkpoint of this start only.
     os.environ['MMATTN_START_ID'] = secrets.token_hex(8)
     try:
@@ -150,6 +155,11 @@ def main() -> None:
         tell_of_rank(*error.get_first_failure())
     except SignalException as error:
         fail(f'ended by {error.sigval.name}', 128 + error.sigval)
+
+
+def keep_hangup_ignored(number: int, handler: Any, /, listen: Any = signal.signal) -> Any:
+    """Set what is done at a signal, unless that is SIGHUP."""
+    return listen(number, signal.SIG_IGN if number == signal.SIGHUP else handler)
 
 
 def tell_of_port(port: int) -> NoReturn:
