@@ -17,8 +17,8 @@ from mmattn.testing import (
     check_backbone,
     check_fusion,
     fusion,
+    promises,
 )
-from mmattn.testing import promises
 from mmattn.testing.promises import Broken, ask_from, keep
 
 TINY = dict(widen_factor=0.25)
