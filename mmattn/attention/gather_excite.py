@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.registry import MODELS
@@ -20,7 +19,7 @@ from mmattn.layers.checks import (
     Positive,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, wide_mean
+from mmattn.ops.precision import gated, in_float32, wide_mean, wide_sigmoid
 
 
 def window_means(x: Tensor, extent: int) -> Tensor:
@@ -159,7 +158,7 @@ class GatherExcite(Attention):
             gathered = window_means(x, self.extent)
         if self.mlp is not None:
             gathered = in_float32(self.mlp, gathered)
-        gate = in_float32(torch.sigmoid, gathered)
+        gate = wide_sigmoid(gathered)
         if self.extent != 0:
             gate = F.interpolate(gate, size=(h, w))
         return gated(x, gate)

@@ -41,7 +41,7 @@ def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
         raise ValueError(
             f'expected norm_cfg of a layer that serves one pixel, such as BN or GN, got {layer}'
         )
-    if type(layer) is nn.GroupNorm and x.numel() == layer.num_groups:
+    if layer.__class__ is nn.GroupNorm and x.numel() == layer.num_groups:
         weight, bias = _to(x.dtype, layer.weight, layer.bias)
         return torch.group_norm(x, layer.num_groups, weight, bias, layer.eps)
     if _trains_on_one_value(layer, x):

@@ -1,8 +1,8 @@
 """Words for what is computed in float32 and for what stays in the type of its map.
 
 An ``attend`` that is written in them reads as its paper and is finite in float16 where it is in
-float32: means by :func:`wide_mean`, what is small by :func:`in_float32`, convolutions of whole maps
-by :func:`on_map`, gates by :func:`gated`.
+float32: means by :func:`wide_mean`, gates by :func:`wide_sigmoid` and :func:`gated`, what else is
+small by :func:`in_float32`, convolutions of whole maps by :func:`on_map`.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,11 @@ def wide_mean(x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> T
         The means, with sums and result in float32, or in float64 if ``x`` is.
     """
     return x.mean(dim, keepdim=keepdim, dtype=at_least_float32(x.dtype))
+
+
+def wide_sigmoid(x: Tensor) -> Tensor:
+    """Take the sigmoid in float32, or in float64 if ``x`` is, and leave it so."""
+    return x.to(at_least_float32(x.dtype)).sigmoid()
 
 
 Layer = Callable[..., Tensor]
