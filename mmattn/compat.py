@@ -133,9 +133,9 @@ def default_timeout(backend: str) -> datetime.timedelta:
 def gpu_uuid(index: int) -> str:
     """Give what tells a GPU from all others, by its number among those that are visible.
 
-    From 2.4 on: ``torch.cuda.get_device_properties(index).uuid``.
+    From 2.5 on: ``torch.cuda.get_device_properties(index).uuid``.
     """
-    if TORCH < (2, 4):
+    if TORCH < (2, 5):
         uuids = torch.cuda._raw_device_uuid_nvml()
         assert uuids is not None, 'the driver does not answer'
         return uuids[torch.cuda._get_nvml_device_index(index)]
