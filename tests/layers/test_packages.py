@@ -61,22 +61,19 @@ def test_no_fork_is_recommended_over_a_stock_package(installed, expected, tmp_pa
 
 
 def test_ops_that_are_missing_are_told_with_who_needs_them(tmp_path, monkeypatch):
-    for name in ('mmseg', 'nobody'):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / '__init__.py').write_text('')
-        (tmp_path / name / 'needs.py').write_text('import mmcv._ext')
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    names = ('one_that_needs', 'one_that_imports', 'nobody')
+    monkeypatch.setattr(packages, '_OPENMMLAB', dict.fromkeys(names[:2]))
+    for name in names:
+        (tmp_path / f'{name}.py').write_text('import mmcv._ext')
     # One that imports another is not to blame.
-    (tmp_path / 'mmdet').mkdir()
-    (tmp_path / 'mmdet' / '__init__.py').write_text('from mmseg import needs')
-    monkeypatch.delitem(sys.modules, 'mmdet', raising=False)
+    (tmp_path / 'one_that_imports.py').write_text('import one_that_needs')
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, 'mmcv', types.ModuleType('mmcv'))
     monkeypatch.delitem(sys.modules, 'mmcv._ext', raising=False)
     sys.modules['mmcv'].__path__ = []
-    for module, user in (('mmseg.needs', 'mmseg'), ('mmdet', 'mmseg'), ('nobody.needs', 'this')):
+    for name, user in zip(names, ('one_that_needs', 'one_that_needs', 'this'), strict=True):
         with pytest.raises(ModuleNotFoundError) as caught:
-            importlib.import_module(module)
+            importlib.import_module(name)
         line = explain_missing_ops(caught.value)
         assert line.startswith(f'{user} needs the compiled ops of mmcv (mmcv._ext), which are not')
         assert '\n' not in line

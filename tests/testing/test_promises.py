@@ -182,7 +182,7 @@ ATTENTION = [
     (
         blended.is_close_in_half_precision,
         dict(attend=lambda self, x: x + 1000 - 1000),
-        'expected at most .* off in torch.float16, got',
+        'expected at most .* off in torch.b?float16, got',
     ),
     (
         blended.copies_and_pickles,
