@@ -192,7 +192,7 @@ ATTENTION = [
     (
         blended.runs_without_data,
         dict(attend=lambda self, x: x * x.max().item()),
-        'got .*meta',
+        'got .*[mM]eta',
     ),
     (
         blended.is_mapped_by_vmap,
