@@ -102,6 +102,33 @@ def has_fully_shard() -> bool:
 DIST_ERRORS = (RuntimeError, TimeoutError) if TORCH < (2, 2) else (dist.DistError,)
 
 
+def are_stored(store: dist.Store, keys: list[str]) -> bool:
+    """Tell whether a store has all of some keys, without waiting for them.
+
+    From 2.3 on: ``torch.distributed.Store.check``.
+    """
+    if TORCH < (2, 3):
+        try:
+            store.wait(keys, datetime.timedelta(milliseconds=10))
+        except RuntimeError as error:
+            if 'imeout' not in str(error):
+                raise
+            return False
+        return True
+    return store.check(keys)
+
+
+def is_first(store: dist.Store, key: str, name: str) -> bool:
+    """Elect the first of all who ask a store for a key.
+
+    From 2.3 on: ``torch.distributed.Store.compare_set``, with which 2.1 crashes. Before, who asks
+    twice is not elected twice.
+    """
+    if TORCH < (2, 3):
+        return store.add(key, 1) == 1
+    return store.compare_set(key, '', name) == name.encode()
+
+
 def is_of_a_collective(error: Exception) -> bool:
     """Tell whether processes have lost each other, by what a collective or a store raises.
 

@@ -106,6 +106,27 @@ def test_has_fully_shard():
         assert not compat.has_fully_shard()
 
 
+def test_is_first():
+    store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    assert [compat.is_first(store, 'failed', name) for name in 'abc'] == [True, False, False]
+    assert compat.is_first(store, 'another', 'b')
+    assert compat.are_stored(store, ['failed'])
+
+
+@pytest.mark.parametrize('is_part', [False, True], ids=['server', 'part of a client'])
+def test_are_stored(is_part):
+    server = store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    if is_part:
+        client = dist.TCPStore('127.0.0.1', server.port, is_master=False, wait_for_workers=False)
+        store = dist.PrefixStore('part', client)
+    store.set('empty', '')
+    store.set('full', 'a')
+    for _ in range(2):
+        assert compat.are_stored(store, ['empty', 'full'])
+        assert not compat.are_stored(store, ['empty', 'none'])
+    assert store.get('full') == b'a' and store.get('empty') == b''
+
+
 def test_default_timeout():
     assert compat.default_timeout('gloo') == datetime.timedelta(minutes=30)
     if dist.is_nccl_available():

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mmattn.compat import DIST_ERRORS, default_timeout, gpu_uuid
+from mmattn.compat import DIST_ERRORS, are_stored, default_timeout, gpu_uuid
 from mmattn.errors import InputError
 from mmattn.launch import agreement, failure
 from mmattn.launch.group import Group, group, join
@@ -334,7 +334,7 @@ def _wait_for_all(store: dist.Store, world_size: int, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while (joined := store.add('joined', 0)) < world_size:
         if time.monotonic() > deadline:
-            missing = [i for i in range(world_size) if not store.check([f'rank/{i}'])]
+            missing = [i for i in range(world_size) if not are_stored(store, [f'rank/{i}'])]
             raise InputError(
                 f'{joined} of {world_size} ranks joined within {timeout:g} s, '
                 f'{agreement.name_ranks(missing)} did not; look at the output there, or give more '

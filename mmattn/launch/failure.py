@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError
 
 import torch.distributed as dist
 
-from mmattn.compat import DIST_ERRORS, is_of_a_collective
+from mmattn.compat import DIST_ERRORS, are_stored, is_first, is_of_a_collective
 from mmattn.launch.agreement import name_ranks
 from mmattn.launch.ask import ask
 from mmattn.launch.group import Group, group
@@ -95,7 +95,7 @@ def _is_first_to_fail() -> bool:
 
 def _elect(store: dist.Store, me: str) -> bool:
     store.set(f'ended/{me}', '')
-    return store.compare_set('failed', '', me) == me.encode()
+    return is_first(store, 'failed', me)
 
 
 def _who() -> str:
@@ -167,7 +167,7 @@ def _wait_for_the_others(ours: Group) -> list[int] | None:
 
     def call() -> None:
         nonlocal missing
-        while missing := [i for i in missing if not ours.store.check([f'ended/{i}'])]:
+        while missing := [i for i in missing if not are_stored(ours.store, [f'ended/{i}'])]:
             if time.monotonic() > deadline or all(map(ours.heartbeat.is_silent, missing)):
                 break
             time.sleep(0.05)
