@@ -37,8 +37,13 @@ class Beating:
 
 @pytest.fixture
 def three():
-    store = Store()
-    ranks = [Beating(store, rank) for rank in range(3)]
+    server = Store()
+    # A connection of its own for each, as they have it in a run.
+    stores = [
+        dist.TCPStore('127.0.0.1', server.port, is_master=False, wait_for_workers=False)
+        for _ in range(3)
+    ]
+    ranks = [Beating(store, rank) for rank, store in enumerate(stores)]
     yield ranks
     for rank in ranks:
         rank.heartbeat.leave()
