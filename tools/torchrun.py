@@ -115,7 +115,10 @@ def main() -> None:
     """Run torchrun as the command line says."""
     args = parse_args(sys.argv[1:])
     _, nodes = parse_min_max_nnodes(args.nnodes)
-    where = f'{args.master_addr}:{args.master_port}'
+    master_addr = args.master_addr
+    # PyTorch 2.1 warns that it is of no use to it.
+    del args.master_addr
+    where = f'{master_addr}:{args.master_port}'
     if nodes == 1:
         args.rdzv_id = uuid.uuid4().hex
     args.rdzv_backend, args.rdzv_endpoint = 'mmattn', where
@@ -123,7 +126,7 @@ def main() -> None:
     rendezvous_handler_registry.register(
         'mmattn',
         lambda _: Rendezvous(
-            args.master_addr, args.master_port, args.node_rank, nodes, args.rdzv_id, timeout
+            master_addr, args.master_port, args.node_rank, nodes, args.rdzv_id, timeout
         ),
     )
     # There is no option for it.
