@@ -2,6 +2,12 @@
 
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
+# ruff: noqa: E402
+
+from mmattn.entrance import enter
+
+# Looks whether what follows can be imported.
+enter()
 
 from mmattn import attention, backbones, fusion, heads, insertion, necks
 from mmattn.attention import *  # noqa: F403
