@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -20,7 +21,7 @@ ARROWS = """
     backbones, insertion -> testing
     files -> datasets, weights, engine
     weights, datasets, launch, probe -> engine
-    engine, insertion, __init__ -> cli -> __main__
+    engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """
 
@@ -87,6 +88,20 @@ def test_arrows_run_one_way(name):
     reached = {other.split('.')[0] for other in imports_of(MODULES[name])}
     breaches = {(name, other) for other in reached - allowed}
     assert breaches == {breach for breach in BREACHES if breach[0] == name}
+
+
+def test_what_runs_where_nothing_can_be_imported_needs_python_alone():
+    left, seen = {'entrance'}, set()
+    while left:
+        name = left.pop()
+        seen.add(name)
+        left |= set(imports_of(MODULES[name])) - seen
+        for node in ast.walk(ast.parse(MODULES[name].read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            packages = {each.partition('.')[0] for each in names}
+            assert packages <= {'mmattn', *sys.stdlib_module_names}, name
+    assert seen >= {'cli.doctor', 'doctor.report', 'doctor.environment'}
 
 
 def test_files_import_each_other_in_no_circle():

@@ -9,6 +9,8 @@ from mmattn.doctor.requirements import find_emptied, find_sharing
 from mmattn.doctor.row import Row
 from mmattn.doctor.versions import is_below
 
+_IMPORT = re.compile(rb'^\s*(import|from) pkg_resources\b', re.MULTILINE)
+
 
 def check_setuptools(env: Environment) -> Row:
     """Look whether setuptools still has pkg_resources, and reads what packages are built from."""
@@ -38,13 +40,10 @@ def check_setuptools(env: Environment) -> Row:
 def _users_of_pkg_resources(env: Environment) -> str:
     """Name what imports pkg_resources when it runs: by its own lines, not by its version."""
     users = []
-    for package, file in (('mmengine', 'utils/package_utils.py'), ('mim', 'utils/utils.py')):
+    for package in ('mmengine', 'mim'):
         folder = env.locate(package)
-        try:
-            text = (folder / file).read_text(errors='replace') if folder else ''
-        except OSError:
-            text = ''
-        if re.search(r'^\s*(import|from) pkg_resources\b', text, re.MULTILINE):
+        files = folder.rglob('*.py') if folder else ()
+        if any(_IMPORT.search(file.read_bytes()) for file in files):
             users += [str(each) for each in env.find(package)[:1]] or [package]
     return ' and '.join(users)
 

@@ -43,14 +43,13 @@ def cpu_quota(root: Path = Path('/')) -> float | None:
     """Give the cores that the control groups of this process let it have; None if all."""
     quotas = []
     for folder in _groups(root, 'cpu'):
-        words = _read(folder / 'cpu.max').split() or [
-            _read(folder / 'cpu.cfs_quota_us').strip(),
-            _read(folder / 'cpu.cfs_period_us').strip(),
-        ]
-        quota, period = (_number(word) for word in words)
-        if quota is not None and period:
+        # "max" and -1 are no limit.
+        words = _read(folder / 'cpu.max').split()
+        words += [_read(folder / f'cpu.cfs_{name}_us').strip() for name in ('quota', 'period')]
+        quota, period = map(_number, words[:2])
+        if quota and quota > 0 and period:
             quotas.append(quota / period)
-    return min((quota for quota in quotas if quota > 0), default=None)
+    return min(quotas, default=None)
 
 
 def memory_limit(root: Path = Path('/')) -> int | None:

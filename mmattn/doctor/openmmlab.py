@@ -33,7 +33,14 @@ def check_openmmlab(env: Environment) -> Iterator[Row]:
     for package, purpose in _NEEDED_FOR.items():
         if is_missing(env, package):
             state = 'broken' if package in REQUIRED else 'absent'
-            yield Row(package, state, None, None, f'not installed; needed for {purpose}', install(env, [package]))
+            yield Row(
+                package,
+                state,
+                None,
+                None,
+                f'not installed; needed for {purpose}',
+                install(env, [package]),
+            )
         else:
             yield _check_package(env, package)
         if package == 'mmcv':
@@ -85,7 +92,7 @@ def find_torn(env: Environment, package: str) -> Fault | None:
         return None
     record = found[0].record.read_text('RECORD') or ''
     files = [row[0] for row in csv.reader(record.splitlines()) if row]
-    code = [file for file in files if file.endswith(('.py', '.so'))]
+    code = [f for f in files if f.endswith(('.py', '.so')) and '/.mim/' not in f]
     gone = [file for file in code if not (found[0].folder / file).exists()]
     if not gone:
         return None
@@ -192,7 +199,11 @@ def _judge_missing_ops(env: Environment) -> Row:
     """Tell who misses the ops; a fork may be built without, and its mmseg needs none."""
     found = env.find('mmcv')
     row = Row('mmcv._ext', 'absent', remark='the compiled ops of mmcv: needed for detection')
-    row = replace(row, remedy=reinstall(found[0]) if found else install(env, ['mmcv']))
+    remedy = reinstall(found[0]) if found else install(env, ['mmcv'])
+    if found and found[0].name == 'mmcv-lite':
+        whole = replace(found[0], name='mmcv')
+        remedy = f'{pip("uninstall", "-y", "mmcv-lite")} && {reinstall(whole)}'
+    row = replace(row, remedy=remedy)
     stock = [p for p in ('mmdet', 'mmseg') for each in env.find(p)[:1] if not each.is_fork]
     if found and found[0].name == 'mmcv':
         return replace(row, state='broken', remark=f'the compiled ops of {found[0]} are missing')

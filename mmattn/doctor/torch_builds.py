@@ -21,16 +21,20 @@ def check_torch(env: Environment) -> Row:
     version, folder = env.version('torch'), env.locate('torch')
     row = Row('torch', 'fine', version, str(folder.parent) if folder else None)
     if folder is None:
-        return row.broken('not installed; needed for all of mmattn', pip('install', 'torch', 'torchvision'))
+        return row.broken(
+            'not installed; needed for all of mmattn', pip('install', 'torch', 'torchvision')
+        )
     if is_below(version, _OLDEST):
         return row.broken(
             f'mmattn needs torch {_OLDEST} or newer',
             pip('install', '--upgrade', 'torch', 'torchvision'),
         )
     if (outcome := env.imports.get('torch')) and outcome.error:
+        recorded = [each.version for each in env.find('torch')] or [None]
+        words = [f'torch=={recorded[0]}' if recorded[0] else 'torch', *_index(recorded[0])]
         return row.broken(
             f'it cannot be imported: {outcome.error}',
-            pip('install', '--force-reinstall', f'torch=={version}', *_index(version)),
+            pip('install', '--force-reinstall', *words),
         )
     return row
 
