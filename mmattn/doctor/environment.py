@@ -10,6 +10,7 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 from mmattn.doctor.imports import Outcome, try_imports
+from mmattn.doctor.row import Row
 from mmattn.doctor.versions import is_below
 
 # Who installs a package, if that has another name or several do: into one folder. Others are known
@@ -116,6 +117,21 @@ class Environment:
     def imports(self) -> dict[str, Outcome]:
         """What came of importing whatever is there, one after another, in child processes."""
         return try_imports(lambda package: self.locate(package) is not None, self.time_limit)
+
+    def judge_import(self, row: Row, package: str, remedy: str) -> Row:
+        """Give the row of a package with what came of importing it.
+
+        Args:
+            row: What is known of it so far.
+            package: The package, which is there.
+            remedy: Command that puts it right if it cannot be imported.
+        """
+        outcome = self.imports.get(package)
+        if outcome is None:
+            return row.not_known('its import was not tried: what it needs cannot be imported')
+        if outcome.error:
+            return row.broken(f'it cannot be imported: {outcome.error}', remedy)
+        return row
 
     @cached_property
     def wants_numpy_1(self) -> bool:

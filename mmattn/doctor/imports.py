@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,13 @@ value = cuda and cuda()
     _Probe('mmseg', ('mmcv',), 'import mmseg'),
     _Probe('mmpretrain', ('mmcv',), 'import mmpretrain'),
     _Probe('timm', ('torch',), 'import timm'),
+    _Probe('panopticapi', ('numpy',), 'import panopticapi'),
     _Probe('safetensors', (), 'import safetensors'),
     _Probe('mmattn', ('mmcv',), 'import mmattn'),
 )
+
+# Seconds that a child may take longer, to start for instance.
+_GRACE = 5
 
 
 @dataclass(frozen=True)
@@ -108,10 +113,7 @@ def _run_child(
             start_new_session=True,
         )
         try:
-            # The child limits each import itself, unless a package takes its alarm away.
-            status = process.wait(time_limit * (1 + len(asked['probes'])))
-        except subprocess.TimeoutExpired:
-            status = -signal.SIGALRM
+            status = _wait(process, report.fileno(), time_limit + _GRACE)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -120,6 +122,20 @@ def _run_child(
         return [json.loads(line) for line in report if line.endswith(b'\n')], _explain(
             status, time_limit
         )
+
+
+def _wait(process: subprocess.Popen, report: int, time_limit: float) -> int:
+    """Wait for the end of a child, or until it reports nothing for too long.
+
+    It ends each import itself in time, unless a package takes its alarm away.
+    """
+    size, since = 0, time.monotonic()
+    while time.monotonic() - since < time_limit:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(0.1)
+        if (now := os.fstat(report).st_size) != size:
+            size, since = now, time.monotonic()
+    return -signal.SIGALRM
 
 
 def _explain(status: int, time_limit: float) -> str:

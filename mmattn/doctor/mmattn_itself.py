@@ -29,14 +29,9 @@ def check_mmattn(env: Environment) -> Row:
     """Look whether mmattn can be imported, once its requirements can."""
     version = read_literals(_PACKAGE / '__init__.py').get('__version__')
     row = Row('mmattn', 'fine', version, str(_PACKAGE.parent))
-    outcome = env.imports.get('mmattn')
-    if outcome is None:
-        return row.not_known('its import was not tried: what it needs cannot be imported')
-    if outcome.error:
-        found = env.find('mmattn')
-        remedy = reinstall(found[0]) if found else pip('install', '--no-deps', str(_PACKAGE.parent))
-        return row.broken(f'it cannot be imported: {outcome.error}', remedy)
-    return row
+    found = env.find('mmattn')
+    remedy = reinstall(found[0]) if found else pip('install', '--no-deps', str(_PACKAGE.parent))
+    return env.judge_import(row, 'mmattn', remedy)
 
 
 def check_configs(env: Environment) -> Row:

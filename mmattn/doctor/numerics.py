@@ -22,12 +22,8 @@ def check_numpy(env: Environment) -> Row:
             'turned into each other',
             pip('install', "'numpy<2'", *_below_numpy_2(env.find('cv2'))),
         )
-    if (outcome := env.imports.get('numpy')) and outcome.error:
-        return row.broken(
-            f'it cannot be imported: {outcome.error}',
-            pip('install', '--force-reinstall', '--no-deps', f'numpy=={version}'),
-        )
-    return row
+    remedy = pip('install', '--force-reinstall', '--no-deps', f'numpy=={version}')
+    return env.judge_import(row, 'numpy', remedy)
 
 
 def check_opencv(env: Environment) -> Row:
@@ -46,14 +42,11 @@ def check_opencv(env: Environment) -> Row:
             f'{newer[0]} asks for numpy 2, and numpy is {numpy}',
             pip('install', *_below_numpy_2(builds)),
         )
-    if (outcome := env.imports.get('cv2')) and outcome.error:
-        # The headless build takes the folder of the other one, and needs no libGL.
-        words = [f'opencv-python-headless=={each.version}' for each in builds[:1]]
-        return row.broken(
-            f'it cannot be imported: {outcome.error}',
-            pip('install', '--force-reinstall', '--no-deps', *words or ['opencv-python-headless']),
-        )
-    if len({each.version for each in env.find_sharing('cv2')}) > 1:
+    # The headless build takes the folder of the other one, and needs no libGL.
+    words = [f'opencv-python-headless=={each.version}' for each in builds[:1]]
+    remedy = pip('install', '--force-reinstall', '--no-deps', *words or ['opencv-python-headless'])
+    row = env.judge_import(row, 'cv2', remedy)
+    if row.state == 'fine' and len({each.version for each in env.find_sharing('cv2')}) > 1:
         newest = max(builds, key=lambda each: sort_key(each.version))
         words = [f'{each.name}=={newest.version}' for each in builds]
         return row.warning(

@@ -59,14 +59,13 @@ def _check_package(env: Environment, package: str) -> Row:
         find_torn,
         find_older_torch,
         find_outside_bounds,
-        find_failing_import,
     ):
         if fault := find(env, package):
             return row.broken(*fault)
-    if package not in env.imports:
-        return row.not_known('its import was not tried: what it needs cannot be imported')
-    if package not in REQUIRED and folder and not (folder / '.mim' / 'configs').is_dir():
-        remedy = reinstall(found[0]) if found else None
+    remedy = reinstall(found[0]) if found else install(env, [package])
+    row = env.judge_import(row, package, remedy)
+    is_plain = package in REQUIRED or folder is None or (folder / '.mim' / 'configs').is_dir()
+    if row.state == 'fine' and not is_plain:
         return row.warning(f'has no .mim: configs by {package}::NAME are not found', remedy)
     return row
 
@@ -160,15 +159,6 @@ def _bring_within(env: Environment, package: str, needed: str, bounds: str) -> s
     return ' && '.join(commands)
 
 
-def find_failing_import(env: Environment, package: str) -> Fault | None:
-    """Look what came of importing a package."""
-    outcome, found = env.imports.get(package), env.find(package)
-    if outcome is None or outcome.error is None:
-        return None
-    remedy = reinstall(found[0]) if found else install(env, [package])
-    return Fault(f'it cannot be imported: {outcome.error}', remedy)
-
-
 def _check_ops(env: Environment) -> Row:
     """Look at mmcv's compiled ops: whether they are there, and for this mmcv and this PyTorch."""
     folder, found = env.locate('mmcv'), env.find('mmcv')
@@ -179,20 +169,19 @@ def _check_ops(env: Environment) -> Row:
         return _judge_missing_ops(env)
     row = Row('mmcv._ext', 'fine', str(found[0]) if found else None, str(folder))
     rebuild = reinstall(found[0]) if found else install(env, ['mmcv'])
-    if 'mmcv._ext' not in env.imports:
-        return row.not_known('its import was not tried: what it needs cannot be imported')
-    outcome = env.imports['mmcv._ext']
-    if outcome.error:
-        return row.broken(
-            f'the ops are those of another mmcv or PyTorch ({outcome.error})', rebuild
-        )
-    torch = env.imports.get('torch')
-    if outcome.value == 'not available' and torch and (torch.value or {}).get('cuda'):
+    row = env.judge_import(row, 'mmcv._ext', rebuild)
+    if row.state == 'broken':
+        return replace(row, remark=f'{row.remark}; the ops are those of another mmcv or torch')
+    if row.state == 'fine' and _sees_gpu(env) and env.imports['mmcv._ext'].value == 'not available':
         return row.warning(
             'the ops are compiled without CUDA, and there is a GPU: detection runs on the CPU only',
             rebuild.replace(' && ', ' && FORCE_CUDA=1 '),
         )
     return row
+
+
+def _sees_gpu(env: Environment) -> bool:
+    return bool((env.imports['torch'].value or {}).get('cuda'))
 
 
 def _judge_missing_ops(env: Environment) -> Row:

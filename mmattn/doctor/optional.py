@@ -26,10 +26,4 @@ def check_optional(env: Environment) -> Iterator[Row]:
             continue
         version = str(found[0]) if package in INSTALLERS and found else env.version(package)
         row = Row(package, 'fine', version, str(folder.parent))
-        outcome = env.imports.get(package)
-        if outcome and outcome.error:
-            row = row.broken(
-                f'it cannot be imported: {outcome.error}',
-                pip('install', '--force-reinstall', *words),
-            )
-        yield row
+        yield env.judge_import(row, package, pip('install', '--force-reinstall', *words))

@@ -88,7 +88,7 @@ def as_table(rows: list[Row]) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_on_hyphens=False) or ['']
+    return textwrap.wrap(text, max(1, width), break_on_hyphens=False) or ['']
 
 
 def _shorten(where: str) -> str:

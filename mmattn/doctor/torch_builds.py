@@ -29,14 +29,7 @@ def check_torch(env: Environment) -> Row:
             f'mmattn needs torch {_OLDEST} or newer',
             pip('install', '--upgrade', 'torch', 'torchvision'),
         )
-    if (outcome := env.imports.get('torch')) and outcome.error:
-        recorded = [each.version for each in env.find('torch')] or [None]
-        words = [f'torch=={recorded[0]}' if recorded[0] else 'torch', *_index(recorded[0])]
-        return row.broken(
-            f'it cannot be imported: {outcome.error}',
-            pip('install', '--force-reinstall', *words),
-        )
-    return row
+    return env.judge_import(row, 'torch', pip('install', '--force-reinstall', *_torch(env)))
 
 
 def check_torchvision(env: Environment) -> Row:
@@ -56,9 +49,7 @@ def check_torchvision(env: Environment) -> Row:
         return row.broken(
             f'it is a build for {builds[1]}, and torch is one for {builds[0]}', remedy
         )
-    if (outcome := env.imports.get('torchvision')) and outcome.error:
-        return row.broken(f'it is none for this torch: {outcome.error}', remedy)
-    return row
+    return env.judge_import(row, 'torchvision', remedy)
 
 
 def _torch_wanted(env: Environment) -> str | None:
@@ -77,19 +68,20 @@ def _release(version: str) -> list[str]:
 
 
 def _match_torchvision(env: Environment) -> str:
-    found = env.find('torch')
-    recorded = found[0].version if found else ''
-    torch = f'torch=={recorded}' if found else 'torch'
-    install = pip('install', torch, 'torchvision', *_index(recorded))
+    torch, *index = _torch(env)
+    install = pip('install', torch, 'torchvision', *index)
     if env.find('torchvision'):
         return f'{pip("uninstall", "-y", "torchvision")} && {install}'
     return install
 
 
-def _index(version: str | None) -> list[str]:
-    """Give the option of pip by which it finds a build that is not on PyPI."""
-    build = (version or '').partition('+')[2]
-    return [f'--index-url https://download.pytorch.org/whl/{build}'] if build else []
+def _torch(env: Environment) -> list[str]:
+    """Give the words by which pip finds the PyTorch that is installed, on PyPI or elsewhere."""
+    for installed in env.find('torch')[:1]:
+        build = installed.version.partition('+')[2]
+        index = [f'--index-url https://download.pytorch.org/whl/{build}'] if build else []
+        return [f'torch=={installed.version}', *index]
+    return ['torch']
 
 
 def check_gpu(env: Environment) -> Row:

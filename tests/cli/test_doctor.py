@@ -7,10 +7,12 @@ import pytest
 from mmattn.cli import doctor
 from mmattn.doctor.row import Row
 
+FINE = [Row('numpy', 'fine')]
+
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    def call(*words, rows=(Row('numpy', 'fine'),)):
+    def call(*words, rows=FINE):
         asked = []
         monkeypatch.setattr(doctor, 'examine', lambda limit: asked.append(limit) or [*rows])
         with pytest.raises(SystemExit) as stop:

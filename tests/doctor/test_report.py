@@ -9,8 +9,9 @@ from mmattn.doctor.report import as_json, as_table, examine, is_broken
 from mmattn.doctor.row import Row
 from tests.doctor.site import PIP
 
-NAMES = """Python mmattn configs numpy opencv torch torchvision GPU NCCL mmengine mmcv mmcv._ext
-mmdet mmseg mmpretrain setuptools mim timm safetensors panopticapi cores memory /dev/shm disk""".split()
+NAMES = """Python mmattn configs numpy opencv torch torchvision GPU NCCL
+mmengine mmcv mmcv._ext mmdet mmseg mmpretrain setuptools mim timm safetensors panopticapi
+cores memory /dev/shm disk""".split()
 # This machine and this Python are no stubs.
 OF_THE_MACHINE = {'GPU', 'Python', 'cores', 'memory', '/dev/shm', 'disk'}
 
