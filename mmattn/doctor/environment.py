@@ -95,8 +95,9 @@ class Environment:
     def version_in_files(self, package: str) -> str | None:
         """Give the version that the files of a package say they are, if they do."""
         folder = self.locate(package)
-        for name in ('version.py', '__init__.py') if folder else ():
-            if version := read_literals(folder / name).get('__version__'):
+        files = [folder / 'version.py', folder / '__init__.py'] if folder else []
+        for file in files:
+            if version := read_literals(file).get('__version__'):
                 return str(version)
         return None
 
@@ -157,7 +158,7 @@ def read_literals(path: Path) -> dict[str, str | None]:
         body = ast.parse(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError):
         return {}
-    found = {}
+    found: dict[str, str | None] = {}
     for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, 'target', None)]
         value = getattr(node, 'value', None)

@@ -39,7 +39,7 @@ def check_opencv(env: Environment) -> Row:
     newer = [each for each in builds if not is_below(each.version, _OPENCV_OF_NUMPY_2)]
     if newer and is_below(numpy, '2'):
         return row.broken(
-            f'{newer[0]} asks for numpy 2, and numpy is {numpy}',
+            f'{newer[0]} asks for numpy 2, and numpy is {numpy}: pip will replace it',
             pip('install', *_below_numpy_2(builds)),
         )
     # The headless build takes the folder of the other one, and needs no libGL.

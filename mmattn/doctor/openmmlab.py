@@ -16,7 +16,7 @@ from mmattn.doctor.requirements import (
     find_sharing,
     is_missing,
 )
-from mmattn.doctor.row import Row
+from mmattn.doctor.row import Row, State
 from mmattn.doctor.versions import is_below, is_within
 
 _NEEDED_FOR = {
@@ -32,7 +32,7 @@ def check_openmmlab(env: Environment) -> Iterator[Row]:
     """Look at each package of OpenMMLab."""
     for package, purpose in _NEEDED_FOR.items():
         if is_missing(env, package):
-            state = 'broken' if package in REQUIRED else 'absent'
+            state: State = 'broken' if package in REQUIRED else 'absent'
             yield Row(
                 package,
                 state,

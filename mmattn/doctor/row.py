@@ -12,8 +12,9 @@ class Row:
 
     Args:
         name: What it is, the same in every report.
-        state: ``'broken'``: something that is installed cannot be used. ``'warning'``: it can, and
-            will surprise. ``'absent'``: not there, and not needed by everybody.
+        state: ``'broken'``: something that is installed cannot be used, or says so of itself.
+            ``'warning'``: it can, and will surprise. ``'absent'``: not there, and not needed by
+            everybody.
         version: Its version or size.
         where: Its folder, or what else it was found in.
         remark: What is wrong with it, or what it is needed for.

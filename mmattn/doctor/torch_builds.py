@@ -151,7 +151,9 @@ def check_nccl(env: Environment) -> Row:
     for torch in env.find('torch')[:1]:
         for requirement in torch.record.requires or ():
             match = re.match(r'(nvidia-nccl-cu\d+)\s*\(?\s*==\s*([\d.]+)', requirement)
-            for installed in env.find(match[1]) if match else ():
+            if match is None:
+                continue
+            for installed in env.find(match[1]):
                 row = replace(
                     row, version=version or installed.version, where=str(installed.folder)
                 )
