@@ -43,6 +43,6 @@ def _command_line() -> list[str] | None:
         # As long as Python looks for the module.
         return words if sys.orig_argv[-len(sys.argv)] == 'mmattn' else None
     path = Path(program)
-    if path.resolve().parent in _SCRIPTS:
+    if path.suffix == '.py' and path.resolve().parent in _SCRIPTS:
         return [path.stem, *words]
     return words if path.stem == 'mmattn' else None

@@ -55,6 +55,11 @@ class Installed:
         """Whether it is one of the maintained forks."""
         return self.name.startswith('onedl-')
 
+    @property
+    def requirement(self) -> str:
+        """What pip takes for this very version."""
+        return self.name if self.version == '?' else f'{self.name}=={self.version}'
+
     def __str__(self) -> str:
         return f'{self.name} {self.version}'
 

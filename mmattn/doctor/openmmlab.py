@@ -64,17 +64,19 @@ def _check_package(env: Environment, package: str) -> Row:
             return row.broken(*fault)
     remedy = reinstall(found[0]) if found else install(env, [package])
     row = env.judge_import(row, package, remedy)
-    is_plain = package in REQUIRED or folder is None or (folder / '.mim' / 'configs').is_dir()
-    if row.state == 'fine' and not is_plain:
+    has_configs = package in REQUIRED or bool(folder and (folder / '.mim' / 'configs').is_dir())
+    if row.state == 'fine' and not has_configs:
         return row.warning(f'has no .mim: configs by {package}::NAME are not found', remedy)
     return row
 
 
 def find_mixed(env: Environment, package: str) -> Fault | None:
     """Look for files of another version than the one that was installed."""
-    found, version = env.find(package), env.version_in_files(package)
+    found, version, folder = env.find(package), env.version_in_files(package), env.locate(package)
+    if not found or version is None or folder is None:
+        return None
     # A checkout that was installed may have moved on.
-    if not found or env.locate(package) != found[0].folder / package or version is None:
+    if folder.resolve() != found[0].folder / package:
         return None
     if is_within(version, found[0].version, None) and is_within(found[0].version, version, None):
         return None

@@ -59,7 +59,7 @@ def install(env: Environment, packages: Iterable[str]) -> str:
 
 def reinstall(*installed: Installed) -> str:
     """Give the command that lays the files of distributions down anew, and touches no other."""
-    words = [f'{each.name}=={each.version}' for each in installed]
+    words = [each.requirement for each in installed]
     options = ['--force-reinstall', '--no-deps']
     if not any('mmcv' in each.name for each in installed):
         return pip('install', *options, *words)

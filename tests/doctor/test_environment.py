@@ -36,7 +36,8 @@ def test_half_a_record_is_none(site, text):
 
 def test_record_without_a_version(site):
     site.write({'mmcv-2.1.0.dist-info/METADATA': 'Name: mmcv\n'})
-    assert Environment().find('mmcv')[0].version == '?'
+    [found] = Environment().find('mmcv')
+    assert (found.version, found.requirement) == ('?', 'mmcv')
 
 
 def test_packages_of_like_names_are_others(site):
