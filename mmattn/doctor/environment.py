@@ -10,7 +10,6 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 from mmattn.doctor.imports import Outcome, try_imports
-from mmattn.doctor.row import Row
 from mmattn.doctor.versions import is_below
 
 # Who installs a package, if that has another name or several do: into one folder. Others are known
@@ -92,6 +91,17 @@ class Environment:
         sharing = [each for each in found if each.folder == found[0].folder]
         return sharing if len({each.name for each in sharing}) > 1 else []
 
+    def is_missing(self, package: str) -> bool:
+        """Tell whether a package is neither recorded as installed nor found as a plain folder."""
+        return not self.find(package) and self.locate(package) is None
+
+    def where(self, package: str) -> str | None:
+        """Give the folder that a package lies in, or that it is recorded in."""
+        folder, found = self.locate(package), self.find(package)
+        if folder is not None:
+            return str(folder.parent)
+        return str(found[0].folder) if found else None
+
     def version(self, package: str) -> str | None:
         """Give the version of a package: what its files say, else what is recorded."""
         found = self.find(package)
@@ -123,21 +133,6 @@ class Environment:
     def imports(self) -> dict[str, Outcome]:
         """What came of importing whatever is there, one after another, in child processes."""
         return try_imports(lambda package: self.locate(package) is not None, self.time_limit)
-
-    def judge_import(self, row: Row, package: str, remedy: str) -> Row:
-        """Give the row of a package with what came of importing it.
-
-        Args:
-            row: What is known of it so far.
-            package: The package, which is there.
-            remedy: Command that puts it right if it cannot be imported.
-        """
-        outcome = self.imports.get(package)
-        if outcome is None:
-            return row.not_known('its import was not tried: what it needs cannot be imported')
-        if outcome.error:
-            return row.broken(f'it cannot be imported: {outcome.error}', remedy)
-        return row
 
     @cached_property
     def wants_numpy_1(self) -> bool:

@@ -14,8 +14,8 @@ _IMPORT = re.compile(rb'^\s*(import|from) pkg_resources\b', re.MULTILINE)
 
 def check_setuptools(env: Environment) -> Row:
     """Look whether setuptools still has pkg_resources, and reads what packages are built from."""
-    version, folder = env.version('setuptools'), env.locate('setuptools')
-    row = Row('setuptools', 'fine', version, str(folder.parent) if folder else None)
+    version = env.version('setuptools')
+    row = Row('setuptools', 'fine', version, env.where('setuptools'))
     remedy = pip('install', BUILD_TOOLS[0])
     users = _users_of_pkg_resources(env)
     if users and (env.locate('pkg_resources') is None or not is_below(version, '82')):

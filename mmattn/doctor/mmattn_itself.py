@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from mmattn.doctor.environment import Environment, read_literals
+from mmattn.doctor.judgement import judge_import
 from mmattn.doctor.repair import pip, reinstall
 from mmattn.doctor.row import Row
 
@@ -31,7 +32,7 @@ def check_mmattn(env: Environment) -> Row:
     row = Row('mmattn', 'fine', version, str(_PACKAGE.parent))
     found = env.find('mmattn')
     remedy = reinstall(found[0]) if found else pip('install', '--no-deps', str(_PACKAGE.parent))
-    return env.judge_import(row, 'mmattn', remedy)
+    return judge_import(env, row, 'mmattn', remedy)
 
 
 def check_configs(env: Environment) -> Row:

@@ -1,6 +1,7 @@
 """numpy and opencv, which PyTorch and each other hold to bounds."""
 
 from mmattn.doctor.environment import Environment, Installed
+from mmattn.doctor.judgement import judge_import
 from mmattn.doctor.repair import pip
 from mmattn.doctor.row import Row
 from mmattn.doctor.versions import is_below, sort_key
@@ -11,9 +12,9 @@ _OPENCV_OF_NUMPY_2 = '4.12'
 
 def check_numpy(env: Environment) -> Row:
     """Look whether PyTorch can use this numpy."""
-    version, folder = env.version('numpy'), env.locate('numpy')
-    row = Row('numpy', 'fine', version, str(folder.parent) if folder else None)
-    if folder is None:
+    version = env.version('numpy')
+    row = Row('numpy', 'fine', version, env.where('numpy'))
+    if env.is_missing('numpy'):
         wanted = "'numpy<2'" if env.wants_numpy_1 else 'numpy'
         return row.broken('not installed; needed for all of mmattn', pip('install', wanted))
     if env.wants_numpy_1 and not is_below(version, '2'):
@@ -23,16 +24,14 @@ def check_numpy(env: Environment) -> Row:
             pip('install', "'numpy<2'", *_below_numpy_2(env.find('cv2'))),
         )
     remedy = pip('install', '--force-reinstall', '--no-deps', f'numpy=={version}')
-    return env.judge_import(row, 'numpy', remedy)
+    return judge_import(env, row, 'numpy', remedy)
 
 
 def check_opencv(env: Environment) -> Row:
     """Look whether opencv goes with numpy, is there in one version, and can be imported."""
-    builds, folder = env.find('cv2'), env.locate('cv2')
-    version = ', '.join(map(str, builds)) or None
-    row = Row('opencv', 'fine', version, str(folder.parent) if folder else None)
-    numpy = env.version('numpy')
-    if folder is None:
+    builds, numpy = env.find('cv2'), env.version('numpy')
+    row = Row('opencv', 'fine', ', '.join(map(str, builds)) or None, env.where('cv2'))
+    if env.is_missing('cv2'):
         wanted = 'opencv-python-headless'
         wanted = f"'{wanted}<{_OPENCV_OF_NUMPY_2}'" if is_below(numpy, '2') else wanted
         return row.broken('not installed; needed for all of mmattn', pip('install', wanted))
@@ -45,7 +44,7 @@ def check_opencv(env: Environment) -> Row:
     # The headless build takes the folder of the other one, and needs no libGL.
     words = [f'opencv-python-headless=={each.version}' for each in builds[:1]]
     remedy = pip('install', '--force-reinstall', '--no-deps', *words or ['opencv-python-headless'])
-    row = env.judge_import(row, 'cv2', remedy)
+    row = judge_import(env, row, 'cv2', remedy)
     if row.state == 'fine' and len({each.version for each in env.find_sharing('cv2')}) > 1:
         newest = max(builds, key=lambda each: sort_key(each.version))
         words = [f'{each.name}=={newest.version}' for each in builds]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mmattn.doctor.environment import INSTALLERS, Environment, read_literals
+from mmattn.doctor.judgement import judge_import
 from mmattn.doctor.repair import BUILD_TOOLS, install, pip, reinstall
 from mmattn.doctor.requirements import (
     REQUIRED,
@@ -14,7 +15,6 @@ from mmattn.doctor.requirements import (
     find_emptied,
     find_old,
     find_sharing,
-    is_missing,
 )
 from mmattn.doctor.row import Row, State
 from mmattn.doctor.versions import is_below, is_within
@@ -31,7 +31,7 @@ _NEEDED_FOR = {
 def check_openmmlab(env: Environment) -> Iterator[Row]:
     """Look at each package of OpenMMLab."""
     for package, purpose in _NEEDED_FOR.items():
-        if is_missing(env, package):
+        if env.is_missing(package):
             state: State = 'broken' if package in REQUIRED else 'absent'
             yield Row(
                 package,
@@ -50,7 +50,7 @@ def check_openmmlab(env: Environment) -> Iterator[Row]:
 def _check_package(env: Environment, package: str) -> Row:
     found, folder = env.find(package), env.locate(package)
     version = str(found[0]) if found else env.version_in_files(package)
-    row = Row(package, 'fine', version, str(folder.parent if folder else found[0].folder))
+    row = Row(package, 'fine', version, env.where(package))
     for find in (
         find_sharing,
         find_old,
@@ -63,7 +63,7 @@ def _check_package(env: Environment, package: str) -> Row:
         if fault := find(env, package):
             return row.broken(*fault)
     remedy = reinstall(found[0]) if found else install(env, [package])
-    row = env.judge_import(row, package, remedy)
+    row = judge_import(env, row, package, remedy)
     has_configs = package in REQUIRED or bool(folder and (folder / '.mim' / 'configs').is_dir())
     if row.state == 'fine' and not has_configs:
         return row.warning(f'has no .mim: configs by {package}::NAME are not found', remedy)
@@ -171,7 +171,7 @@ def _check_ops(env: Environment) -> Row:
         return _judge_missing_ops(env)
     row = Row('mmcv._ext', 'fine', str(found[0]) if found else None, str(folder))
     rebuild = reinstall(found[0]) if found else install(env, ['mmcv'])
-    row = env.judge_import(row, 'mmcv._ext', rebuild)
+    row = judge_import(env, row, 'mmcv._ext', rebuild)
     if row.state == 'broken':
         return replace(row, remark=f'{row.remark}; the ops are those of another mmcv or torch')
     if row.state == 'fine' and _sees_gpu(env) and env.imports['mmcv._ext'].value == 'not available':

@@ -24,7 +24,7 @@ def find_fault(env: Environment) -> str | None:
     Returns:
         What is wrong and what to do, in one line; None if nothing is.
     """
-    missing = [package for package in REQUIRED if is_missing(env, package)]
+    missing = [package for package in REQUIRED if env.is_missing(package)]
     if missing:
         those = ' and '.join(missing)
         return f'mmattn needs {those}, found nowhere here; {_TELLS_MORE}; {install(env, missing)}'
@@ -33,11 +33,6 @@ def find_fault(env: Environment) -> str | None:
             if fault := find(env, package):
                 return f'{fault.remark}; {_TELLS_MORE}; {fault.remedy}'
     return None
-
-
-def is_missing(env: Environment, package: str) -> bool:
-    """Tell whether a package is neither installed nor found as a plain folder."""
-    return not env.find(package) and env.locate(package) is None
 
 
 def find_sharing(env: Environment, package: str) -> Fault | None:

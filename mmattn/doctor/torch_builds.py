@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 
 from mmattn.doctor.environment import Environment, read_literals
+from mmattn.doctor.judgement import judge_import
 from mmattn.doctor.repair import pip
 from mmattn.doctor.row import Row
 from mmattn.doctor.versions import is_below
@@ -18,9 +19,9 @@ _DRIVERS = {'11': '450', '12': '525', '13': '580'}
 
 def check_torch(env: Environment) -> Row:
     """Look whether PyTorch is there, new enough, and can be imported."""
-    version, folder = env.version('torch'), env.locate('torch')
-    row = Row('torch', 'fine', version, str(folder.parent) if folder else None)
-    if folder is None:
+    version = env.version('torch')
+    row = Row('torch', 'fine', version, env.where('torch'))
+    if env.is_missing('torch'):
         return row.broken(
             'not installed; needed for all of mmattn', pip('install', 'torch', 'torchvision')
         )
@@ -29,16 +30,15 @@ def check_torch(env: Environment) -> Row:
             f'mmattn needs torch {_OLDEST} or newer',
             pip('install', '--upgrade', 'torch', 'torchvision'),
         )
-    return env.judge_import(row, 'torch', pip('install', '--force-reinstall', *_torch(env)))
+    return judge_import(env, row, 'torch', pip('install', '--force-reinstall', *_torch(env)))
 
 
 def check_torchvision(env: Environment) -> Row:
     """Look whether torchvision is of the same build as PyTorch, and has its ops."""
-    version, folder = env.version('torchvision'), env.locate('torchvision')
-    torch = env.version('torch')
-    row = Row('torchvision', 'fine', version, str(folder.parent) if folder else None)
+    version, torch = env.version('torchvision'), env.version('torch')
+    row = Row('torchvision', 'fine', version, env.where('torchvision'))
     remedy = _match_torchvision(env)
-    if folder is None:
+    if env.is_missing('torchvision'):
         row = Row('torchvision', 'absent', remark='needed for mmdet, mmpretrain and timm')
         return replace(row, remedy=remedy)
     wanted = _torch_wanted(env)
@@ -49,7 +49,7 @@ def check_torchvision(env: Environment) -> Row:
         return row.broken(
             f'it is a build for {builds[1]}, and torch is one for {builds[0]}', remedy
         )
-    return env.judge_import(row, 'torchvision', remedy)
+    return judge_import(env, row, 'torchvision', remedy)
 
 
 def _torch_wanted(env: Environment) -> str | None:

@@ -1,6 +1,7 @@
 """All checks together: where nothing is wrong, and what a report looks like."""
 
 import json
+import shutil
 
 import pytest
 
@@ -100,3 +101,25 @@ def test_table_fits_and_leaves_commands_whole(monkeypatch, columns, width):
 
 def test_table_of_nothing_wrong():
     assert as_table([Row('numpy', 'fine', '2.2')]).splitlines()[-1] == 'All is fine.'
+
+
+@pytest.mark.parametrize('name', ['numpy', 'torch', 'torchvision', 'timm', 'mmengine'])
+def test_recorded_and_gone(healthy, name):
+    shutil.rmtree(healthy.folder / name)
+    row = healthy.rows()[name]
+    assert row.state == 'broken' and f'its folder {healthy.folder / name} is gone' in row.remark
+    assert f'{PIP} install --force-reinstall --no-deps' in row.remedy
+
+
+def test_records_alone_tell_what_does_not_go_together(site):
+    site.add('torch', '2.1.2+cpu')
+    site.add('torchvision', '0.16.2+cu118')
+    site.add('numpy', '2.4.6')
+    site.add('opencv-python', '5.0.0.93')
+    site.add('setuptools', '82.0.1')
+    rows = site.rows()
+    assert 'is built for numpy 1' in rows['numpy'].remark
+    assert rows['torchvision'].remark == 'it is a build for cu118, and torch is one for cpu'
+    assert rows['setuptools'].state == 'warning'
+    site.replace('numpy', '1.26.4')
+    assert 'asks for numpy 2' in site.rows()['opencv'].remark
