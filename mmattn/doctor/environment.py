@@ -87,8 +87,10 @@ class Environment:
 
     def find_sharing(self, package: str) -> list[Installed]:
         """Give the distributions that share the folder of a package, if several do."""
-        found = self.find(package)
-        sharing = [each for each in found if each.folder == found[0].folder]
+        sharing = self.find(package)
+        if len({each.folder for each in sharing if (each.folder / package).is_dir()}) > 1:
+            # The first on the path is imported, and leaves the others alone.
+            sharing = [each for each in sharing if each.folder == sharing[0].folder]
         return sharing if len({each.name for each in sharing}) > 1 else []
 
     def is_missing(self, package: str) -> bool:

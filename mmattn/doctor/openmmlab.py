@@ -67,6 +67,9 @@ def _check_package(env: Environment, package: str) -> Row:
     has_configs = package in REQUIRED or bool(folder and (folder / '.mim' / 'configs').is_dir())
     if row.state == 'fine' and not has_configs:
         return row.warning(f'has no .mim: configs by {package}::NAME are not found', remedy)
+    hidden = [f'{each} in {each.folder}' for each in found if each.folder != found[0].folder]
+    if row.state == 'fine' and hidden:
+        return replace(row, remark=f'it hides {" and ".join(hidden)}')
     return row
 
 

@@ -41,8 +41,9 @@ def find_sharing(env: Environment, package: str) -> Fault | None:
     if not sharing:
         return None
     *others, last = map(str, sharing)
+    folder = env.locate(package) or sharing[0].folder / package
     return Fault(
-        f'{", ".join(others)} and {last} share the folder {sharing[0].folder / package}, and the '
+        f'{", ".join(others)} and {last} share the folder {folder}, and the '
         'last one installed has overwritten the files of the other',
         separate(env),
     )

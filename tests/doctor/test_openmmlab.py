@@ -1,8 +1,11 @@
 """mmengine, mmcv and what is built on them, broken in one way at a time."""
 
+import shutil
+import sys
+
 import pytest
 
-from tests.doctor.site import BOUNDS, BUILD, PIP
+from tests.doctor.site import BOUNDS, BUILD, PIP, Site
 
 REINSTALL = f'{PIP} install --force-reinstall --no-deps'
 COMPILE = f'{BUILD} && {REINSTALL} --no-build-isolation --no-cache-dir'
@@ -257,13 +260,14 @@ def test_ops_without_cuda_beside_a_gpu(healthy):
 
 
 def test_another_one_further_back_on_the_path_does_no_harm(healthy, tmp_path, monkeypatch):
-    import sys
-
-    from tests.doctor.site import Site
-
     (tmp_path / 'system').mkdir()
     system = Site(tmp_path / 'system' / 'site', monkeypatch)
     system.add_mmcv('mmcv', '2.1.0')
     monkeypatch.setattr(sys, 'path', [str(healthy.folder), *sys.path])
     row = healthy.rows()['mmcv']
     assert (row.state, row.version) == ('fine', 'onedl-mmcv 2.3.6')
+    assert row.remark == f'it hides mmcv 2.1.0 in {system.folder}'
+    # But one without a folder of its own has lost it to the other.
+    shutil.rmtree(system.folder / 'mmcv')
+    row = healthy.rows()['mmcv']
+    assert row.state == 'broken' and 'onedl-mmcv 2.3.6 and mmcv 2.1.0 share' in row.remark
