@@ -41,7 +41,7 @@ def _command_line() -> list[str] | None:
     program, *words = getattr(sys, 'argv', None) or ['']
     if program == '-m':
         # As long as Python looks for the module.
-        return words if sys.orig_argv[-len(sys.argv)] == 'mmattn' else None
+        return words if sys.orig_argv[-len(sys.argv) :][:1] == ['mmattn'] else None
     path = Path(program)
     if path.suffix == '.py' and path.resolve().parent in _SCRIPTS:
         return [path.stem, *words]

@@ -1,4 +1,4 @@
-"""What mmattn cannot be imported without: mmengine and mmcv, each installed by one distribution."""
+"""What mmattn cannot be imported without: torch; mmengine and mmcv, each installed once."""
 
 import os
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from mmattn.doctor.repair import install, pip, reinstall, separate
 from mmattn.doctor.versions import is_below
 
 REQUIRED = ('mmengine', 'mmcv')
-_TELLS_MORE = 'mmattn doctor tells more, this repairs it'
+_TO_REPAIR = '(mmattn doctor tells more); to repair:'
 
 
 class Fault(NamedTuple):
@@ -26,12 +26,16 @@ def find_fault(env: Environment) -> str | None:
     """
     missing = [package for package in REQUIRED if env.is_missing(package)]
     if missing:
-        those = ' and '.join(missing)
-        return f'mmattn needs {those}, found nowhere here; {_TELLS_MORE}; {install(env, missing)}'
+        needs = f'mmattn needs {" and ".join(missing)}, not installed here'
+        return f'{needs} {_TO_REPAIR} {install(env, missing)}'
     for package in REQUIRED:
         for find in (find_sharing, find_old, find_emptied):
             if fault := find(env, package):
-                return f'{fault.remark}; {_TELLS_MORE}; {fault.remedy}'
+                return f'{fault.remark} {_TO_REPAIR} {fault.remedy}'
+    if env.is_missing('torch'):
+        # As after pip install --no-deps.
+        remedy = pip('install', 'torch', 'torchvision')
+        return f'mmattn needs torch, not installed here {_TO_REPAIR} {remedy}'
     return None
 
 

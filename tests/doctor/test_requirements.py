@@ -21,24 +21,32 @@ def test_nothing_is_wrong(healthy):
 
 def test_neither_is_installed(site):
     assert fault() == (
-        'mmattn needs mmengine and mmcv, found nowhere here; mmattn doctor tells more, this '
-        f'repairs it; {PIP} install onedl-mmengine onedl-mmcv'
+        'mmattn needs mmengine and mmcv, not installed here (mmattn doctor tells more); '
+        f'to repair: {PIP} install onedl-mmengine onedl-mmcv'
     )
 
 
+def test_torch_is_not_installed(healthy):
+    healthy.remove('torch')
+    assert fault().startswith('mmattn needs torch, not installed here (')
+    assert fault().endswith(f': {PIP} install torch torchvision')
+
+
 def test_one_is_not_installed(site):
+    site.write({'torch/__init__.py': ''})
     site.add_mmengine('mmengine', '0.10.7')
-    assert fault().endswith(f"; {BUILD} && {PIP} install --no-build-isolation 'mmcv>=2.0.0,<2.2.0'")
+    assert fault().endswith(f": {BUILD} && {PIP} install --no-build-isolation 'mmcv>=2.0.0,<2.2.0'")
     site.add_mmcv('mmcv-lite', '2.1.0', ops=False)
     assert fault() is None
     site.remove('mmengine')
     site.add_mmcv('onedl-mmcv', '2.3.6')
     site.remove('mmcv-lite')
-    assert fault().endswith(f'; {PIP} install onedl-mmengine')
+    assert fault().endswith(f': {PIP} install onedl-mmengine')
 
 
 def test_a_folder_that_nobody_has_recorded_will_do(site):
-    site.write({'mmengine/__init__.py': '', 'mmcv/__init__.py': ''})
+    files = [f'{package}/__init__.py' for package in ('torch', 'mmengine', 'mmcv')]
+    site.write(dict.fromkeys(files, ''))
     assert fault() is None
 
 
@@ -47,14 +55,14 @@ def test_two_share_mmcv(healthy, other):
     healthy.add_mmcv(other, '2.1.0')
     name = other.replace('_', '-')
     assert f'{name} 2.1.0 and onedl-mmcv 2.3.6 share the folder {healthy.folder}/mmcv' in fault()
-    assert f'; {PIP} uninstall -y {name} && ' in fault()
+    assert f': {PIP} uninstall -y {name} && ' in fault()
     assert fault().endswith('onedl-mmcv==2.3.6')
 
 
 @pytest.mark.parametrize('other', ['mmengine', 'mmengine-lite'])
 def test_two_share_mmengine(healthy, other):
     healthy.add_mmengine(other, '0.10.7')
-    assert fault().endswith(f'; {PIP} uninstall -y {other} && {REINSTALL} onedl-mmengine==0.10.12')
+    assert fault().endswith(f': {PIP} uninstall -y {other} && {REINSTALL} onedl-mmengine==0.10.12')
 
 
 def test_several_share(stock):
@@ -81,7 +89,7 @@ def test_mmcv_1(stock):
 def test_folder_is_gone(stock):
     stock.add_mmengine('onedl-mmengine', '0.10.12')
     stock.remove('onedl-mmengine')
-    assert fault().endswith(f'; {REINSTALL} mmengine==0.10.7')
+    assert fault().endswith(f': {REINSTALL} mmengine==0.10.7')
 
 
 def test_repair_repairs(stock):
