@@ -8,7 +8,7 @@ from dataclasses import replace
 from mmattn.doctor.environment import Environment, read_literals
 from mmattn.doctor.judgement import judge_import
 from mmattn.doctor.repair import pip
-from mmattn.doctor.row import Row
+from mmattn.doctor.row import Row, State
 from mmattn.doctor.versions import is_below
 
 _OLDEST = '2.1'
@@ -90,15 +90,18 @@ def check_gpu(env: Environment) -> Row:
     literals = read_literals(folder / 'version.py') if folder else {}
     cuda = literals.get('cuda')
     built = f'torch is built for CUDA {cuda}' if cuda else 'torch is built without CUDA'
+    outcome = env.imports.get('torch')
+    is_seen = bool(outcome and (outcome.value or {}).get('cuda'))
     if literals.get('hip'):
         return Row('GPU', 'not known', f'ROCm {literals["hip"]}', remark='only CUDA is looked at')
     gpus = find_gpus()
     if gpus is None:
-        return Row('GPU', 'absent', remark=f'no driver of NVIDIA answers; {built}')
+        answer = 'nvidia-smi does not answer' + (f'; {built}' if folder else '')
+        state: State = 'fine' if is_seen else 'absent'
+        return Row('GPU', state, remark=answer + (', and sees one' if is_seen else ''))
     driver, names = gpus
     row = Row('GPU', 'fine', f'driver {driver}', ', '.join(names) or None)
-    outcome = env.imports.get('torch')
-    if outcome and (outcome.value or {}).get('cuda'):
+    if is_seen:
         return replace(row, remark=built)
     if folder is None:
         return row

@@ -119,6 +119,17 @@ def test_gpu_with_a_newer_driver(healthy, sees):
     assert row.state == ('fine' if sees else 'warning')
 
 
+def test_gpu_without_nvidia_smi(healthy):
+    healthy.write(
+        {
+            'torch/__init__.py': 'from torch import cuda',
+            'torch/cuda.py': 'is_available = lambda: True',
+        }
+    )
+    row = healthy.rows()['GPU']
+    assert row.state == 'fine' and 'does not answer; torch is built for CUDA 13.0' in row.remark
+
+
 def test_gpu_is_hidden(healthy, monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
     answer_as_driver(healthy, '580.65.06', 'NVIDIA H100')
