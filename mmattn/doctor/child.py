@@ -26,7 +26,7 @@ def main() -> None:
         outcome = _run(code, asked['time_limit'])
         if 'error' in outcome:
             failed.add(package)
-        print(json.dumps({'done': package, **outcome}), file=report)
+        print(json.dumps({'done': package, **outcome}, default=str), file=report)
     # What packages do at the end of a process is not asked.
     os._exit(0)
 

@@ -31,10 +31,8 @@ _PROBES = (
         """
 import torch
 has_nccl = hasattr(getattr(torch, '_C', None), '_nccl_version')
-value = {
-    'cuda': hasattr(torch, 'cuda') and torch.cuda.is_available(),
-    'nccl': torch.cuda.nccl.version() if has_nccl else None,
-}
+is_available = getattr(getattr(torch, 'cuda', None), 'is_available', bool)
+value = {'cuda': is_available(), 'nccl': torch.cuda.nccl.version() if has_nccl else None}
 """,
     ),
     _Probe('torchvision', ('torch',), 'import torchvision; from torchvision.ops import nms'),

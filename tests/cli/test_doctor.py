@@ -1,12 +1,17 @@
 """The command: its exit status, and what it does not take."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from mmattn.cli import doctor
 from mmattn.doctor.row import Row
 
+ROOT = Path(__file__).resolve().parents[2]
 FINE = [Row('numpy', 'fine')]
 
 
@@ -29,6 +34,16 @@ def test_exit_status(call, words, state):
     status, out, err, _ = call(*words, rows=rows)
     assert (status, err) == (int(state == 'broken'), '')
     assert not words or [row['state'] for row in json.loads(out)['rows']][1] == state
+
+
+def test_the_environment_of_these_tests_is_whole():
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, '-m', 'mmattn', 'doctor', '--json']
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    rows = {row['name']: row for row in json.loads(done.stdout)['rows']}
+    needed = 'Python mmattn configs numpy opencv torch mmengine mmcv'.split()
+    assert {name: rows[name]['remark'] for name in needed if rows[name]['state'] != 'fine'} == {}
+    assert done.returncode == any(row['state'] == 'broken' for row in rows.values())
 
 
 def test_time_limit(call):
