@@ -22,6 +22,7 @@ NAMES = {
     'mmdet.models.dense_heads.SSDHead': 'heads',
     'mmdet.models.dense_heads.anchor_head.AnchorHead': 'heads',
     'mmdet.evaluation.CocoMetric._coco_api': 'engine',
+    'mmengine.config.Config._get_cfg_path': 'engine',
     'mmengine.hooks.CheckpointHook._init_rule': 'engine',
     'mmengine.hooks.CheckpointHook._save_best_checkpoint': 'engine',
     'mmengine.logging.HistoryBuffer._count_history': 'weights',

@@ -1,10 +1,8 @@
 import importlib.util
 import warnings
-from pathlib import Path
 
 import pytest
 
-import mmattn
 from mmattn.engine.config import load_config
 from mmattn.errors import InputError
 
@@ -57,18 +55,6 @@ def test_a_word_may_take_the_place_of_a_number(tmp_path):
     options = {'scale': 'dynamic', 'name': '3x', 'size': None, 'more.b': '4x'}
     cfg = load_config(path, {f'model.{key}': value for key, value in options.items()})
     assert cfg.model == dict(scale='dynamic', name='3x', size=None, more=dict(b='4x'))
-
-
-def test_a_base_of_this_package(tmp_path):
-    path = write(tmp_path, "_base_ = ['mmattn::seg/upernet_van_b0_ade20k.py']")
-    with pytest.raises(InputError) as raised:
-        load_config(path)
-    folder = Path(mmattn.__file__).parents[1] / 'configs'
-    assert str(raised.value) == (
-        f"config {path} has a base 'mmattn::...', which mmengine does not look for; write the path "
-        f'of the file, which is in {folder}'
-    )
-    assert (folder / 'seg').is_dir()
 
 
 @pytest.mark.parametrize(
