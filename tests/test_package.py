@@ -31,8 +31,8 @@ def dist(tmp_path_factory):
     ignore = shutil.ignore_patterns('.*', '__pycache__', 'build', 'dist', 'work_dirs', 'data')
     shutil.copytree(ROOT, folder / 'source', ignore=ignore)
     code = (
-        'import sys; from setuptools import build_meta; '
-        'build_meta.build_sdist(sys.argv[1]); build_meta.build_wheel(sys.argv[1])'
+        'import sys; from setuptools import build_meta; out = sys.argv[1]; '
+        'build_meta.build_sdist(out); build_meta.build_wheel(out)'
     )
     command = [sys.executable, '-c', code, folder / 'dist']
     done = subprocess.run(command, cwd=folder / 'source', capture_output=True, text=True)
@@ -140,6 +140,7 @@ def test_packs_with_setuptools_that_has_no_editable_mode(monkeypatch, tmp_path):
     monkeypatch.delattr(build_py, 'editable_mode')
     monkeypatch.setattr(setuptools, 'setup', lambda **options: None)
     command = runpy.run_path(str(ROOT / 'setup.py'))['BuildWithMim'](setuptools.Distribution())
+    command.ensure_finalized()
     command.build_lib = str(tmp_path)
     command.run()
     assert (tmp_path / 'mmattn/.mim/configs/_base_').is_dir()
