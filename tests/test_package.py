@@ -1,5 +1,6 @@
 """What pip installs, what it needs and what it leaves behind; nothing here needs a network."""
 
+import ast
 import hashlib
 import os
 import re
@@ -72,15 +73,23 @@ def test_extras_bring_the_forks(metadata):
 
 def test_tools_bring_what_commands_import(metadata):
     """Nothing of OpenMMLab, and no opencv, of which mmcv has chosen one."""
-    distributions = {'PIL': 'pillow'}
-    mentioned = {
-        package
-        for path in (ROOT / 'mmattn').rglob('*.py')
-        for package in re.findall(r'^\s*(?:from|import) (\w+)', path.read_text(), re.MULTILINE)
-    }
-    third = {'matplotlib', 'PIL', 'rich', 'safetensors'}
-    assert required(metadata, 'tools') == {distributions.get(name, name) for name in third}
-    assert third - {'safetensors'} <= mentioned
+    imported = set()
+    for path in (ROOT / 'mmattn').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split('.')[0])
+            elif isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'import_optional':
+                imported |= {arg.value.split('.')[0] for arg in node.args[:1] if is_text(arg)}
+    others = {*sys.stdlib_module_names, 'mmattn', 'torch', 'numpy', 'cv2', 'timm', 'pytest'}
+    third = {name for name in imported - others if not name.startswith('mm')}
+    names = {'PIL': 'pillow'}
+    assert required(metadata, 'tools') == {names.get(name, name) for name in third}
+
+
+def is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def test_says_what_it_is(metadata):
