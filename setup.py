@@ -1,37 +1,13 @@
-"""What the package is called, what it needs, and what mim and a package index look for in it."""
+"""Pack what mim looks for, and say what only a program can; all else stands in pyproject.toml."""
 
 import re
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+import setuptools
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-
-# The forks of OpenMMLab lie in the folders of the stock packages, and one over the other breaks
-# both: nobody gets them who has not asked.
-ONEDL = ['onedl-mmcv>=2.3.6', 'onedl-mmengine>=0.10.12']
-EXTRAS = {
-    'onedl': ONEDL,
-    'det': [*ONEDL, 'onedl-mmdetection>=3.5.1'],
-    'seg': [*ONEDL, 'onedl-mmsegmentation>=1.4.2'],
-    'cls': [*ONEDL, 'onedl-mmpretrain>=1.3.6'],
-    'tools': ['matplotlib', 'pillow', 'rich', 'safetensors'],
-    'dev': [
-        'codespell',
-        'hypothesis',
-        'mypy',
-        'onnx',
-        'onnxruntime',
-        'onnxscript',
-        'pytest',
-        'pytest-timeout',
-        'pytest-xdist',
-        'ruff',
-        'timm',
-    ],
-}
 
 
 class BuildWithMim(build_py):
@@ -66,37 +42,36 @@ def description():
     return re.sub(r'\[([^][]*)\]\((?!https?://)[^()\s]*\)', r'\1', text)
 
 
-# Not in pyproject.toml: setuptools 60, to which openmim pins its users, does not read it there.
-setup(
-    name='mmattn',
+def what_stands_in_pyproject():
+    """Give what setuptools before 61 does not read there; openmim pins its users to 60.2."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # it came with Python 3.11
+        from pip._vendor import tomli as tomllib
+
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
+    return dict(
+        name=project['name'],
+        description=project['description'],
+        author=project['authors'][0]['name'],
+        keywords=project['keywords'],
+        classifiers=project['classifiers'],
+        python_requires=project['requires-python'],
+        install_requires=project['dependencies'],
+        extras_require=project['optional-dependencies'],
+        entry_points={'console_scripts': [f'{k} = {v}' for k, v in project['scripts'].items()]},
+        packages=setuptools.find_packages(include=['mmattn', 'mmattn.*']),
+        package_data={'mmattn': ['py.typed']},
+    )
+
+
+is_old = int(setuptools.__version__.split('.')[0]) < 61
+setuptools.setup(
     version=version(),
-    description='Attention modules, attention backbones and fusion necks for OpenMMLab',
     long_description=description(),
     long_description_content_type='text/markdown',
-    author='The mmattn authors',
+    # In pyproject.toml it is written in one way before setuptools 77 and in another one since.
     license='Apache-2.0',
-    license_files=['LICENSE'],
-    keywords=['attention', 'backbone', 'computer vision', 'OpenMMLab', 'PyTorch'],
-    classifiers=[
-        'Development Status :: 4 - Beta',
-        'Intended Audience :: Developers',
-        'Intended Audience :: Science/Research',
-        'Operating System :: POSIX :: Linux',
-        'Programming Language :: Python :: 3',
-        'Programming Language :: Python :: 3 :: Only',
-        'Programming Language :: Python :: 3.10',
-        'Programming Language :: Python :: 3.11',
-        'Programming Language :: Python :: 3.12',
-        'Programming Language :: Python :: 3.13',
-        'Topic :: Scientific/Engineering :: Artificial Intelligence',
-        'Topic :: Scientific/Engineering :: Image Recognition',
-    ],
-    python_requires='>=3.10',
-    packages=find_packages(include=['mmattn', 'mmattn.*']),
-    package_data={'mmattn': ['py.typed']},
-    # Lower bounds only; the tested versions are pinned in requirements/.
-    install_requires=['torch>=2.1', 'numpy'],
-    extras_require=EXTRAS,
-    entry_points={'console_scripts': ['mmattn = mmattn.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
+    **(what_stands_in_pyproject() if is_old else {}),
 )

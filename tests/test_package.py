@@ -15,6 +15,7 @@ import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import setuptools
@@ -157,6 +158,24 @@ def test_packs_with_setuptools_that_has_no_editable_mode(monkeypatch, tmp_path):
     command.build_lib = str(tmp_path / 'editable')
     command.run()
     assert not (tmp_path / 'editable').exists()
+
+
+def test_setuptools_that_does_not_read_pyproject_is_told_the_same(monkeypatch, metadata):
+    monkeypatch.setattr(setuptools, '__version__', '60.2.0')
+    monkeypatch.setattr(setuptools, 'setup', told := Mock())
+    monkeypatch.chdir(ROOT)
+    runpy.run_path(str(ROOT / 'setup.py'))
+    options = told.call_args.kwargs
+    assert [options['name'], options['version']] == [metadata['Name'], metadata['Version']]
+    assert set(options['install_requires']) == required(metadata, None)
+    extras = set(metadata.get_all('Provides-Extra'))
+    assert set(options['extras_require']) == extras
+    for extra in extras:
+        assert set(options['extras_require'][extra]) == required(metadata, extra)
+    assert options['classifiers'] == metadata.get_all('Classifier')
+    assert options['python_requires'] == metadata['Requires-Python']
+    assert options['entry_points'] == {'console_scripts': ['mmattn = mmattn.cli.main:main']}
+    assert {'mmattn', 'mmattn.attention'} < set(options['packages'])
 
 
 def pip(python, *words):
