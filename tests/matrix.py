@@ -135,7 +135,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     possible = tuple(QUICK) if args.quick else LEGS
     for leg in args.legs:
         if leg not in possible:
-            parser.error(f'the legs{" of --quick" * args.quick} are {possible}, not {leg!r}')
+            quick = ' of --quick' if args.quick else ''
+            parser.error(f'the legs{quick} are {", ".join(possible)}, not {leg}')
     args.pythons = dict(given.partition('=')[::2] for given in args.python)
     for leg, python in args.pythons.items():
         if leg not in possible or not shutil.which(python):

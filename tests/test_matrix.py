@@ -193,8 +193,8 @@ def test_a_python_that_is_used_as_it_is(leg, capsys):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (['D'], "are ('A', 'B', 'C'), not 'D'"),
-        (['--quick', 'B'], "the legs of --quick are ('A', 'C'), not 'B'"),
+        (['D'], 'the legs are A, B, C, not D'),
+        (['--quick', 'B'], 'the legs of --quick are A, C, not B'),
         (['--quick', '--write'], 'a sample, whose figures are not written'),
         (['--python', 'A'], 'takes LEG=PYTHON'),
         (['--python', 'A=/nowhere/python'], 'not A=/nowhere/python'),
