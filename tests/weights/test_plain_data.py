@@ -424,6 +424,15 @@ def test_flipped_bits_are_noticed():
     assert refused > 300  # the rest are padding and records that nobody needs
 
 
+def test_a_damaged_end_of_an_archive_ends_in_no_traceback():
+    content = content_of({'a': torch.zeros(1)})
+    for place in range(len(content) - 98, len(content)):  # three records of 56, 20 and 22 bytes
+        for bit in (0, 7):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            read_or_refuse(bytes(damaged))
+
+
 def test_old_files_have_no_check_sum_and_end_in_no_traceback():
     content = content_of(sample(), _use_new_zipfile_serialization=False)
     draw = random.Random(0)
