@@ -22,8 +22,8 @@ esac
 py=$venv/bin/python
 stamps=$venv/mmattn-stamps
 mmcv=$(grep -hE '^(onedl-)?mmcv==' "${pinned[@]}")
-# In the place of a constraint that the machine may have.
-[ "$leg" = B ] || export PIP_CONSTRAINT=${pinned[0]}
+# Instead of a constraint that the machine may have; and most of what a leg gets is never imported.
+[ "$leg" = B ] || export PIP_CONSTRAINT=${pinned[0]} PIP_NO_COMPILE=1
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
 [ "$task" != doctor ] || needs=() # it says itself what is missing
 [ "$task" != lint ] || needs+=(ruff mypy codespell_lib)
@@ -100,7 +100,7 @@ base_python() {
 
 # A step is done when its stamp holds the checksum of what it was made from. Stamps are written last.
 pins=$(cat requirements/dev.txt "${pinned[@]}" | cksum)
-metadata=$(cat pyproject.toml setup.py | cksum)
+metadata=$(cat pyproject.toml setup.* | cksum)
 is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp() { echo "$2" > "$stamps/$1"; }
 
@@ -132,6 +132,12 @@ print("torch-%s-cp%d%d" % (torch.__version__, *sys.version_info[:2]))')
     say "compiling $mmcv with its ops: about 9 minutes on 2 cores, only once (kept in $folder)"
     build=$(mktemp -d "$folder/build.XXXXXX")
     trap 'rm -rf "$build"' EXIT
+    if [ "$leg" = C ]; then
+        # mmcv asks for C++17, and this torch for C++20; of the two the compiler takes the last.
+        printf '#!/bin/sh\nexec %s "$@" -std=c++20\n' "${CXX:-g++}" > "$build/c++20"
+        chmod +x "$build/c++20"
+        export CXX=$build/c++20
+    fi
     # No GPU is shown to the build: it then makes the CPU ops, which is all the tests need, and wants no CUDA compiler.
     PATH=$venv/bin:$PATH MAX_JOBS=$(nproc) CUDA_VISIBLE_DEVICES='' \
         pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$build" "$mmcv"
