@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from mmattn.testing.promises import why_not_half
+
 # Whoever starts the tests behind nohup, or in the background, ignores them.
 for _number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(_number, signal.SIG_DFL)
@@ -24,6 +26,18 @@ def pytest_collection_finish():
     """Leave what was imported out of every later garbage collection; mmengine asks for many."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Skip what PyTorch has no float16 for; each such test would have to say so otherwise."""
+    try:
+        return (yield)
+    except Exception as error:
+        reason = why_not_half(error)
+        if reason is None:
+            raise
+        pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

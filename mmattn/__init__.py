@@ -2,6 +2,12 @@
 
 ``custom_imports = dict(imports=['mmattn'])`` in a config makes every class below a ``type``.
 """
+# ruff: noqa: E402
+
+from mmattn.entrance import enter
+
+# Looks whether what follows can be imported.
+enter()
 
 from mmattn import attention, backbones, fusion, heads, insertion, necks
 from mmattn.attention import *  # noqa: F403
@@ -11,6 +17,7 @@ from mmattn.backbones.base import Backbone
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
 from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
+from mmattn.engine.shipped_configs import config_path
 from mmattn.fusion import *  # noqa: F403
 from mmattn.fusion.base import Fusion
 from mmattn.heads import *  # noqa: F403
@@ -38,6 +45,7 @@ __all__ = [
     'LoadImage',
     'LoadSegMap',
     'NonFiniteLossGuard',
+    'config_path',
     'list_modules',
     *(name for names in KINDS.values() for name in names),
 ]

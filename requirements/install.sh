@@ -1,18 +1,31 @@
 #!/usr/bin/env bash
-# Find or make the Python for a task and print its path:  python=$(bash requirements/install.sh lint|demo|test|test-all|docs|mutants)
+# Find or make the Python for a task and print its path:
+#     python=$(bash requirements/install.sh lint|demo|test|test-all|docs|doctor|mutants [LEG])
 #
 # In this order: MMATTN_PYTHON; an active virtual environment that has all the task needs; .venv, made here when missing.
-# Only .venv is ever written to.
+# For the legs A and C of the test matrix: .venv-A, .venv-C; status 3 says that there is no Python for them.
+# Only these folders are ever written to.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec 3>&1 1>&2 # only the path goes to stdout
 trap 'exit 130' INT TERM HUP
 
 task=${1%-all}
+leg=${2:-B}
 venv=$PWD/.venv
+case $leg in
+    A) pinned=(requirements/stock-torch21.txt) pythons='3.10 3.11' venv+=-A ;;
+    B) pinned=(requirements/{mmcv,openmmlab,panoptic,torch}.txt) pythons='3.10 3.11 3.12' ;;
+    C) pinned=(requirements/newest.txt) pythons='3.13 3.12' venv+=-C ;;
+    *) echo "mmattn: the legs are A, B and C, not $leg" >&2; exit 1 ;;
+esac
 py=$venv/bin/python
 stamps=$venv/mmattn-stamps
+mmcv=$(grep -hE '^(onedl-)?mmcv==' "${pinned[@]}")
+# Instead of a constraint that the machine may have; and most of what a leg gets is never imported.
+[ "$leg" = B ] || export PIP_CONSTRAINT=${pinned[0]} PIP_NO_COMPILE=1
 needs=(torch mmengine mmcv mmseg mmdet mmpretrain)
+[ "$task" != doctor ] || needs=() # it says itself what is missing
 [ "$task" != lint ] || needs+=(ruff mypy codespell_lib)
 [[ $task != test && $task != mutants ]] || needs+=(pytest xdist pytest_timeout)
 [ "$task" != docs ] || needs+=(mkdocs material mkdocstrings_handlers.python)
@@ -41,14 +54,14 @@ print(', '.join(lacking))
 PY
 }
 
-if [ -n "${MMATTN_PYTHON:-}" ]; then
+if [ "$leg" = B ] && [ -n "${MMATTN_PYTHON:-}" ]; then
     lacking=$(lacks "$MMATTN_PYTHON")
     [ -z "$lacking" ] || die "MMATTN_PYTHON=$MMATTN_PYTHON lacks: $lacking (tested versions: requirements/)"
     "$MMATTN_PYTHON" -c 'import sys; print(sys.executable)' >&3
     exit
 fi
 # .venv itself, when active, is treated like .venv.
-if [ -n "${VIRTUAL_ENV:-}" ] && [ ! "$VIRTUAL_ENV" -ef "$venv" ]; then
+if [ "$leg" = B ] && [ -n "${VIRTUAL_ENV:-}" ] && [ ! "$VIRTUAL_ENV" -ef "$venv" ]; then
     lacking=$(lacks "$VIRTUAL_ENV/bin/python")
     if [ -z "$lacking" ]; then
         echo "$VIRTUAL_ENV/bin/python" >&3
@@ -59,24 +72,35 @@ fi
 
 # ---- .venv ----
 
-# Print the Python that makes .venv.
+# Print the Python that makes the environment. One leg needs another Python than the next: PYTHON only comes first there.
 base_python() {
-    local candidate candidates=${PYTHON:-python3 python3.12 python3.11 python3.10} bare=
+    local version candidate candidates bare=
+    if [ "$leg" = B ]; then
+        candidates=${PYTHON:-python3 python3.12 python3.11 python3.10}
+    else
+        candidates=${PYTHON:-}
+        for version in $pythons; do
+            candidates+=" python$version $(echo "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python)"
+        done
+    fi
     for candidate in $candidates; do
-        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || continue
+        version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+        [[ " $pythons " = *" $version "* ]] || continue
         if "$candidate" -c 'import venv, ensurepip; ensurepip.version()' 2>/dev/null; then
+            [[ $leg = B || $pythons = "$version "* ]] || say "leg $leg is meant for Python ${pythons%% *}; $candidate is $version"
             echo "$candidate"
             return
         fi
         bare=$candidate
     done
     [ -z "$bare" ] || die "$bare cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
-    die "no Python 3.10 to 3.12 found (tried: $candidates); name one with PYTHON=/path/to/python"
+    say "no Python ${pythons// / or } found (tried: ${candidates# }); name one with PYTHON=/path/to/python"
+    exit 3
 }
 
 # A step is done when its stamp holds the checksum of what it was made from. Stamps are written last.
-pins=$(find requirements -name '*.txt' -not -name docs.txt | sort | xargs cat | cksum)
-metadata=$(cat pyproject.toml setup.py | cksum)
+pins=$(cat requirements/dev.txt "${pinned[@]}" | cksum)
+metadata=$(cat pyproject.toml setup.* | cksum)
 is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp() { echo "$2" > "$stamps/$1"; }
 
@@ -89,11 +113,10 @@ marked() {
     return $rc
 }
 
-# Set $wheel to onedl-mmcv with compiled ops. It is compiled once and kept in pip's cache folder: fresh clones find it.
+# Set $wheel to mmcv with compiled ops. It is compiled once and kept in pip's cache folder: fresh clones find it.
 find_or_compile_ops() {
-    local version key cache folder
-    version=$(sed -n 's/^onedl-mmcv==//p' requirements/mmcv.txt)
-    key=onedl-mmcv-$version-$("$py" -c '
+    local key cache folder
+    key=${mmcv/==/-}-$("$py" -c '
 import sys, torch
 print("torch-%s-cp%d%d" % (torch.__version__, *sys.version_info[:2]))')
     cache=$(pip cache dir 2>/dev/null) && mkdir -p "$cache/mmattn/$key" 2>/dev/null || cache=$venv # pip may have no cache
@@ -106,18 +129,24 @@ print("torch-%s-cp%d%d" % (torch.__version__, *sys.version_info[:2]))')
         die "the ops of mmcv need a C++ compiler, ${CXX:-g++} is not found; on Debian and Ubuntu: apt install g++"
     [ -e "$("$py" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
         die "the ops of mmcv need Python.h, which is not found; on Debian and Ubuntu: apt install python3-dev"
-    say "compiling onedl-mmcv $version with its ops: about 9 minutes on 2 cores, only once (kept in $folder)"
+    say "compiling $mmcv with its ops: about 9 minutes on 2 cores, only once (kept in $folder)"
     build=$(mktemp -d "$folder/build.XXXXXX")
     trap 'rm -rf "$build"' EXIT
+    if [ "$leg" = C ]; then
+        # mmcv asks for C++17, and this torch for C++20; of the two the compiler takes the last.
+        printf '#!/bin/sh\nexec %s "$@" -std=c++20\n' "${CXX:-g++}" > "$build/c++20"
+        chmod +x "$build/c++20"
+        export CXX=$build/c++20
+    fi
     # No GPU is shown to the build: it then makes the CPU ops, which is all the tests need, and wants no CUDA compiler.
     PATH=$venv/bin:$PATH MAX_JOBS=$(nproc) CUDA_VISIBLE_DEVICES='' \
-        pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$build" -r requirements/mmcv.txt
+        pip wheel --no-deps --no-build-isolation --no-cache-dir --wheel-dir "$build" "$mmcv"
     mv "$build"/*.whl "$folder/" # within one file system: the wheel is there whole or not at all
     wheel=$(find "$folder" -maxdepth 1 -name '*.whl')
 }
 
 if [ -e "$stamps/made-here" ] && { [ ! -e "$py" ] || [ -e "$stamps/unfinished" ] || ! is_done tools "$pins"; }; then
-    say 'making .venv again: an install was interrupted, or requirements/ changed'
+    say "making ${venv##*/} again: an install was interrupted, or requirements/ changed"
     rm -rf "$venv"
 fi
 if [ ! -e "$py" ]; then
@@ -133,11 +162,16 @@ if ! is_done tools "$pins"; then
     stamp tools "$pins"
 fi
 if ! is_done stack "$pins"; then
-    say 'installing torch and the OpenMMLab stack into .venv: a download of 3 GB, 6 GB on disk'
-    marked pip install -r requirements/torch.txt -r requirements/openmmlab.txt
-    marked pip install --no-deps -r requirements/panoptic.txt
+    say "installing torch and the OpenMMLab stack into ${venv##*/}: a download of 3 GB, 6 GB on disk"
+    if [ "$leg" = B ]; then
+        marked pip install -r requirements/torch.txt -r requirements/openmmlab.txt
+        marked pip install --no-deps -r requirements/panoptic.txt
+    else
+        marked pip install torch torchvision # with what they need of CUDA
+        marked pip install --no-deps -r <(grep -v "^$mmcv" "${pinned[0]}")
+    fi
     # Of the two opencv builds the last one installed lies on disk: the headless one, which needs no libGL.
-    marked pip install --force-reinstall --no-deps "$(grep '^opencv-python-headless==' requirements/openmmlab.txt)"
+    marked pip install --force-reinstall --no-deps "$(grep -h '^opencv-python-headless==' "${pinned[@]}")"
     stamp stack "$pins"
 fi
 if ! is_done package "$metadata"; then
@@ -147,12 +181,13 @@ fi
 if [ "$task" = demo ] && ! is_done mmcv "$pins"; then
     # pip's isolated build has no torch: it compiles no ops and takes seconds. Keep that wheel out of pip's cache, where
     # other projects would find it, and take none from there.
-    marked pip install --no-deps --no-cache-dir -r requirements/mmcv.txt
+    marked pip install --no-deps --no-cache-dir "${mmcv/#mmcv==/mmcv-lite==}"
     stamp mmcv "$pins"
 fi
 if [[ $task = test || $task = docs || $task = mutants ]] && ! is_done ops "$pins"; then
     if ! "$py" -c 'import torch, mmcv._ext' 2>/dev/null; then
         find_or_compile_ops
+        [ "$leg" != A ] || marked pip uninstall -y mmcv-lite # in the same folder
         marked pip install --force-reinstall --no-deps "$wheel"
         "$py" -c 'import torch, mmcv._ext' || die "mmcv._ext cannot be imported; delete $wheel and run make test again"
     fi

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -11,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'mmattn'
 
-# A -> B: B may import A and all that A may. Everybody may import errors.
+# A -> B: B may import A and all that A may. Everybody may import errors and compat.
 ARROWS = """
     ops -> layers -> attention -> fusion -> backbones
     layers -> weights, necks, heads, engine
@@ -20,9 +21,12 @@ ARROWS = """
     backbones, insertion -> testing
     files -> datasets, weights, engine
     weights, datasets, launch, probe -> engine
-    engine, insertion, __init__ -> cli -> __main__
+    engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """
+
+# They import nothing of mmattn.
+FOUNDATION = ('errors', 'compat')
 
 # What still breaks them. This list only gets shorter.
 BREACHES: set[tuple[str, str]] = set()
@@ -83,10 +87,29 @@ MODULES = modules()
 @pytest.mark.parametrize('name', [name for name in MODULES if name != '__init__'])
 def test_arrows_run_one_way(name):
     room = name.split('.')[0]
-    allowed = {room, 'errors', *rooms_below().get(room, ())}
+    allowed = {room, *FOUNDATION, *rooms_below().get(room, ())}
     reached = {other.split('.')[0] for other in imports_of(MODULES[name])}
     breaches = {(name, other) for other in reached - allowed}
     assert breaches == {breach for breach in BREACHES if breach[0] == name}
+
+
+@pytest.mark.parametrize('name', FOUNDATION)
+def test_what_everybody_may_import_imports_nobody(name):
+    assert list(imports_of(MODULES[name])) == []
+
+
+def test_what_runs_where_nothing_can_be_imported_needs_python_alone():
+    left, seen = {'entrance'}, set()
+    while left:
+        name = left.pop()
+        seen.add(name)
+        left |= set(imports_of(MODULES[name])) - seen
+        for node in ast.walk(ast.parse(MODULES[name].read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            packages = {each.partition('.')[0] for each in names}
+            assert packages <= {'mmattn', *sys.stdlib_module_names}, name
+    assert seen >= {'cli.doctor', 'doctor.report', 'doctor.environment'}
 
 
 def test_files_import_each_other_in_no_circle():

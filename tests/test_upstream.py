@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmattn.compat import TORCH
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm', 'pickle')
 
@@ -22,6 +24,7 @@ NAMES = {
     'mmdet.models.dense_heads.SSDHead': 'heads',
     'mmdet.models.dense_heads.anchor_head.AnchorHead': 'heads',
     'mmdet.evaluation.CocoMetric._coco_api': 'engine',
+    'mmengine.config.Config._get_cfg_path': 'engine',
     'mmengine.hooks.CheckpointHook._init_rule': 'engine',
     'mmengine.hooks.CheckpointHook._save_best_checkpoint': 'engine',
     'mmengine.logging.HistoryBuffer._count_history': 'weights',
@@ -59,9 +62,12 @@ NAMES = {
     'pickle._Unpickler': 'weights',
     'pickle._Unpickler.dispatch': 'weights',
     'torch._foreach_norm': 'engine',
-    'torch._utils': 'weights',
-    'torch.distributed.constants.default_pg_nccl_timeout': 'launch',
-    'torch.distributed.constants.default_pg_timeout': 'launch',
+    'torch._utils': 'compat weights',
+    'torch._utils.is_compiling': 'compat',
+    'torch.cuda._get_nvml_device_index': 'compat',
+    'torch.cuda._raw_device_uuid_nvml': 'compat',
+    'torch.distributed.constants.default_pg_nccl_timeout': 'compat',
+    'torch.distributed.constants.default_pg_timeout': 'compat',
     'torch.distributed.elastic.agent.server.local_elastic_agent.LocalElasticAgent': 'tools',
     'torch.distributed.elastic.agent.server.local_elastic_agent.LocalElasticAgent'
     '._exit_barrier': 'tools',
@@ -90,6 +96,7 @@ NAMES = {
     'torch.nn.Module._load_from_state_dict': 'backbones fusion insertion layers necks',
     'torch.nn.Module._modules': 'insertion',
     'torch.nn.Module._non_persistent_buffers_set': 'weights',
+    'torch.nn.Module._register_load_state_dict_pre_hook': 'compat',
     'torch.nn.Module._parameters': 'weights',
     'torch.nn.Module.state_dict._metadata': 'weights',
     'torch.nn.modules.batchnorm.SyncBatchNorm': 'launch',
@@ -98,8 +105,12 @@ NAMES = {
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',
     'torch.overrides.TorchFunctionMode': 'probe',
+    'torch.utils.data.DataLoader._iterator': 'engine',
     'torch.utils.flop_counter.FlopCounterMode': 'probe',
 }
+
+# Names that came with a version of PyTorch, and are asked for from then on.
+SINCE = {'torch.distributed.constants.default_pg_nccl_timeout': (2, 2)}
 
 # Options that a function takes out of a config before it builds, or adds: probe.config_check
 # has them, too.
@@ -131,6 +142,7 @@ FACES = {
     'torch.nn.parallel',
     'torch.utils.checkpoint',
     'torch.utils.data',
+    'torch.utils.hooks',
 }
 # Underscores that are no secret: of Python, of mmcv's plug-ins, of named tuples.
 PUBLIC = {'_exit', '_abbr_', '_replace'}
@@ -210,7 +222,11 @@ def defined_in(tree: ast.Module) -> set[str]:
 
 
 def test_all_that_is_leant_on_is_there():
-    gone = [f'{name}, used by {users}' for name, users in NAMES.items() if not is_there(name)]
+    gone = [
+        f'{name}, used by {users}'
+        for name, users in NAMES.items()
+        if SINCE.get(name, TORCH) <= TORCH and not is_there(name)
+    ]
     for function, options in TAKEN_OUT.items():
         source = inspect.getsource(find(function)) if is_there(function) else ''
         gone += [

@@ -20,7 +20,10 @@ usage() {
 }
 
 check_file() {
-    [ -f "$2" ] || die "$1 $2 is not a file; check the path"
+    local path=$2
+    # One that comes with the package, whose configs lie beside its tools.
+    [[ $path != mmattn::* ]] || path=$(dirname "$tools")/configs/${path#mmattn::}
+    [ -f "$path" ] || die "$1 $2 is not a file; check the path"
 }
 
 # Set $dry_run, and $arguments to what is left without --dry-run.

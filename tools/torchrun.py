@@ -21,6 +21,8 @@ from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
 from torch.distributed.elastic.rendezvous.static_tcp_rendezvous import StaticTCPRendezvous
 from torch.distributed.run import parse_args, parse_min_max_nnodes, run
 
+# What a store raises; mmattn.compat has it, too, but to import mmattn takes seconds.
+DIST_ERRORS = (dist.DistError,) if hasattr(dist, 'DistError') else (RuntimeError, TimeoutError)
 # Seconds.
 _JOIN_TIMEOUT = 600
 _STOP_TIMEOUT = 5
@@ -36,14 +38,14 @@ class Rendezvous(StaticTCPRendezvous):
     _store: dist.Store | None
 
     def get_backend(self) -> str:
-        """Name this way to meet."""
-        return 'mmattn'
+        """Name this way to meet, to whoever makes it and then to whoever starts the ranks."""
+        # Before 2.4, PyTorch tells the ranks of a store that is there by this name alone.
+        return 'mmattn' if self._store is None else super().get_backend()
 
-    def next_rendezvous(self) -> Any:
-        """Wait for all nodes."""
+    def open_store(self) -> None:
+        """Find the other nodes, or tell where this one waits for them."""
         if self._store is None:
             self._store = self._open_store()
-        return super().next_rendezvous()
 
     def _open_store(self) -> dist.Store:
         listener = None
@@ -65,8 +67,12 @@ class Agent(LocalElasticAgent):
     """torchrun's agent, which does not wait for ranks and nodes without end."""
 
     def _initialize_workers(self, *args: Any) -> None:
-        rendezvous: Any = self._worker_group.spec.rdzv_handler
+        spec = self._worker_group.spec
+        rendezvous: Any = spec.rdzv_handler
         with limited(rendezvous.timeout.total_seconds() + 5, 1):
+            rendezvous.open_store()
+            # Before 2.4 PyTorch does not ask the rendezvous where the ranks meet.
+            spec.master_addr, spec.master_port = rendezvous.master_addr, rendezvous.master_port
             super()._initialize_workers(*args)
 
     def _start_workers(self, *args: Any) -> Any:
@@ -109,7 +115,10 @@ def main() -> None:
     """Run torchrun as the command line says."""
     args = parse_args(sys.argv[1:])
     _, nodes = parse_min_max_nnodes(args.nnodes)
-    where = f'{args.master_addr}:{args.master_port}'
+    master_addr = args.master_addr
+    # PyTorch 2.1 warns that it is of no use to it.
+    del args.master_addr
+    where = f'{master_addr}:{args.master_port}'
     if nodes == 1:
         args.rdzv_id = uuid.uuid4().hex
     args.rdzv_backend, args.rdzv_endpoint = 'mmattn', where
@@ -117,23 +126,19 @@ def main() -> None:
     rendezvous_handler_registry.register(
         'mmattn',
         lambda _: Rendezvous(
-            args.master_addr, args.master_port, args.node_rank, nodes, args.rdzv_id, timeout
+            master_addr, args.master_port, args.node_rank, nodes, args.rdzv_id, timeout
         ),
     )
     # There is no option for it.
     launcher.api.LocalElasticAgent = Agent  # type: ignore[misc]
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        # After nohup; torchrun would listen to it all the same.
-        args.signals_to_handle = 'SIGTERM,SIGINT,SIGQUIT'
+        # After nohup; torchrun would listen to it all the same, and so would the ranks.
+        signal.signal = keep_hangup_ignored  # type: ignore[assignment]
     # After a restart, train.py goes on from a checkpoint of this start only.
     os.environ['MMATTN_START_ID'] = secrets.token_hex(8)
     try:
         run(args)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        tell_of_port(args.master_port)
-    except dist.DistError as error:
+    except DIST_ERRORS as error:
         if 'EADDRINUSE' in str(error):
             tell_of_port(args.master_port)
         if args.node_rank == 0:
@@ -145,10 +150,19 @@ def main() -> None:
             f'node 0 does not answer at {where}; start it first, and look at MASTER_ADDR, PORT and '
             'firewalls'
         )
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        tell_of_port(args.master_port)
     except ChildFailedError as error:
         tell_of_rank(*error.get_first_failure())
     except SignalException as error:
         fail(f'ended by {error.sigval.name}', 128 + error.sigval)
+
+
+def keep_hangup_ignored(number: int, handler: Any, /, listen: Any = signal.signal) -> Any:
+    """Set what is done at a signal, unless that is SIGHUP."""
+    return listen(number, signal.SIG_IGN if number == signal.SIGHUP else handler)
 
 
 def tell_of_port(port: int) -> NoReturn:

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,19 +102,16 @@ def pages() -> dict[Path, str]:
     files = {}
     zoo = INTRODUCTION.format(boxes=BOX_PROPOSALS, masks=MASK_PROPOSALS)
     dump = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100)
-    metafiles, urls = [], cited_papers()
+    metafiles = []
     for folder, heading in FOLDERS.items():
         models = [measure(path) for path in list_configs(ROOT / 'configs' / folder)]
         zoo += f'\n## {heading}\n\n{table(models)}'
         metafile = ROOT / 'configs' / folder / 'metafile.yml'
         metafiles.append(metafile.relative_to(ROOT).as_posix())
-        papers = sorted({result.paper for model in models for result in model['published']})
+        collections = {model['collection'].__name__: model['collection'] for model in models}
         files[metafile] = dump(
             {
-                'Collections': [
-                    {'Name': paper, 'Paper': {'Title': paper, 'URL': urls.get(paper)}}
-                    for paper in papers
-                ],
+                'Collections': [describe_collection(cls) for _, cls in sorted(collections.items())],
                 'Models': [describe(model) for model in models],
             }
         )
@@ -122,14 +120,43 @@ def pages() -> dict[Path, str]:
     return files
 
 
-def cited_papers() -> dict[str, str]:
-    """Find the titles and addresses of the papers in our docstrings."""
-    papers: dict[str, str] = {}
-    for name in mmattn.list_modules():
-        doc = inspect.getdoc(getattr(mmattn, name)) or ''
-        links = re.findall(r'`([^<`]+?)\s*<(http[^>]+)>`_', doc)
-        papers |= {' '.join(title.split()): url for title, url in links}
-    return papers
+def find_collection(model: ConfigDict) -> type:
+    """Give the class that a config is here for: its attention or fusion, else its backbone.
+
+    Args:
+        model: The ``model`` of a config, which has one of them.
+    """
+    found = {name.split('.')[-1] for name in types_in(model)}
+    inserted = {*mmattn.list_modules('attention'), *mmattn.list_modules('fusion')}
+    [name] = found & inserted or found.intersection(mmattn.list_modules('backbone'))
+    return getattr(mmattn, name)
+
+
+def types_in(node: Any) -> Iterator[str]:
+    """Give the names of all classes in a part of a config."""
+    if isinstance(node, dict):
+        if isinstance(node.get('type'), str):
+            yield node['type']
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for part in node:
+            yield from types_in(part)
+
+
+def describe_collection(cls: type) -> dict:
+    """Describe the models of one attention, fusion or backbone as a metafile does."""
+    links = re.findall(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(cls) or '')
+    papers = [(' '.join(title.split()), url) for title, url in links]
+    name = collection_name(cls)
+    # A backbone cites the paper of its attention, too.
+    title, url = next((paper for paper in papers if paper[0].startswith(f'{name}:')), papers[0])
+    return {'Name': name, 'Paper': {'Title': title, 'URL': url}}
+
+
+def collection_name(cls: type) -> str:
+    """Give the short name by which ``mim search mmattn --model`` finds a collection."""
+    # What is left of CoordAttMobileNetV2 without its attention.
+    return cls.__name__.removeprefix('CoordAtt') or cls.__name__
 
 
 def measure(path: Path) -> dict:
@@ -150,6 +177,7 @@ def measure(path: Path) -> dict:
         path=path.relative_to(ROOT).as_posix(),
         dataset=reader.title,
         size=size,
+        collection=find_collection(cfg.model),
         published=published_results(cfg),
         **measured,
     )
@@ -207,10 +235,12 @@ def compared(
 
 def describe(model: dict) -> dict:
     """Describe one config as a metafile does."""
-    entry: dict[str, Any] = {'Name': Path(model['path']).stem, 'Config': model['path']}
+    entry: dict[str, Any] = {
+        'Name': Path(model['path']).stem,
+        'Config': model['path'],
+        'In Collection': collection_name(model['collection']),
+    }
     published = model['published']
-    if published:
-        entry['In Collection'] = published[0].paper
     if model.get('parameters'):
         entry['Metadata'] = {'Parameters': model['parameters']}
         if model.get('flops'):

@@ -126,7 +126,7 @@ class AttentionAugmentedConv(Attention):
     def _attend_to_all(self, qkv: Tensor) -> Tensor:
         """Average the values for each position, weighed by queries and keys: (N, V, H, W)."""
         h, w = qkv.shape[2:]
-        q, k, v = (self._split_heads(t) for t in qkv.split(self.widths, dim=1))
+        q, k, v = [self._split_heads(t) for t in qkv.split(self.widths, dim=1)]
         scale = q.shape[3] ** -0.5
         if self.feat_size is not None:
             q, k = self._add_positions(q, k, h, w)

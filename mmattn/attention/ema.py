@@ -9,7 +9,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
-from mmattn.ops.precision import gated, in_float32, on_map, wide_mean
+from mmattn.ops.precision import gated, in_float32, on_map, wide_mean, wide_sigmoid
 
 
 @MODELS.register_module()
@@ -84,7 +84,7 @@ class EMA(Attention):
 
         one, other = on_map(self.gn, inner), on_map(self.conv3x3, group)
         logits = _combine(one, other) + _combine(other, one)  # (N * G, 1, H, W)
-        gate = in_float32(torch.sigmoid, logits).unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
+        gate = wide_sigmoid(logits).unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
         return gated(groups, gate).flatten(1, 2)
 
 

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.registry import MODELS
@@ -11,6 +10,7 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import (
     ActCfg,
@@ -19,7 +19,7 @@ from mmattn.layers.checks import (
     Positive,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, wide_mean
+from mmattn.ops.precision import gated, in_float32, wide_mean, wide_sigmoid
 
 
 def window_means(x: Tensor, extent: int) -> Tensor:
@@ -34,7 +34,7 @@ def window_means(x: Tensor, extent: int) -> Tensor:
         Means of shape (N, C, ceil(H / extent), ceil(W / extent)).
     """
     size, pad = 2 * extent - 1, extent - 1
-    if not torch.compiler.is_compiling():
+    if not is_compiling():
         return F.avg_pool2d(x, size, extent, pad, count_include_pad=False)
     # A pooling with a stride ties the graph to the remainders of H and W by it. This is slower.
     rows = F.avg_pool2d(x, (size, 1), 1, (pad, 0), count_include_pad=False)[:, :, ::extent]
@@ -158,7 +158,7 @@ class GatherExcite(Attention):
             gathered = window_means(x, self.extent)
         if self.mlp is not None:
             gathered = in_float32(self.mlp, gathered)
-        gate = in_float32(torch.sigmoid, gathered)
+        gate = wide_sigmoid(gathered)
         if self.extent != 0:
             gate = F.interpolate(gate, size=(h, w))
         return gated(x, gate)

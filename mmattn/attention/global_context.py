@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import at_least_float32
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Positive
 from mmattn.layers.sequential import squeezed_channels
@@ -101,7 +102,7 @@ class GlobalContext(Attention):
         if self.conv_mask is None:
             return wide_mean(x, (2, 3), keepdim=True)
         mask = on_map(self.conv_mask, x).flatten(2)  # (N, 1, H * W)
-        mask = in_float32(nn.Softmax(2), mask).to(x.dtype)
+        mask = mask.softmax(2, dtype=at_least_float32(x.dtype)).to(x.dtype)
         return saturate(x.flatten(2) @ mask.transpose(1, 2))[..., None]
 
     def init_weights(self) -> None:

@@ -7,10 +7,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import at_least_float32
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
 from mmattn.layers.sequential import SafeSequential
-from mmattn.ops.precision import in_float32, narrowed, saturate, wide_mean
+from mmattn.ops.precision import in_float32, narrowed, saturate, wide_mean, without_autocast
 
 
 @MODELS.register_module()
@@ -96,7 +97,8 @@ class MixedPooling(Attention):
 
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
-        for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
+        for i, layer in enumerate((self.conv2_1, self.conv2_2)):
+            size = self.pool_size[i]
             grid = in_float32(layer, grid_means(x, size))  # (N, C / 4, size, size)
             grid = narrowed(grid, x.dtype)
             grid = F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
@@ -124,8 +126,9 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         The means of shape (N, C, size, size), in float32 or wider.
     """
     h, w = x.shape[2:]
+    x = x.to(at_least_float32(x.dtype))
 
-    def weights(length: int, x: Tensor) -> Tensor:
+    def weights(length: int) -> Tensor:
         """Weight of each position in the mean of each cell: (size, length)."""
         position = torch.arange(length, device=x.device)
         cell = torch.arange(size, device=x.device)[:, None]
@@ -134,4 +137,5 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         inside = (position >= first) & (position < end)
         return inside.to(x.dtype) / (end - first)
 
-    return in_float32(lambda x: weights(h, x) @ x @ weights(w, x).T, x)
+    with without_autocast(x):
+        return weights(h) @ x @ weights(w).T

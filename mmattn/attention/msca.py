@@ -74,7 +74,7 @@ class MSCA(Attention):
         near = on_map(self.conv0, x)  # (N, C, H, W)
         attention = near
         for index in range(self.branches):
-            strips = [self.get_submodule(f'conv{index}_{part}') for part in (1, 2)]
+            strips = [getattr(self, f'conv{index}_{part}') for part in (1, 2)]
             attention = attention + on_map(strips, near)
         attention = on_map(self.conv3, saturate(attention))
         return saturate(x * attention)

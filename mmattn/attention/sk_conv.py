@@ -124,7 +124,7 @@ class SKConv(Attention):
         pooled = sum(wide_mean(y, (2, 3), keepdim=True) for y in maps)
         weights = self.attn(pooled).unbind(1)  # (N, C, 1, 1) each
         out = gated(maps[0], weights[0])
-        for y, weight in zip(maps[1:], weights[1:], strict=True):
-            out = out + gated(y, weight)
+        for i in range(1, len(maps)):
+            out = out + gated(maps[i], weights[i])
         # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
         return saturate(out)

@@ -102,7 +102,7 @@ class SplitAttention(Attention):
         weights = [w.flatten(1, 2) for w in weights.unbind(2)]  # (N, C, 1, 1) each
         versions = versions.chunk(self.radix, 1)
         out = gated(versions[0], weights[0])
-        for version, weight in zip(versions[1:], weights[1:], strict=True):
-            out = out + gated(version, weight)
+        for i in range(1, self.radix):
+            out = out + gated(versions[i], weights[i])
         # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
         return saturate(out)

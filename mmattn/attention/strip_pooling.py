@@ -68,7 +68,7 @@ class StripPooling(Attention):
         rows = in_float32([self.conv1, self.bn1], wide_mean(x, 3, keepdim=True))  # (N, C, H, 1)
         columns = in_float32([self.conv2, self.bn2], wide_mean(x, 2, keepdim=True))  # (N, C, 1, W)
         # Into the type of the next convolution, before they make a whole map.
-        rows, columns = (narrowed(t, layer_dtype(self.conv3, t)) for t in (rows, columns))
+        rows, columns = [narrowed(t, layer_dtype(self.conv3, t)) for t in (rows, columns)]
         strips = saturate((rows + columns).relu())  # (N, C, H, W)
         # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
         return gated(x, self.conv3(strips).sigmoid())

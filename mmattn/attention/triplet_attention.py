@@ -93,5 +93,5 @@ class TripletAttention(Attention):
         # Released weights of this plane have H first.
         gate_hc = self.hc(x.transpose(1, 2), 3).permute(0, 3, 2, 1)  # (N, C, H, 1)
         gate_hw = self.hw(x, 1)  # (N, 1, H, W)
-        gate_cw, gate_hc, gate_hw = (gate.sigmoid() / 3 for gate in (gate_cw, gate_hc, gate_hw))
-        return gated(x, gate_cw + gate_hc + gate_hw)
+        gate = gate_cw.sigmoid() / 3 + gate_hc.sigmoid() / 3 + gate_hw.sigmoid() / 3
+        return gated(x, gate)

@@ -25,6 +25,13 @@ class _CfgOptions(DictAction):
                 raise argparse.ArgumentError(self, f'{value!r} cannot be read: {error}') from error
 
 
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the config."""
+    parser.add_argument(
+        'config', help='config file, or mmattn::PATH for one that comes with the package'
+    )
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command takes that reads a config."""
     parser.add_argument(

@@ -2,12 +2,12 @@
 
 import argparse
 
-from mmattn.cli.arguments import add_cfg_options
+from mmattn.cli.arguments import add_cfg_options, add_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument(
         '--shape',
         nargs=2,

@@ -119,8 +119,11 @@ def find_base(name: str) -> Path:
         InputError: If there is none, or this package came without configs.
     """
     from mmattn.cli.demo import HOMES
+    from mmattn.engine.shipped_configs import PREFIX, config_path
     from mmattn.errors import InputError
 
+    if name.startswith(PREFIX):
+        return Path(config_path(name))
     if Path(name).is_file():
         return Path(name).resolve()
     homes = [home / 'configs' for home in HOMES if (home / 'configs' / '_base_').is_dir()]

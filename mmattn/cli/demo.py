@@ -9,9 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
-# An installed package has the configs inside, a checkout beside it.
-HOMES = (PACKAGE / '.mim', PACKAGE.parent)
+from mmattn.engine.shipped_configs import HOMES
+
 CONFIG = Path('configs/demo/upernet_van_tiny_ade20k.py')
 # What to try after it: as the README has it.
 NEXT = Path('configs/seg/upernet_van_b2_ade20k.py')

@@ -13,6 +13,7 @@ from mmattn.cli import (
     data_init,
     data_make,
     demo,
+    doctor,
     modules,
     sites,
     test,
@@ -35,6 +36,7 @@ COMMANDS = {
     'data check': data_check,
     'weights check': weights_check,
     'weights convert': weights_convert,
+    'doctor': doctor,
 }
 
 

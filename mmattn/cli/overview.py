@@ -17,7 +17,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 
 from mmattn.attention.foreign import ForeignAttention
 from mmattn.engine import terminal
@@ -251,8 +250,9 @@ def _kind(module: nn.Module) -> str:
         return ', '.join(f'{count} {kind}' for kind, count in kinds.items())
     if type(module) is ForeignAttention:
         return type(getattr(module, module.inner_name)).__name__
-    name = type(module).__name__
-    return name.removeprefix('FSDP') if isinstance(module, FSDPModule) else name
+    # A sharded module is of a class made for it, FSDPName of FSDPModule and Name.
+    name, *bases = [kind.__name__ for kind in type(module).__mro__]
+    return name.removeprefix('FSDP') if 'FSDPModule' in bases else name
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 from mmattn.errors import InputError
 from mmattn.launch import distributed, failure
 from mmattn.launch.lost_worker import explain_lost_worker
+from mmattn.layers.packages import explain_missing_ops
 
 
 def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
@@ -37,7 +38,7 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
     except Exception as error:
         if _comes_of_an_interrupt(error):
             _exit(args.interrupted, 130)
-        explanation = explain_lost_worker(error)
+        explanation = explain_lost_worker(error) or explain_missing_ops(error)
         if explanation is None and distributed.group() is None:
             raise
         if explanation is None:

@@ -4,12 +4,12 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from mmattn.cli.arguments import add_runner_arguments
+from mmattn.cli.arguments import add_config, add_runner_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--out', help='save the predictions: a folder of label maps for mmseg, else a .pkl file'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmattn.cli.arguments import add_runner_arguments
+from mmattn.cli.arguments import add_config, add_runner_arguments
 
 # After Ctrl-C, from the first iteration on.
 _INTERRUPTED = 'interrupted; checkpoints written so far are whole, go on with --resume'
@@ -16,7 +16,7 @@ _INTERRUPTED = 'interrupted; checkpoints written so far are whole, go on with --
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument(
         '--resume',
         nargs='?',

@@ -6,12 +6,12 @@ status is 1 if a training would refuse it.
 
 import argparse
 
-from mmattn.cli.arguments import add_config_arguments
+from mmattn.cli.arguments import add_config, add_config_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument('config', help='config file')
+    add_config(parser)
     parser.add_argument('checkpoint', help='file of weights, or an address')
     add_config_arguments(parser)
 

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmattn.engine.shipped_configs import PREFIX, NoSuchConfig, config_path, shipped_bases
 from mmattn.engine.unread_options import refuse_unread_options
 from mmattn.errors import InputError
 from mmattn.layers.packages import MissingPackage, installation
@@ -27,7 +28,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config file and apply the options of the command line.
 
     Args:
-        path: Config file.
+        path: Config file, or ``mmattn::PATH`` for one that comes with the package. Such a base is
+            found, too.
         options: Values for dotted keys, as ``--cfg-options`` gives them.
 
     Returns:
@@ -37,19 +39,18 @@ def load_config(path: str, options: dict | None = None) -> Config:
         InputError: If the file is missing or is no valid config, an option would change nothing, or
             the scope of the config is not installed.
     """
+    if path.startswith(PREFIX):
+        path = config_path(path)
     if not Path(path).is_file():
         raise InputError(f'config {path} is not a file; check the path')
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), shipped_bases():
             # Python hides from a user that a library, here mmengine, calls a name a former one.
             warnings.filterwarnings('default', 'The config file .* will be deprecated')
             cfg = Config.fromfile(path)
+    except NoSuchConfig as error:
+        raise InputError(f'config {path} has a base that cannot be found: {error}') from error
     except _UNREADABLE as error:
-        if 'load mmattn config' in str(error):
-            raise InputError(
-                f"config {path} has a base 'mmattn::...', which mmengine does not look for; write "
-                f'the path of the file, which is in {_find_configs()}'
-            ) from error
         raise InputError(f'config {path} cannot be read: {_reason(error)}') from error
     for key, value in (options or {}).items():
         _check_number(cfg, key, value)
@@ -76,13 +77,6 @@ def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # mmengine shows the whole list that an index is not in.
     return f'{type(error).__name__}: {textwrap.shorten(lines[0], 200) if lines else ""}'
-
-
-def _find_configs() -> Path:
-    """Give the folder of the shipped configs, of an installed package or of a checkout."""
-    package = Path(__file__).parents[1]
-    packed = package / '.mim' / 'configs'
-    return packed if packed.is_dir() else package.parent / 'configs'
 
 
 def _check_number(cfg: Config, key: str, value: Any) -> None:

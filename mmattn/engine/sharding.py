@@ -8,10 +8,8 @@ from mmengine.dist import broadcast, get_world_size, is_main_process
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
+from mmattn.compat import has_fully_shard
 from mmattn.engine.runner import Runner
 from mmattn.errors import InputError
 from mmattn.launch import distributed
@@ -28,11 +26,16 @@ class ShardedRunner(Runner):
     either.
 
     Raises:
-        InputError: If the model has none of the units.
+        InputError: If the model has none of the units, or PyTorch is older than 2.6.
     """
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: Any) -> nn.Module:
         """Initialize the weights and shard them."""
+        if not has_fully_shard():
+            raise InputError(
+                f'runner_type ShardedRunner needs PyTorch 2.6 or newer, got {torch.__version__}; '
+                'leave it out, so that every rank has the whole model, or install a newer one'
+            )
         if not self.distributed:
             self.logger.info('There is one process: nothing is sharded')
             return super().wrap_model(model_wrapper_cfg, model)
@@ -48,10 +51,9 @@ class ShardedRunner(Runner):
         units = [module for module in model.modules() if type(module).__name__ in names]
         if not units:
             raise InputError(f'sharding.units: {type(model).__name__} has no module of {names}')
-        mesh = init_device_mesh(get_device(), (get_world_size(),))
-        for module in (*units, model):
-            fully_shard(module, mesh=mesh)
-        _exchange_whole_tensors(model)
+        from mmattn.engine import shards
+
+        shards.shard(model, units, get_device(), get_world_size())
         here = sum(p.to_local().numel() for p in model.parameters())
         total = sum(p.numel() for p in model.parameters())
         self.logger.info(
@@ -68,9 +70,9 @@ class ShardedRunner(Runner):
         built = isinstance(optim_wrapper, OptimWrapper)
         optim_wrapper = super().build_optim_wrapper(optim_wrapper)
         if self.distributed and not built:
-            optimizer = optim_wrapper.optimizer
-            optimizer.register_state_dict_post_hook(_gather_optimizer)
-            optimizer.register_load_state_dict_pre_hook(_shard_optimizer)
+            from mmattn.engine import shards
+
+            shards.exchange_whole_state(optim_wrapper.optimizer)
         return optim_wrapper
 
     def save_checkpoint(
@@ -84,57 +86,3 @@ class ShardedRunner(Runner):
                 self.optim_wrapper.state_dict()
             return
         super().save_checkpoint(out_dir, filename, *args, save_optimizer=save_optimizer, **kwargs)
-
-
-def _exchange_whole_tensors(model: nn.Module) -> None:
-    """Make ``state_dict`` and ``load_state_dict`` of a sharded model those of the whole one."""
-    model.register_state_dict_post_hook(_gather_model)
-    for module in model.modules():
-        if any(isinstance(p, DTensor) for p in module.parameters(recurse=False)):
-            module.register_load_state_dict_pre_hook(_shard_module)
-
-
-def _gather_model(model: nn.Module, state_dict: dict, prefix: str, metadata: dict) -> None:
-    for key, value in state_dict.items():
-        state_dict[key] = _gather(value)
-
-
-def _shard_module(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
-    for name, parameter in module.named_parameters(recurse=False):
-        value = state_dict.get(prefix + name)
-        # Another shape is the business of load_state_dict.
-        if value is not None and value.shape == parameter.shape:
-            state_dict[prefix + name] = _shard(value, parameter)
-
-
-def _gather_optimizer(optimizer: torch.optim.Optimizer, state_dict: dict) -> dict:
-    state = {
-        number: {name: _gather(value) for name, value in values.items()}
-        for number, values in state_dict['state'].items()
-    }
-    return {**state_dict, 'state': state}
-
-
-def _shard_optimizer(optimizer: torch.optim.Optimizer, state_dict: dict) -> dict:
-    parameters = [p for group in optimizer.param_groups for p in group['params']]
-    state = {
-        number: {
-            # A step count has no shape and no shards.
-            name: _shard(value, parameters[number])
-            if isinstance(value, torch.Tensor) and value.shape == parameters[number].shape
-            else value
-            for name, value in values.items()
-        }
-        for number, values in state_dict['state'].items()
-    }
-    return {**state_dict, 'state': state}
-
-
-def _gather(value: Any) -> Any:
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def _shard(value: torch.Tensor, parameter: Any) -> DTensor:
-    # All ranks have read the same file: nobody has to send it.
-    value = value.to(parameter.device)
-    return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.ms_cam import Bottleneck
+from mmattn.compat import at_least_float32
 from mmattn.fusion.base import Fusion, add
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import (
@@ -20,7 +21,7 @@ from mmattn.layers.checks import (
     within,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, narrowed, saturate, wide_mean
+from mmattn.ops.precision import gated, in_float32, narrowed, saturate, wide_mean, wide_sigmoid
 
 Scale = Literal['local', 'global']
 Strategy = Literal['aff', 'half_aff', 'concat_aff', 'ms_gau', 'ms_se', 'ms_sa']
@@ -48,9 +49,10 @@ def gate(
         mean = wide_mean(z, (2, 3), keepdim=True)  # (N, C, 1, 1)
         parts += [in_float32(branch, mean) for branch in pooled]
     if post is None:
-        dtype = torch.promote_types(z.dtype, torch.float32)
-        first, *others = (part.to(dtype) for part in parts)
-        logits = sum(others, first)
+        dtype = at_least_float32(z.dtype)
+        logits = parts[0].to(dtype)
+        for part in parts[1:]:
+            logits = logits + part.to(dtype)
     elif not local:
         logits = in_float32(post, torch.cat(parts, dim=1))
     else:
@@ -59,7 +61,7 @@ def gate(
         for i in range(len(local), len(parts)):
             parts[i] = plane + narrowed(parts[i], plane.dtype)
         logits = post(torch.cat(parts, dim=1))
-    return in_float32(torch.sigmoid, logits)
+    return wide_sigmoid(logits)
 
 
 def weigh(m: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -172,9 +174,8 @@ class AFF(Fusion):
         return [suffixed(f'{kind}_att', i) for i in range(self.scales[kind])]
 
     def _gate(self, z: Tensor) -> Tensor:
-        local, pooled = (
-            [getattr(self, n) for n in self._names(kind)] for kind in ('local', 'global')
-        )
+        local = [getattr(self, name) for name in self._names('local')]
+        pooled = [getattr(self, name) for name in self._names('global')]
         return gate(z, local, pooled, self.post)
 
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:

@@ -21,10 +21,10 @@ from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
-from torch.distributed.constants import default_pg_nccl_timeout, default_pg_timeout
 from torch.nn.modules.batchnorm import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from mmattn.compat import DIST_ERRORS, are_stored, default_timeout, gpu_uuid
 from mmattn.errors import InputError
 from mmattn.launch import agreement, failure
 from mmattn.launch.group import Group, group, join
@@ -71,9 +71,7 @@ def prepare(cfg: Config) -> None:
     device = _take_device(local_rank)
     backend = dist_cfg.get('backend', 'nccl') if torch.cuda.is_available() else 'gloo'
     to_join = _seconds(dist_cfg, 'join_timeout', _JOIN_TIMEOUT)
-    default = default_pg_nccl_timeout if 'nccl' in backend else default_pg_timeout
-    assert default is not None, 'this PyTorch has no nccl'
-    patience = _seconds(dist_cfg, 'timeout', default.total_seconds())
+    patience = _seconds(dist_cfg, 'timeout', default_timeout(backend).total_seconds())
     host, port = _find_rank_0(cfg.launcher, dist_cfg.get('port'))
     if is_loopback(host):
         _talk_on_loopback()
@@ -232,8 +230,8 @@ def _take_device(local_rank: int) -> dict:
     index = min(local_rank, torch.cuda.device_count() - 1)
     torch.cuda.set_device(index)
     os.environ['LOCAL_RANK'] = str(index)  # where mmengine looks for the device
-    properties = torch.cuda.get_device_properties(index)
-    return dict(device=f'cuda:{index} {properties.name}', gpu=str(properties.uuid))
+    name = torch.cuda.get_device_name(index)
+    return dict(device=f'cuda:{index} {name}', gpu=gpu_uuid(index))
 
 
 def _seconds(dist_cfg: dict, name: str, default: float) -> float:
@@ -308,7 +306,7 @@ def _open_store(host: str, port: int, rank: int) -> dist.Store | None:
         return dist.TCPStore(
             host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener
         )
-    except (dist.DistError, OSError) as error:
+    except (*DIST_ERRORS, OSError) as error:
         if 'EADDRINUSE' in str(error) or getattr(error, 'errno', None) == errno.EADDRINUSE:
             raise InputError(
                 f'port {port} of {socket.gethostname()} is taken; export another MASTER_PORT'
@@ -325,7 +323,7 @@ def _family(host: str) -> int:
 def _connect(host: str, port: int, timeout: float) -> dist.Store:
     try:
         return connect(host, port, timeout)
-    except (dist.DistError, TimeoutError) as error:
+    except (*DIST_ERRORS, TimeoutError) as error:
         raise InputError(
             f'rank 0 does not answer at {host}:{port} within {timeout:g} s; it was not started, '
             'has ended or hangs, or MASTER_ADDR and MASTER_PORT are not those of its host'
@@ -336,7 +334,7 @@ def _wait_for_all(store: dist.Store, world_size: int, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while (joined := store.add('joined', 0)) < world_size:
         if time.monotonic() > deadline:
-            missing = [i for i in range(world_size) if not store.check([f'rank/{i}'])]
+            missing = [i for i in range(world_size) if not are_stored(store, [f'rank/{i}'])]
             raise InputError(
                 f'{joined} of {world_size} ranks joined within {timeout:g} s, '
                 f'{agreement.name_ranks(missing)} did not; look at the output there, or give more '

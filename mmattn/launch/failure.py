@@ -11,6 +11,7 @@ from concurrent.futures import TimeoutError
 
 import torch.distributed as dist
 
+from mmattn.compat import DIST_ERRORS, are_stored, is_first, is_of_a_collective
 from mmattn.launch.agreement import name_ranks
 from mmattn.launch.ask import ask
 from mmattn.launch.group import Group, group
@@ -47,7 +48,7 @@ def tell_of_exception(error: Exception) -> None:
     assert ours is not None
     if _is_first(ours):
         message = f'{type(error).__name__}: {str(error).strip() or "no message"}'.splitlines()[0]
-        if _is_of_a_collective(error):
+        if is_of_a_collective(error):
             lost = _wait_for_the_others(ours)
             what = 'a collective failed on all ranks' if lost == [] else _describe_loss(ours, lost)
             message = f'{what} ({message})'
@@ -88,13 +89,13 @@ def _is_first_to_fail() -> bool:
 
     try:
         return ask(elect).result(_ROLL_CALL)
-    except (RuntimeError, ValueError, TimeoutError):
+    except (*DIST_ERRORS, RuntimeError, ValueError, TimeoutError):
         return True
 
 
 def _elect(store: dist.Store, me: str) -> bool:
     store.set(f'ended/{me}', '')
-    return store.compare_set('failed', '', me) == me.encode()
+    return is_first(store, 'failed', me)
 
 
 def _who() -> str:
@@ -122,7 +123,7 @@ def _is_first(ours: Group) -> bool:
 def _is_elected(ours: Group) -> bool:
     try:
         return ask(lambda: _elect(ours.store, str(ours.rank))).result(_ROLL_CALL)
-    except (RuntimeError, TimeoutError):
+    except (*DIST_ERRORS, RuntimeError, TimeoutError):
         # The store is gone with rank 0, or stopped, or cut off with this host.
         return not ours.heartbeat.failed and ours.rank == _first_left_here(ours)
 
@@ -133,11 +134,6 @@ def _first_left_here(ours: Group) -> int:
         return ours.rank
     here = [i for i, r in enumerate(ours.ranks) if r['host'] == ours.ranks[ours.rank]['host']]
     return min((i for i in here if i > 0), default=ours.rank)
-
-
-def _is_of_a_collective(error: Exception) -> bool:
-    # What gloo raises has no class of its own.
-    return isinstance(error, dist.DistError) or 'gloo' in str(error)
 
 
 def _describe_loss(ours: Group, ranks: list[int] | None) -> str:
@@ -171,13 +167,13 @@ def _wait_for_the_others(ours: Group) -> list[int] | None:
 
     def call() -> None:
         nonlocal missing
-        while missing := [i for i in missing if not ours.store.check([f'ended/{i}'])]:
+        while missing := [i for i in missing if not are_stored(ours.store, [f'ended/{i}'])]:
             if time.monotonic() > deadline or all(map(ours.heartbeat.is_silent, missing)):
                 break
             time.sleep(0.05)
 
     try:
         ask(call).result(_ROLL_CALL + 1)
-    except (RuntimeError, TimeoutError):
+    except (*DIST_ERRORS, RuntimeError, TimeoutError):
         return None
     return missing

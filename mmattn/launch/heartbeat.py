@@ -8,6 +8,7 @@ from typing import cast
 
 import torch.distributed as dist
 
+from mmattn.compat import are_stored
 from mmattn.launch.ask import ask
 
 # Seconds.
@@ -89,10 +90,10 @@ class Heartbeat(threading.Thread):
     def _beat(self) -> tuple[bool, dict[int, bytes]]:
         self._count += 1
         self._store.set(self._key, str(self._count))
-        failed = self._store.check(['failed'])
+        failed = are_stored(self._store, ['failed'])
         keys = [f'beat/{rank}' for rank in self._others]
         # Some may not have joined yet, and to get what is not there would wait for it.
-        beats = self._store.multi_get(keys) if keys and self._store.check(keys) else []
+        beats = self._store.multi_get(keys) if keys and are_stored(self._store, keys) else []
         return failed, dict(zip(self._others, beats, strict=False))
 
     def _hear(self, question: Future) -> None:

@@ -23,7 +23,7 @@ def connect(host: str, port: int, timeout: float) -> dist.Store:
         The part of it that belongs to this start of this job.
 
     Raises:
-        DistError: If there is none.
+        DistError: If there is none; one of :data:`mmattn.compat.DIST_ERRORS`.
         TimeoutError: If it does not answer.
     """
     limit = datetime.timedelta(seconds=timeout)

@@ -122,7 +122,7 @@ def check_map(module: nn.Module, x: object, channels: int, name: str = 'x') -> N
     """
     if not isinstance(x, Tensor):
         got = type(x).__name__
-    elif x.dim() != 4 or x.shape[1] != channels or 0 in x.shape[2:]:
+    elif x.dim() != 4 or x.shape[1] != channels or x.shape[2] == 0 or x.shape[3] == 0:
         got = str(tuple(x.shape))
     elif not x.is_floating_point():
         got = f'{tuple(x.shape)} of {x.dtype}'

@@ -3,18 +3,19 @@
 import functools
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import distributions
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
 from mmattn.errors import InputError
 
-# What to install, and the extra of mmattn that does.
-_PACKAGES = {
-    'mmdet': ('onedl-mmdetection', 'det'),
-    'mmpretrain': ('onedl-mmpretrain', 'cls'),
-    'mmseg': ('onedl-mmsegmentation', 'seg'),
-    'safetensors': ('safetensors', None),
-    'timm': ('timm', None),
+# What to install: of the stock packages of OpenMMLab; of the forks, and the extra of mmattn that
+# brings it.
+_OPENMMLAB = {
+    'mmdet': ('mmdet', 'onedl-mmdetection', 'det'),
+    'mmpretrain': ('mmpretrain', 'onedl-mmpretrain', 'cls'),
+    'mmseg': ('mmsegmentation', 'onedl-mmsegmentation', 'seg'),
 }
 
 
@@ -24,8 +25,35 @@ class MissingPackage(ImportError, InputError):
 
 def installation(package: str) -> str:
     """Give what comes behind ``pip install`` for a package."""
-    distribution, extra = _PACKAGES.get(package, (package, None))
-    return f"'mmattn[{extra}]' ({distribution})" if extra else distribution
+    if package not in _OPENMMLAB:
+        return package
+    stock, fork, extra = _OPENMMLAB[package]
+    # A fork lies in the same folders as the stock package: one over the other breaks both.
+    return stock if _is_stock() else f"'mmattn[{extra}]' ({fork})"
+
+
+def _is_stock() -> bool:
+    """Tell whether mmengine is the stock one."""
+    return any(distributions(name='mmengine')) and not any(distributions(name='onedl-mmengine'))
+
+
+def explain_missing_ops(error: Exception) -> str | None:
+    """Say what needs the compiled ops of mmcv, which mmcv-lite does not have.
+
+    Args:
+        error: What an import raised.
+
+    Returns:
+        One line with what to do, or None if the error is another one.
+    """
+    if not isinstance(error, ModuleNotFoundError) or error.name != 'mmcv._ext':
+        return None
+    modules = [frame.f_globals.get('__name__', '') for frame, _ in walk_tb(error.__traceback__)]
+    users = [name.split('.')[0] for name in modules if name.split('.')[0] in _OPENMMLAB]
+    return (
+        f'{users[-1] if users else "this"} needs the compiled ops of mmcv (mmcv._ext), which are '
+        'not installed; mmcv-lite has none: install mmcv itself, see docs/install.md'
+    )
 
 
 def import_optional(module: str, user: object) -> ModuleType:

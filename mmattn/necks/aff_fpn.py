@@ -187,12 +187,12 @@ class AFFFPN(BaseModule):
                 f'got {len(inputs)}'
             )
         used = inputs[self.start_level : self.end_level + 1]
-        maps = [conv(x) for conv, x in zip(self.lateral_convs, used, strict=True)]
+        maps = [conv(used[i]) for i, conv in enumerate(self.lateral_convs)]
         for i in reversed(range(len(self.fusions))):
             above = upsample(maps[i + 1], maps[i].shape[2:], self.upsample_cfg)
             maps[i] = self.fusions[i](maps[i], above)
         # The convolutions of the extra levels come after those of the levels.
-        outs = [conv(x) for conv, x in zip(self.fpn_convs, maps, strict=False)]
+        outs = [self.fpn_convs[i](x) for i, x in enumerate(maps)]
         if not self.add_extra_convs:
             while len(outs) < self.num_outs:
                 outs.append(F.max_pool2d(outs[-1], 1, stride=2))

@@ -1,9 +1,8 @@
 """Coordinate gate: one gate per row and one per column of a feature map."""
 
-import torch
 from torch import Tensor
 
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, wide_sigmoid
 
 
 def coord_gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
@@ -27,5 +26,4 @@ def coord_gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
             f'got {tuple(a_h.shape)} and {tuple(a_w.shape)}'
         )
     # Only the gates, which are one row and one column, are widened; never the map.
-    a_h, a_w = in_float32(torch.sigmoid, a_h), in_float32(torch.sigmoid, a_w)
-    return gated(gated(x, a_h), a_w)
+    return gated(gated(x, wide_sigmoid(a_h)), wide_sigmoid(a_w))

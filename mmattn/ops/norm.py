@@ -7,6 +7,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmattn.compat import at_least_float32
+
 
 def norm_any_batch(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer; a norm layer also serves a single value per channel.
@@ -39,11 +41,11 @@ def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
         raise ValueError(
             f'expected norm_cfg of a layer that serves one pixel, such as BN or GN, got {layer}'
         )
-    if type(layer) is nn.GroupNorm and x.numel() == layer.num_groups:
+    if layer.__class__ is nn.GroupNorm and x.numel() == layer.num_groups:
         weight, bias = _to(x.dtype, layer.weight, layer.bias)
         return torch.group_norm(x, layer.num_groups, weight, bias, layer.eps)
     if _trains_on_one_value(layer, x):
-        dtype = torch.promote_types(x.dtype, torch.float32)
+        dtype = at_least_float32(x.dtype)
         mean, var, weight, bias = _to(
             dtype, layer.running_mean, layer.running_var, layer.weight, layer.bias
         )

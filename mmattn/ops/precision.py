@@ -1,8 +1,8 @@
 """Words for what is computed in float32 and for what stays in the type of its map.
 
 An ``attend`` that is written in them reads as its paper and is finite in float16 where it is in
-float32: means by :func:`wide_mean`, what is small by :func:`in_float32`, convolutions of whole maps
-by :func:`on_map`, gates by :func:`gated`.
+float32: means by :func:`wide_mean`, gates by :func:`wide_sigmoid` and :func:`gated`, what else is
+small by :func:`in_float32`, convolutions of whole maps by :func:`on_map`.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmattn.compat import at_least_float32, autocast_dtype
 from mmattn.ops.norm import norm_any_batch, of_one_value
 
 
@@ -26,7 +27,12 @@ def wide_mean(x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> T
     Returns:
         The means, with sums and result in float32, or in float64 if ``x`` is.
     """
-    return x.mean(dim, keepdim=keepdim, dtype=torch.promote_types(x.dtype, torch.float32))
+    return x.mean(dim, keepdim=keepdim, dtype=at_least_float32(x.dtype))
+
+
+def wide_sigmoid(x: Tensor) -> Tensor:
+    """Take the sigmoid in float32, or in float64 if ``x`` is, and leave it so."""
+    return x.to(at_least_float32(x.dtype)).sigmoid()
 
 
 Layer = Callable[..., Tensor]
@@ -51,7 +57,7 @@ def in_float32(layer: Layer | list[Layer], *inputs: Tensor) -> Tensor:
         for each in layer:
             x = in_float32(each, x)
         return x
-    dtype = torch.promote_types(inputs[0].dtype, torch.float32)
+    dtype = at_least_float32(inputs[0].dtype)
     with without_autocast(inputs[0]):
         wide = [x.to(dtype) for x in inputs]
         if not isinstance(layer, nn.Module):
@@ -144,10 +150,9 @@ def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def layer_dtype(layer: nn.modules.conv._ConvNd | nn.Linear, x: Tensor) -> torch.dtype:
     """Tell the type in which a convolution of ``x`` computes: autocast's, or half its weights'."""
-    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
-        return torch.get_autocast_dtype(x.device.type)
     half = layer.weight.dtype in (torch.float16, torch.bfloat16)
-    return layer.weight.dtype if half else x.dtype
+    own = layer.weight.dtype if half else x.dtype
+    return own if x.is_meta else autocast_dtype(x.device.type) or own
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmattn.compat import every_submodule_runs
 from mmattn.errors import InputError
 from mmattn.probe.inputs import (
     IMAGE,
@@ -78,12 +79,12 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
         InputError: If the host runs on none of the guessed inputs, or not on the given one.
     """
     faults: dict[Callable, tuple[Trial, Exception]] = {}
-    with _silence(), _random_states_kept(), _every_submodule_runs(), torch.no_grad():
+    with _silence(), _random_states_kept(), torch.no_grad():
         for trial, twin_of in _attempts(host, input_shape):
             try:
                 twin = _copied(host, twin_of)
                 trial.prepare(twin)
-                with _recorded(twin) as records:
+                with every_submodule_runs(twin), _recorded(twin) as records:
                     trial.run(twin, partial(_tensor_like, _first_weight(twin)))
             except Exception as error:
                 faults.setdefault(twin_of, (trial, error))
@@ -209,14 +210,3 @@ def _random_states_kept() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy_)
-
-
-@contextmanager
-def _every_submodule_runs() -> Iterator[None]:
-    """Keep PyTorch's own encoder layers from skipping their submodules in evaluation."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)

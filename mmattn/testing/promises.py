@@ -1,11 +1,15 @@
 """How a promise is asked for, and what is said where it does not hold."""
 
+import os
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from mmattn.compat import TORCH
 
 Asked = TypeVar('Asked')
 Module = TypeVar('Module', bound=nn.Module)
@@ -13,6 +17,34 @@ Module = TypeVar('Module', bound=nn.Module)
 
 class Broken(AssertionError):
     """A promise that does not hold: what was expected and what came, in one line."""
+
+
+class NotAskedError(Exception):
+    """A promise that an older PyTorch cannot be asked for: why, in a few words."""
+
+
+def ask_from(version: tuple[int, int], what: str) -> None:
+    """Leave the rest of a promise out where PyTorch is older than what it is about.
+
+    Args:
+        version: Version of PyTorch that has it.
+        what: What it is.
+
+    Raises:
+        NotAskedError: If this PyTorch has not.
+    """
+    if version > TORCH:
+        raise NotAskedError(f'{what} needs PyTorch {".".join(map(str, version))}')
+
+
+def why_not_half(error: Exception) -> str | None:
+    """Say why an error is none of the code, where PyTorch has no float16 on the CPU yet."""
+    if TORCH < (2, 4) and _NO_HALF.search(str(error)):
+        return f'float16 on the CPU needs PyTorch 2.4 ({in_one_line(error)})'
+    return None
+
+
+_NO_HALF = re.compile("not implemented for 'Half'|AutocastCPU only support")
 
 
 def keep(name: str, asked: Asked, promises: Iterable[Callable[[Asked], None]]) -> None:
@@ -27,16 +59,33 @@ def keep(name: str, asked: Asked, promises: Iterable[Callable[[Asked], None]]) -
     Raises:
         Broken: For the first one that does not hold: by its name, with what was expected and what
             came, in one line.
+        pytest.skip.Exception: If all hold that this PyTorch can be asked for, but not all can, and
+            this is a test of pytest; elsewhere it is a warning.
     """
+    left = []
     for promise in promises:
         try:
             with torch.random.fork_rng(devices=()), torch.enable_grad():
                 torch.manual_seed(0)
                 promise(asked)
         except Exception as error:
+            reason = str(error) if isinstance(error, NotAskedError) else why_not_half(error)
+            if reason is not None:
+                left.append(f'{promise.__name__}: {reason}')
+                continue
             said = str(error) if isinstance(error, Broken) else f'got {in_one_line(error)}'
             promised = str(promise.__doc__).removesuffix('.')
             raise Broken(f'{name} breaks a promise, "{promised}": {said}') from error
+    if left:
+        _tell(f'{name} was not asked for all on PyTorch {torch.__version__}: {"; ".join(left)}')
+
+
+def _tell(message: str) -> None:
+    if 'PYTEST_CURRENT_TEST' in os.environ:
+        import pytest
+
+        pytest.skip(message)
+    warnings.warn(message, stacklevel=4)
 
 
 def expect(holds: bool, expected: str, got: object) -> None:

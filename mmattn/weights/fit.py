@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmattn.compat import register_load_pre_hook
 from mmattn.layers.plugins import plugins_of
 from mmattn.weights.layouts import Layout, own_tensors, rename_published
 from mmattn.weights.reading import Weights
@@ -75,8 +76,7 @@ def fit_weights(weights: Weights, module: nn.Module) -> Fit:
 
     with observed_by(trial), ExitStack() as stack:
         for part in module.modules():
-            handle = part.register_load_state_dict_pre_hook(keep_from_copying)
-            stack.callback(handle.remove)
+            stack.callback(register_load_pre_hook(part, keep_from_copying).remove)
         load.unexpected = module.load_state_dict(state_dict, strict=False).unexpected_keys
     load.aside = trial.aside
     return Fit(module, load.taken, load.report())
@@ -92,6 +92,7 @@ class Load:
         layout: Layout of the weights, if it is a known one.
         prefix: What stands before its keys.
         offered: Keys that it is given.
+        known: Those, with what modules rename them to on the way.
         taken: Tensors that fit, by their names in the module.
         absent: Names of tensors that the load does not have.
         other_shape: Names of tensors that it has in another shape: both shapes.
@@ -104,6 +105,7 @@ class Load:
     layout: Layout | None
     prefix: str = ''
     offered: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
     taken: dict[str, Tensor] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
     other_shape: dict[str, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
@@ -114,11 +116,12 @@ class Load:
         """Note what the tensors of one part get, and leave out what does not fit."""
         if part is self.root and not self.offered:
             self.offered = [key.removeprefix(prefix) for key in state_dict]
+        if part is self.root or any(part.children()):
+            self.known.update(state_dict)
         for own_name, tensor in own_tensors(part):
             key = prefix + own_name
             name = key.removeprefix(self.prefix)
-            # Batch norm offers itself the counter that an old file does not have.
-            if state_dict.get(key, tensor) is tensor:
+            if key not in state_dict or self._is_own_counter(key, state_dict, tensor):
                 self.absent.append(name)
                 continue
             theirs = state_dict[key].shape
@@ -128,6 +131,15 @@ class Load:
             else:
                 self.other_shape[name] = (theirs, tensor.shape)
                 del state_dict[key]
+
+    def _is_own_counter(self, key: str, state_dict: dict, tensor: Tensor) -> bool:
+        """Tell what batch norm offers itself where an old file has no counter.
+
+        Newer versions of PyTorch offer the counter that it has, older ones and the meta device a
+        new one, so that only its key tells.
+        """
+        added = key.endswith('num_batches_tracked') and key not in self.known
+        return added or state_dict[key] is tensor
 
     def report(self) -> Report:
         """Sum up."""

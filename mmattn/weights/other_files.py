@@ -58,7 +58,12 @@ def refuse_other_files(file: BinaryIO, name: str) -> None:
     file.seek(0)
     start = file.read(1024)
     size = file.seek(0, 2)
-    kind = _kind_of_zip(file) if zipfile.is_zipfile(file) else _kind_of(start)
+    try:
+        zipped = zipfile.is_zipfile(file)
+    # A damaged one may say that it goes on on another disk.
+    except zipfile.BadZipFile:
+        zipped = True
+    kind = _kind_of_zip(file) if zipped else _kind_of(start)
     file.seek(0)
     if kind is not (_SAFETENSORS if name.endswith('.safetensors') else _TORCH):
         what, advice = kind

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from mmattn.compat import register_load_pre_hook
 from mmattn.errors import InputError
 from mmattn.weights.fit import Load, Observer, observed_by, observer
 from mmattn.weights.layouts import Layout
@@ -126,7 +127,7 @@ def watch_loads(module: nn.Module) -> Iterator[Watch]:
     with observed_by(watch), telling(watch.note_read), ExitStack() as stack:
         for part in module.modules():
             for handle in (
-                part.register_load_state_dict_pre_hook(watch.before),
+                register_load_pre_hook(part, watch.before),
                 part.register_load_state_dict_post_hook(watch.after),
             ):
                 stack.callback(handle.remove)

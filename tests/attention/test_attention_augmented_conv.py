@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mmattn.attention.attention_augmented_conv import AttentionAugmentedConv
-from tests.helpers import randomize
+from tests.helpers import needs_torch, randomize
 
 
 def pointwise(x, p, name):
@@ -175,6 +175,7 @@ def test_trains_on_one_pixel():
     assert all(p.grad.isfinite().all() for p in module.parameters())
 
 
+@needs_torch('2.5', 'torch.export of free sizes')
 def test_exports_with_positions():
     module = randomize(AttentionAugmentedConv(16, feat_size=(12, 20))).eval()
     sizes = {2: torch.export.Dim('h', min=2, max=12), 3: torch.export.Dim('w', min=2, max=20)}

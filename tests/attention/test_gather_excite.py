@@ -3,7 +3,7 @@ import torch
 from timm.layers import GatherExcite as TimmGatherExcite
 
 from mmattn.attention.gather_excite import GatherExcite
-from tests.helpers import randomize
+from tests.helpers import needs_torch, randomize
 
 SHAPES = [(2, 8, 16, 16), (3, 12, 7, 5), (2, 4, 1, 9), (2, 4, 1, 1)]
 
@@ -138,6 +138,7 @@ def test_reduction_out_of_range():
         GatherExcite(8, mlp=True)
 
 
+@needs_torch('2.5', 'torch.export of free sizes')
 @pytest.mark.parametrize('extra_params', [False, True], ids=['mean', 'conv'])
 @pytest.mark.parametrize('extent', [2, 8])
 def test_exports_with_dynamic_sizes(extent, extra_params):

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmattn.attention.sc_conv import SCConv
-from tests.helpers import randomize
+from tests.helpers import needs_torch, randomize
 
 
 def batch_norm(x, p, name, training):
@@ -89,6 +89,7 @@ def test_pools_alike_under_autocast():
     assert torch.equal(pooled, SCConv(3).pool(x))
 
 
+@needs_torch('2.5', 'torch.export of free sizes')
 def test_exports_with_free_sizes():
     module = randomize(SCConv(3)).eval()
     sizes = {axis: torch.export.Dim(name, min=8) for axis, name in ((2, 'h'), (3, 'w'))}

@@ -1,11 +1,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.backbones.resnest import SplitAttentionConv2d
 from timm.layers import SplitAttn
 
 from mmattn.attention.split_attention import SplitAttention
 from tests.helpers import randomize
+
+SplitAttentionConv2d = pytest.importorskip(
+    'mmpretrain.models.backbones.resnest'
+).SplitAttentionConv2d
 
 
 def batch_norm(x, p, name, training):

@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 
 from mmattn import CoordAttEfficientNet
 from mmattn.errors import InputError
+from mmattn.layers.packages import installation
 from tests.attention.test_coord_att import equations as coordinate_attention
 from tests.backbones.backbone_tester import BackboneTester
 from tests.helpers import randomize
@@ -113,5 +115,6 @@ def test_wrong_arch(arch):
 
 def test_without_mmpretrain(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmpretrain', None)
-    with pytest.raises(ImportError, match=r"needs mmpretrain: pip install 'mmattn\[cls\]'"):
+    wanted = re.escape(installation('mmpretrain'))
+    with pytest.raises(ImportError, match=f'needs mmpretrain: pip install {wanted}'):
         CoordAttEfficientNet()

@@ -31,6 +31,7 @@ TOOLS = {
     'data check': 'check_dataset.py',
     'weights check': 'check_weights.py',
     'weights convert': 'convert_checkpoint.py',
+    'doctor': 'doctor.py',
 }
 
 

@@ -4,13 +4,14 @@ import copy
 
 import numpy as np
 import pytest
-from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.config import Config
-from mmpretrain.apis import ImageClassificationInferencer
-from mmseg.apis import MMSegInferencer, inference_model, init_model
 from PIL import Image
 
 from tests.configs.leaves import datasets, load, named
+
+mmdet = pytest.importorskip('mmdet.apis')
+mmpretrain = pytest.importorskip('mmpretrain.apis')
+mmseg = pytest.importorskip('mmseg.apis')
 
 VAN = dict(
     arch=dict(
@@ -71,26 +72,26 @@ def photo(tmp_path):
 
 
 def test_segmentation(small, photo):
-    model = init_model(small('seg'), device='cpu')
-    assert inference_model(model, photo).pred_sem_seg.data.shape == (1, 48, 64)
+    model = mmseg.init_model(small('seg'), device='cpu')
+    assert mmseg.inference_model(model, photo).pred_sem_seg.data.shape == (1, 48, 64)
     array = np.zeros((48, 64, 3), np.uint8)
-    assert inference_model(model, array).pred_sem_seg.data.shape == (1, 48, 64)
-    found = MMSegInferencer(small('seg'), device='cpu')(photo, show=False)
+    assert mmseg.inference_model(model, array).pred_sem_seg.data.shape == (1, 48, 64)
+    found = mmseg.MMSegInferencer(small('seg'), device='cpu')(photo, show=False)
     assert found['predictions'].shape == (48, 64)
 
 
 def test_detection(small, photo):
-    model = init_detector(small('det'), device='cpu')
+    model = mmdet.init_detector(small('det'), device='cpu')
     array = np.zeros((48, 64, 3), np.uint8)
     for image in (photo, array):
-        assert inference_detector(model, image).ori_shape == (48, 64)
-    [found] = DetInferencer(small('det'), device='cpu')(photo)['predictions']
+        assert mmdet.inference_detector(model, image).ori_shape == (48, 64)
+    [found] = mmdet.DetInferencer(small('det'), device='cpu')(photo)['predictions']
     assert set(found) >= {'labels', 'scores', 'bboxes'}
 
 
 def test_classification(small, photo):
     cfg = small('cls')
-    inferencer = ImageClassificationInferencer(cfg, device='cpu')
+    inferencer = mmpretrain.ImageClassificationInferencer(cfg, device='cpu')
     for image in (photo, np.zeros((48, 64, 3), np.uint8)):
         [found] = inferencer(image)
         assert len(found['pred_scores']) == 1000

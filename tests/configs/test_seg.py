@@ -4,11 +4,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from mmseg.registry import DATASETS
 from torch import nn
 
 from tests.configs import leaves
 from tests.configs.leaves import build_part
+
+DATASETS = pytest.importorskip('mmseg.registry').DATASETS
 
 NAMES = leaves.names('seg')
 ATTENTIONS = ('', '-se', '-cbam', '-coordatt')

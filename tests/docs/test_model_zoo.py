@@ -1,5 +1,6 @@
 """The generated model zoo says what the configs are."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,32 @@ def test_lists_every_config(path):
         ROOT / 'docs' / 'model_zoo.md'
     ).read_text(encoding='utf-8')
     assert (ROOT / metafile(path)['Config']).samefile(path)
+
+
+@pytest.mark.parametrize('path', LISTED, ids=lambda p: p.stem)
+def test_is_in_a_collection_that_mim_finds_by_one_word(path):
+    name = metafile(path)['In Collection']
+    collections = yaml.safe_load((path.parent / 'metafile.yml').read_text())['Collections']
+    [paper] = [entry['Paper'] for entry in collections if entry['Name'] == name]
+    assert name.isalnum() and paper['Title'] and paper['URL'].startswith('https://')
+    assert name.lower() in re.split('[_-]', path.stem)
+
+
+@pytest.mark.parametrize(
+    ('model', 'name'),
+    [
+        (dict(type='SE', part=[dict(type='MobileNeXt')]), 'SE'),
+        (dict(backbone=dict(type='mmattn.VAN')), 'VAN'),
+        (dict(backbone=dict(type='CoordAttMobileNetV2', attention=None)), 'MobileNetV2'),
+        (
+            dict(backbone=dict(type='CoordAttMobileNetV2', attention=dict(type='CoordAtt'))),
+            'CoordAtt',
+        ),
+        (dict(neck=dict(type='AFFFPN', fusion=dict(type='iAFF'))), 'iAFF'),
+    ],
+)
+def test_collection_of_a_model(model, name):
+    assert model_zoo.collection_name(model_zoo.find_collection(model)) == name
 
 
 def test_mim_can_read_the_metafiles():

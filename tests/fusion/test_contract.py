@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmattn import fusion
 from mmattn.fusion.aff import Strategy
 from mmattn.testing import blended, check_fusion
-from mmattn.testing.promises import randomize
+from tests.helpers import needs_torch, randomize
 
 # With the options that change what is computed.
 CFGS = {name: (name, {}) for name in fusion.__all__}
@@ -34,6 +34,7 @@ def test_keeps_its_promises(name):
     check_fusion(getattr(fusion, kind), **options)
 
 
+@needs_torch('2.5', 'torch.onnx.export of dynamo')
 @every
 def test_onnx_at_another_size(name, tmp_path):
     onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from mmattn.layers.packages import installation
+
 BUILD = """
 import sys
 class Missing:
@@ -25,11 +27,10 @@ def last_line(**names):
 
 
 @pytest.mark.parametrize(
-    ('head', 'package', 'extra'),
-    [('DeepLabV3Head', 'mmseg', 'seg'), ('SSDLiteHead', 'mmdet', 'det')],
+    ('head', 'package'), [('DeepLabV3Head', 'mmseg'), ('SSDLiteHead', 'mmdet')]
 )
-def test_missing_package(head, package, extra):
-    line = f"{head} needs {package}: pip install 'mmattn[{extra}]' (onedl-"
+def test_missing_package(head, package):
+    line = f'{head} needs {package}: pip install {installation(package)}'
     assert line in last_line(module=package, head=head)
 
 

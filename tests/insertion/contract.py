@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from mmattn.insertion import InsertAttention
 from mmattn.insertion.inserted_attention import is_inserted
@@ -92,7 +92,7 @@ def convolution(host: nn.Module, run: DryRun) -> str | None:
 
 
 def tensors_in(value) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
 
 
 def outputs(model: nn.Module, args: tuple) -> list[Tensor]:

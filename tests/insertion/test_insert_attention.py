@@ -13,7 +13,7 @@ from mmengine.model import BaseModule, revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules import module as module_of_torch
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmattn.attention import ECA, CoordAtt
 from mmattn.attention.base import Attention
@@ -21,7 +21,7 @@ from mmattn.errors import InputError
 from mmattn.insertion import exchange
 from mmattn.insertion.inserted_attention import InsertedAttention, inserted_in, is_inserted
 from mmattn.probe.structures import describe
-from tests.helpers import randomize
+from tests.helpers import needs_torch, randomize
 from tests.insertion.toys import COORD_ATT, Block, Output, Tokens, Tower, image, insert
 
 CONV = dict(after=r'layer\d\.\d\.conv1', attention=COORD_ATT)
@@ -30,7 +30,7 @@ CONV = dict(after=r'layer\d\.\d\.conv1', attention=COORD_ATT)
 def own_tensors(output) -> list[torch.Tensor]:
     if isinstance(output, Output):
         output = [output.last, output.maps[0]]
-    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, torch.Tensor)]
 
 
 def assert_same(output, expected) -> None:
@@ -189,6 +189,7 @@ def test_compiles_without_a_graph_break(model, training):
     torch.testing.assert_close(compiled(x), model(x))
 
 
+@needs_torch('2.5', 'torch.compile of outputs of every form')
 @pytest.mark.parametrize('form', FORMS)
 def test_compiles_with_outputs_of_every_form(form):
     model = wake_up(insert(Tower(form), dict(after='', attention=COORD_ATT)))
@@ -199,6 +200,7 @@ def test_compiles_with_outputs_of_every_form(form):
         torch.testing.assert_close(ours, theirs)
 
 
+@needs_torch('2.5', 'torch.compile of tokens')
 @pytest.mark.parametrize('tells', ['beside', 'before', 'nowhere'])
 def test_compiles_and_exports_tokens(tells):
     site = dict(after='block', attention=COORD_ATT)
@@ -497,7 +499,8 @@ def test_norm_keeps_its_attention_when_it_is_converted():
     model.eval()
     x = image()
     expected = model(x)
-    synced = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))
+    # PyTorch 2.1 gives layers that train, whatever they are made of.
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model)).eval()
     assert isinstance(synced.layer1[0].bn1, nn.SyncBatchNorm)
     reverted = revert_sync_batchnorm(synced)
     assert not isinstance(reverted.layer1[0].bn1, nn.SyncBatchNorm)
@@ -515,7 +518,7 @@ def test_norm_of_an_unpickled_host_keeps_its_attention_when_it_is_converted(monk
     # As in another process, in which nothing was inserted yet.
     monkeypatch.setattr(module_of_torch, '_global_module_registration_hooks', OrderedDict())
     exchange._watch_registrations.cache_clear()
-    synced = nn.SyncBatchNorm.convert_sync_batchnorm(pickle.loads(pickled))
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(pickle.loads(pickled)).eval()
     assert_same(revert_sync_batchnorm(synced)(x), expected)
 
 

@@ -130,6 +130,19 @@ def test_begins_again_after_a_failure(config, tmp_path):
     assert re.findall(r'Iter\(train\) \[(\d)/4\]', out) == ['1', '2', '3', '4']
 
 
+def test_goes_on_after_nohup(tmp_path):
+    script = tmp_path / 'rank.py'
+    script.write_text(
+        'import os, signal, time\n'
+        'print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)\n'
+        'os.killpg(0, signal.SIGHUP); time.sleep(1)\n'
+        'print("goes on")\n'
+    )
+    torchrun = [sys.executable, ROOT / 'tools' / 'torchrun.py', '--master-port', 0]
+    out = succeed('bash', '-c', 'trap "" HUP; exec "$@"', 'bash', *torchrun, script)
+    assert out.split('\n')[:2] == ['True', 'goes on']
+
+
 @pytest.fixture(scope='module')
 def van(tmp_path_factory):
     folder = tmp_path_factory.mktemp('van')

@@ -5,6 +5,11 @@ import re
 import pytest
 import torch
 
+from mmattn import compat
+from mmattn.engine.build import build_runner
+from mmattn.engine.config import load_config
+from mmattn.errors import InputError
+from tests.helpers import needs_torch
 from tests.launch import points
 from tests.launch.test_dist_scripts import TRAIN, errors, run, succeed
 
@@ -31,6 +36,7 @@ def assert_same(path, other, parts=('state_dict', 'optimizer')):
 
 
 @pytest.mark.slow
+@needs_torch('2.6', 'FSDP2')
 def test_sharded_training_is_that_of_ddp(config, tmp_path):
     """And each goes on from the other's checkpoint, the optimizer included."""
     train(config, tmp_path / 'ddp')
@@ -48,9 +54,18 @@ def test_sharded_training_is_that_of_ddp(config, tmp_path):
         assert_same(tmp_path / here / 'iter_4.pth', ddp[1])
 
 
+@needs_torch('2.6', 'FSDP2')
 def test_units_that_are_not_there(config, tmp_path):
     options = ['runner_type=ShardedRunner', 'sharding.units=Bloc,']
     status, _, err = run(TRAIN, config, 2, '--work-dir', tmp_path, '--cfg-options', *options)
     assert status == 1
     [error] = errors(err)
     assert "sharding.units: ToyVAN has no module of ['Bloc']" in error
+
+
+def test_pytorch_is_too_old(config, tmp_path, monkeypatch):
+    """For any number of processes, so that a smoke run tells."""
+    monkeypatch.setattr(compat, 'TORCH', (2, 5))
+    cfg = load_config(str(config), {'runner_type': 'ShardedRunner', 'work_dir': str(tmp_path)})
+    with pytest.raises(InputError, match='needs PyTorch 2.6 or newer, got .*; leave it out, so'):
+        build_runner(cfg)

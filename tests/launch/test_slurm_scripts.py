@@ -159,11 +159,22 @@ def test_runs_from_any_folder_and_through_a_link(folder):
     assert f' {TOOLS}/train.py ' in done.stdout
 
 
+@pytest.mark.parametrize('script', ['slurm_train.sh', 'slurm_sweep.sh'])
+def test_config_that_comes_with_the_package(folder, script):
+    config = 'mmattn::seg/upernet_van_b0_ade20k.py'
+    command, rest = dry_run(folder, script, 'p', 'j', config)
+    [line] = [line for line in [shlex.join(command), *rest] if 'upernet_van_b0_ade20k' in line]
+    assert config in shlex.split(line)
+    if script == 'slurm_sweep.sh':
+        assert 'work_dirs/j/upernet_van_b0_ade20k' in shlex.split(line)
+
+
 @pytest.mark.parametrize(
     ('args', 'variables', 'message'),
     [
         (['slurm_train.sh', 'p', 'j', 'nope.py'], {}, 'config nope.py is not a file'),
         (['slurm_sweep.sh', 'p', 'j', 'toy2.py', 'nope.py'], {}, 'config nope.py is not a file'),
+        (['slurm_train.sh', 'p', 'j', 'mmattn::a.py'], {}, 'config mmattn::a.py is not a file'),
         (['slurm_test.sh', 'p', 'j', 'toy2.py', 'nope.pth'], {}, 'checkpoint nope.pth is not a'),
         (
             ['slurm_train.sh', 'p', 'j', 'toy2.py'],

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.runner import ValLoop
-from mmseg.models import EncoderDecoder
 from torch import nn
 
 from mmattn.errors import InputError
 from mmattn.probe.build import build
 from mmattn.probe.config_check import check_config, check_model, check_tta
 
+EncoderDecoder = pytest.importorskip('mmseg.models').EncoderDecoder
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(
     path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name not in ('_base_', 'pose')

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from mmdet.evaluation import CocoMetric
-from mmpretrain.evaluation import Accuracy
-from mmseg.evaluation import IoUMetric
 
 from mmattn.probe.metric_names import metric_names
+
+CocoMetric = pytest.importorskip('mmdet.evaluation').CocoMetric
+Accuracy = pytest.importorskip('mmpretrain.evaluation').Accuracy
+IoUMetric = pytest.importorskip('mmseg.evaluation').IoUMetric
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from mmattn.testing import (
     check_backbone,
     check_fusion,
     fusion,
+    promises,
 )
-from mmattn.testing.promises import Broken, keep
+from mmattn.testing.promises import Broken, ask_from, keep
 
 TINY = dict(widen_factor=0.25)
 
@@ -181,7 +182,7 @@ ATTENTION = [
     (
         blended.is_close_in_half_precision,
         dict(attend=lambda self, x: x + 1000 - 1000),
-        'expected at most .* off in torch.float16, got',
+        'expected at most .* off in torch.b?float16, got',
     ),
     (
         blended.copies_and_pickles,
@@ -191,7 +192,7 @@ ATTENTION = [
     (
         blended.runs_without_data,
         dict(attend=lambda self, x: x * x.max().item()),
-        'got .*meta',
+        'got .*[mM]eta',
     ),
     (
         blended.is_mapped_by_vmap,
@@ -367,3 +368,41 @@ def test_random_numbers_of_the_caller_stay_as_they_were():
     before = torch.random.get_rng_state()
     keep('Gate', blended.Asked(Gate, 8), [blended.keeps_any_map])
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def of_the_future(asked):
+    """It is what there is not yet."""
+    ask_from((99, 1), 'a wonder')
+
+
+def in_half(asked):
+    """It does what the CPU cannot."""
+    raise RuntimeError('"conv" not implemented for \'Half\'')
+
+
+def broken(asked):
+    """It holds."""
+    promises.expect(False, 'this', 'that')
+
+
+def test_what_cannot_be_asked_is_skipped_after_all_else():
+    held = []
+    reason = r'^Gate was not asked .*: of_the_future: a wonder needs PyTorch 99.1$'
+    with pytest.raises(pytest.skip.Exception, match=reason):
+        keep('Gate', None, [of_the_future, held.append])
+    assert held == [None]
+    with pytest.raises(Broken, match='expected this, got that'):
+        keep('Gate', None, [of_the_future, broken])
+
+
+def test_without_pytest_it_is_a_warning(monkeypatch):
+    monkeypatch.delenv('PYTEST_CURRENT_TEST')
+    with pytest.warns(UserWarning, match='of_the_future: a wonder needs PyTorch 99.1'):
+        keep('Gate', None, [of_the_future])
+
+
+@pytest.mark.parametrize(('version', 'kind'), [((2, 1), pytest.skip.Exception), ((9, 0), Broken)])
+def test_float16_is_excused_where_pytorch_has_none(version, kind, monkeypatch):
+    monkeypatch.setattr(promises, 'TORCH', version)
+    with pytest.raises(kind, match="not implemented for 'Half'"):
+        keep('Gate', None, [in_half])

@@ -1,12 +1,14 @@
 import pytest
 import torch
 import torchvision
-from mmdet.models.backbones import ResNet, SwinTransformer
 from torch import nn
 
 from mmattn.errors import InputError
 from mmattn.weights.checking import check_weights
 from tests.weights.test_watch import SWIN, released_swin
+
+mmdet = pytest.importorskip('mmdet.models.backbones')
+ResNet, SwinTransformer = mmdet.ResNet, mmdet.SwinTransformer
 
 
 class Model(nn.Module):

@@ -7,8 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from mmdet.models.backbones import ResNet
-from mmdet.models.necks import FPN
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
@@ -20,6 +18,8 @@ from mmattn.weights.reading import weights_in
 from tests.backbones import test_aff_resnet, test_coord_att_mobilenet_v2, test_mobilenext, test_van
 from tests.helpers import randomize
 
+ResNet = pytest.importorskip('mmdet.models.backbones').ResNet
+FPN = pytest.importorskip('mmdet.models.necks').FPN
 ROUND_TRIPS = {}
 
 

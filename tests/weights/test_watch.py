@@ -5,10 +5,8 @@ import re
 import pytest
 import torch
 import torchvision
-from mmdet.models.backbones import ResNet, SwinTransformer
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
-from mmpretrain.models.backbones import ConvNeXt
 from torch import nn
 
 from mmattn import VAN
@@ -17,6 +15,10 @@ from mmattn.weights.fit import fit_weights, note_aside
 from mmattn.weights.reading import weights_in
 from mmattn.weights.watch import report_loads, watch_loads
 from tests.helpers import randomize
+
+mmdet = pytest.importorskip('mmdet.models.backbones')
+ResNet, SwinTransformer = mmdet.ResNet, mmdet.SwinTransformer
+ConvNeXt = pytest.importorskip('mmpretrain.models.backbones').ConvNeXt
 
 
 @pytest.fixture

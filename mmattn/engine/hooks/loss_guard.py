@@ -11,7 +11,6 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from mmattn.errors import InputError
 
@@ -150,7 +149,7 @@ def _has_finite_gradients(wrapper: OptimWrapper) -> Tensor:
     parameters = [p for group in wrapper.optimizer.param_groups for p in group['params']]
     gradients = [p.grad for p in parameters if p.grad is not None and not p.grad.is_sparse]
     # Of a sharded model each rank looks at its own part.
-    gradients = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+    gradients = [g.to_local() if hasattr(g, 'to_local') else g for g in gradients]
     gradients = [g for g in gradients if g.numel()]
     if not gradients:
         return torch.ones((), dtype=torch.bool)

@@ -356,8 +356,9 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
         # An endless sampler would look for the first one for ever.
         if not len(self.dataloader.dataset):
             raise no_batch(self.dataloader, 'train_dataloader')
-        # Upstream mmengine has started its workers here.
+        # Upstream mmengine has started its workers here, which know another order.
         self.dataloader_iterator = None
+        self.dataloader._iterator = None
 
     def _guess_batch(self) -> int:
         return self._iter
