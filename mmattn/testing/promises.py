@@ -40,7 +40,7 @@ def ask_from(version: tuple[int, int], what: str) -> None:
 def why_not_half(error: Exception) -> str | None:
     """Say why an error is none of the code, where PyTorch has no float16 on the CPU yet."""
     if TORCH < (2, 4) and _NO_HALF.search(str(error)):
-        return f'float16 on the CPU needs PyTorch 2.4 ({in_one_line(error)})'
+        return 'float16 on the CPU needs PyTorch 2.4'
     return None
 
 
@@ -77,15 +77,15 @@ def keep(name: str, asked: Asked, promises: Iterable[Callable[[Asked], None]]) -
             promised = str(promise.__doc__).removesuffix('.')
             raise Broken(f'{name} breaks a promise, "{promised}": {said}') from error
     if left:
-        _tell(f'{name} was not asked for all on PyTorch {torch.__version__}: {"; ".join(left)}')
+        _tell(name, f'not asked of PyTorch {torch.__version__}: {"; ".join(left)}')
 
 
-def _tell(message: str) -> None:
+def _tell(name: str, left: str) -> None:
     if 'PYTEST_CURRENT_TEST' in os.environ:
         import pytest
 
-        pytest.skip(message)
-    warnings.warn(message, stacklevel=4)
+        pytest.skip(left)  # pytest names what it skips
+    warnings.warn(f'{name}: {left}', stacklevel=4)
 
 
 def expect(holds: bool, expected: str, got: object) -> None:
