@@ -70,12 +70,21 @@ def tools(request, tmp_path, monkeypatch, capsys):
     return run
 
 
+def skip_what_fails_without_attention(request):
+    """On a plain ResNet, too."""
+    package = request.node.callspec.params['tools']
+    if package == 'mmseg' and importlib.import_module(package).__version__.startswith('1.2.'):
+        pytest.skip('this script of mmsegmentation 1.2 fails on any model')
+
+
 def test_stock_browse_dataset_draws_every_image(tools, tmp_path, request):
+    skip_what_fails_without_attention(request)
     if request.node.callspec.params['tools'] == 'mmpretrain' and matplotlib_version >= (3, 11):
         pytest.skip('browse_dataset.py of mmpretrain does not run with matplotlib 3.11')
     tools('browse_dataset.py', '--output-dir', tmp_path / 'drawn', '--not-show')
     assert len([path for path in (tmp_path / 'drawn').rglob('*.*') if path.is_file()]) == 4
 
 
-def test_stock_get_flops_counts(tools):
+def test_stock_get_flops_counts(tools, request):
+    skip_what_fails_without_attention(request)
     assert re.search(r'Flops: +[\d.]+[MG]', tools('get_flops.py'))
