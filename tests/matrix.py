@@ -313,7 +313,9 @@ def commit() -> str:
     head = subprocess.run([*git, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True)
     if head.returncode:
         return 'no commit'
-    dirty = subprocess.run([*git, 'diff', '--quiet', 'HEAD', '--', '.', f':!{PAGE}']).returncode
+    dirty = subprocess.run(
+        [*git, 'diff', '--quiet', 'HEAD', '--', '.', f':(exclude){PAGE.relative_to(ROOT)}']
+    ).returncode
     return f'commit {head.stdout.strip()}{" with changes" if dirty else ""}'
 
 

@@ -57,6 +57,17 @@ def leg(tmp_path, monkeypatch):
     return prepare
 
 
+def test_names_the_commit_and_what_differs_from_it_but_the_page(leg, tmp_path):
+    git = ['git', '-C', tmp_path, '-c', 'user.name=a', '-c', 'user.email=a@b']
+    (tmp_path / 'code').write_text('one')
+    for words in (['init', '-q'], ['add', '.'], ['commit', '-qm', 'one']):
+        subprocess.run([*git, *words], check=True)
+    matrix.PAGE.write_text('other figures')
+    assert re.fullmatch('commit [0-9a-f]{7,}', matrix.commit())
+    (tmp_path / 'code').write_text('two')
+    assert matrix.commit().endswith(' with changes')
+
+
 GOOD = [
     PASSED.format('tests.attention.test_contract', 'test_onnx[ECA]'),
     PASSED.format('tests.weights.test_files', 'test_a'),
