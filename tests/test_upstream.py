@@ -105,7 +105,6 @@ NAMES = {
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',
     'torch.overrides.TorchFunctionMode': 'probe',
-    'torch.utils.data.DataLoader._iterator': 'engine',
     'torch.utils.flop_counter.FlopCounterMode': 'probe',
 }
 

@@ -11,7 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MMLogger
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
@@ -346,19 +346,23 @@ class ResumableIterLoop(_Resumable, IterBasedTrainLoop):
     """:class:`mmengine.runner.IterBasedTrainLoop` that resumes without loading what is behind it.
 
     Args:
-        args: Arguments of :class:`mmengine.runner.IterBasedTrainLoop`.
+        runner: The runner.
+        dataloader: Loader of the training data, or its config.
+        args: Further arguments of :class:`mmengine.runner.IterBasedTrainLoop`.
         kwargs: Its options. ``fast_forward_on_resume``, which would change the order, is none.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self._order = order_of(self.dataloader)
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, *args, **kwargs) -> None:
+        BaseLoop.__init__(self, runner, dataloader)
+        loader = self.dataloader
+        self._order = order_of(loader)
+        # Stock mmengine begins a pass here. Workers would draw from it before it is known where to
+        # go on, and to give it up ends a sampler without end: it gets a loader that nobody needs.
+        super().__init__(runner, DataLoader(loader.dataset), *args, **kwargs)
+        self.dataloader, self.dataloader_iterator = loader, None
         # An endless sampler would look for the first one for ever.
-        if not len(self.dataloader.dataset):
-            raise no_batch(self.dataloader, 'train_dataloader')
-        # Upstream mmengine has started its workers here, which know another order.
-        self.dataloader_iterator = None
-        self.dataloader._iterator = None
+        if not len(loader.dataset):
+            raise no_batch(loader, 'train_dataloader')
 
     def _guess_batch(self) -> int:
         return self._iter

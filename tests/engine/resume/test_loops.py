@@ -84,12 +84,24 @@ def test_a_missed_validation_is_made_up_for_once(tmp_path):
     assert resumed_at_14(tmp_path) == [21, 28, 30]
 
 
+class Begun:
+    """What stock mmengine makes of a loader when it makes a loop."""
+
+    def __init__(self, dataloader):
+        self.iterator = iter(dataloader)
+
+
+@pytest.mark.parametrize('is_begun', [False, True], ids=['lazy', 'begun'])
+@pytest.mark.parametrize('persistent', [False, True], ids=['new', 'persistent'])
 @pytest.mark.parametrize('by_epoch', [False, True], ids=['iterations', 'epochs'])
-def test_order_with_workers(tmp_path, by_epoch):
+def test_order_with_workers(tmp_path, by_epoch, persistent, is_begun, monkeypatch):
+    if is_begun:
+        monkeypatch.setattr('mmengine.runner.loops._InfiniteDataloaderIterator', Begun)
     cfg = toy_config(tmp_path, by_epoch)
-    cfg.train_dataloader.update(num_workers=2, persistent_workers=True)
+    cfg.train_dataloader.update(num_workers=2, persistent_workers=persistent)
     whole, again = train(cfg), train(cfg, tmp_path / 'iter_21.pth')
     order = {i: indices for i, (indices, _) in record_of(whole).items()}
+    assert list(order) == [*range(1, 31)]
     assert {i: indices for i, (indices, _) in record_of(again).items()} == {
         i: order[i] for i in range(22, 31)
     }
