@@ -37,6 +37,7 @@ PARTS = {
         f'tests/insertion/test_{name}.py'
         for name in ('config', 'insert_attention', 'maps', 'possible_sites', 'stock_scripts')
     ],
+    'training': ['tests/engine'],
     'smoke runs': [CLS, DET, SEG],
 }
 # What needs no compiled ops and takes minutes.
@@ -54,6 +55,7 @@ SAMPLE = {
         for name in ('CBAM', 'CoordAtt', 'ECA')
     ],
     'checkpoints': ['tests/weights/test_plain_data.py', 'tests/weights/test_files.py'],
+    'training': ['tests/engine/resume/test_loops.py'],
 }
 # Of the stock packages, mmpretrain alone does without mmcv.ops.
 QUICK = {'A': {**SAMPLE, 'smoke runs': [CLS]}, 'C': {**SAMPLE, 'smoke runs': [SEG]}}

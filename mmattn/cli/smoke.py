@@ -65,6 +65,9 @@ def shrink(cfg: Config, data_root: str) -> None:
         for _, dataset in datasets_in(cfg[name].dataset):
             dataset.pop('bbox_file', None)
     cfg.train_dataloader.batch_size = BATCH_SIZE
+    if cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+        # The learning rate of a batch of hundreds makes a batch of two diverge.
+        cfg.auto_scale_lr.enable = True
     _repeat_once(cfg.train_dataloader.dataset)
 
     _drop_pretrained(cfg.model)

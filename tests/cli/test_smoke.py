@@ -33,6 +33,7 @@ def config(root, **dataset):
             val_dataloader=dict(dataset=inner, **loader),
             val_evaluator=dict(type='CocoMetric', ann_file=f'{root}annotations/val.json'),
             train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=12),
+            auto_scale_lr=dict(enable=False, base_batch_size=512),
             default_hooks=dict(logger=dict(interval=50)),
             load_from='somewhere',
         )
@@ -61,6 +62,7 @@ def test_everything_gets_small_and_moves_to_the_generated_data(tmp_path):
     assert cfg.model.test_cfg.rpn.max_per_img == 20
     assert cfg.model.backbone.init_cfg is None and cfg.load_from is None
     assert cfg.train_dataloader.num_workers == cfg.val_dataloader.num_workers == 0
+    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=512)
 
 
 def test_the_model_is_found_inside_insert_attention(tmp_path):
@@ -112,7 +114,7 @@ def test_a_config_without_validation_and_hooks(tmp_path):
     save_coco(tmp_path / 'train.json', tmp_path, 3, {1: 'cat'})
     cfg = config(str(tmp_path), ann_file='train.json')
     cfg.default_scope = 'mmdet'
-    for key in ('val_dataloader', 'val_evaluator', 'default_hooks'):
+    for key in ('val_dataloader', 'val_evaluator', 'default_hooks', 'auto_scale_lr'):
         cfg.pop(key)
     smoke.shrink(cfg, str(tmp_path / 'generated'))
     assert cfg.train_dataloader.dataset.dataset.indices == 4
