@@ -84,6 +84,7 @@ TABLE = """\
 | checkpoints | 1 | 0 | 0 |
 | networks | 1 | 0 | 1 |
 | insertion | 0 | 0 | 0 |
+| training | 0 | 0 | 0 |
 | smoke runs | 0 | 0 | 0 |
 | all | 3 | {failed} | 3 |
 

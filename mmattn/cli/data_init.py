@@ -118,25 +118,18 @@ def find_base(name: str) -> Path:
     Raises:
         InputError: If there is none, or this package came without configs.
     """
-    from mmattn.cli.demo import HOMES
-    from mmattn.engine.shipped_configs import PREFIX, config_path
+    from mmattn.engine.shipped_configs import PREFIX, config_path, configs_folder
     from mmattn.errors import InputError
 
     if name.startswith(PREFIX):
         return Path(config_path(name))
     if Path(name).is_file():
         return Path(name).resolve()
-    homes = [home / 'configs' for home in HOMES if (home / 'configs' / '_base_').is_dir()]
-    if not homes:
-        raise InputError(
-            f'shipped configs are neither in {HOMES[0]} nor in {HOMES[1]}; run this in a clone of '
-            'the repository, install a wheel (pip wheel --no-deps CLONE), or give a config of '
-            'yours: --base CONFIG.py'
-        )
-    shipped = {path.stem: path for path in sorted(homes[0].glob('*/*.py'))}
+    configs = configs_folder()
+    shipped = {path.stem: path for path in sorted(configs.glob('*/*.py'))}
     stem = Path(name).stem
     if stem not in shipped:
         close = difflib.get_close_matches(stem, shipped, n=1)
         meant = f'; did you mean {close[0]}?' if close else ''
-        raise InputError(f'--base {name} is neither a file nor a config in {homes[0]}{meant}')
+        raise InputError(f'--base {name} is neither a file nor a config in {configs}{meant}')
     return shipped[stem]

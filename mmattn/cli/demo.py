@@ -9,11 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmattn.engine.shipped_configs import HOMES
+from mmattn.engine.shipped_configs import PREFIX, config_path, configs_folder
 
-CONFIG = Path('configs/demo/upernet_van_tiny_ade20k.py')
+CONFIG = f'{PREFIX}demo/upernet_van_tiny_ade20k.py'
 # What to try after it: as the README has it.
-NEXT = Path('configs/seg/upernet_van_b2_ade20k.py')
+NEXT = 'seg/upernet_van_b2_ade20k.py'
 FOLDER = Path('work_dirs/demo')  # In the current folder; the config looks for its data there.
 TARGET = 60.0  # Held-out mIoU in percent that the run has to reach.
 
@@ -27,13 +27,13 @@ def main(args: argparse.Namespace) -> None:
     from mmattn.cli.demo_picture import draw
     from mmattn.errors import InputError
 
-    config = find_config(CONFIG)
+    config_path(CONFIG)  # Nothing is lost if there is none.
     shutil.rmtree(FOLDER, ignore_errors=True)
     data, run, predictions = FOLDER / 'data', FOLDER / 'run', FOLDER / 'predictions'
     mmattn('data', 'make', 'ade20k', '--out', data, '--train', 160, '--val', 32)
-    mmattn('train', config, '--work-dir', run)
+    mmattn('train', CONFIG, '--work-dir', run)
     checkpoint = run / 'iter_300.pth'
-    mmattn('test', config, checkpoint, '--work-dir', FOLDER / 'test', '--out', predictions)
+    mmattn('test', CONFIG, checkpoint, '--work-dir', FOLDER / 'test', '--out', predictions)
 
     [log] = run.glob('*/vis_data/scalars.json')
     scalars = [json.loads(line) for line in log.read_text().splitlines()]
@@ -54,17 +54,17 @@ def main(args: argparse.Namespace) -> None:
 
 def next_command() -> str:
     """Give a command that works in the shell from which the demo was started, where it was."""
-    config = find_config(NEXT)
-    root = config.parents[len(NEXT.parents) - 1]
-    script = root / 'tools' / 'train.py'
-    if _is_installed() and script.is_file() and root == Path.cwd():
+    configs = configs_folder()
+    script = configs.parent / 'tools' / 'train.py'
+    if _is_installed() and script.is_file() and configs.parent == Path.cwd():
         command = [_name_of_python(), _short(script)]
     elif _is_installed() and _finds('mmattn'):
         command = ['mmattn', 'train']
     else:
         # From a checkout, -m finds what is in the current folder.
         command = [_name_of_python(), '-m', 'mmattn', 'train']
-    return shlex.join([*command, _short(config), '--smoke'])
+    config = f'configs/{NEXT}' if configs.parent == Path.cwd() else f'{PREFIX}{NEXT}'
+    return shlex.join([*command, config, '--smoke'])
 
 
 def _is_installed() -> bool:
@@ -88,23 +88,6 @@ def _finds(program: str) -> bool:
 
 def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def find_config(config: Path) -> Path:
-    """Find a config of this project.
-
-    Raises:
-        InputError: If this package came without configs.
-    """
-    from mmattn.errors import InputError
-
-    for home in HOMES:
-        if (home / config).is_file():
-            return home / config
-    raise InputError(
-        f'{config} is neither in {HOMES[0]} nor in {HOMES[1]}; run the demo from a clone of the '
-        'repository, or install a wheel: pip wheel --no-deps CLONE'
-    )
 
 
 def mmattn(*words: object) -> None:

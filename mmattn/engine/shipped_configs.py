@@ -19,6 +19,21 @@ class NoSuchConfig(InputError):
     """No config of this name comes with the package."""
 
 
+def configs_folder() -> Path:
+    """Give the folder of the configs that come with the package.
+
+    Raises:
+        InputError: If this package came without any.
+    """
+    for home in HOMES:
+        if (home / 'configs' / '_base_').is_dir():
+            return home / 'configs'
+    raise NoSuchConfig(
+        f'shipped configs are neither in {HOMES[0]} nor in {HOMES[1]}; work in a clone of the '
+        'repository, or install a wheel (pip wheel --no-deps CLONE)'
+    )
+
+
 def config_path(name: str) -> str:
     """Give the path of a config that comes with the package, for ``_base_`` in stock scripts.
 
@@ -29,13 +44,7 @@ def config_path(name: str) -> str:
     Raises:
         InputError: If there is no such config, or this package came without any.
     """
-    name = name.removeprefix(PREFIX)
-    folder = next((home / 'configs' for home in HOMES if (home / 'configs/_base_').is_dir()), None)
-    if folder is None:
-        raise NoSuchConfig(
-            f'shipped configs are neither in {HOMES[0]} nor in {HOMES[1]}; work in a clone of the '
-            'repository, or install a wheel (pip wheel --no-deps CLONE)'
-        )
+    name, folder = name.removeprefix(PREFIX), configs_folder()
     shipped = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob('*.py'))}
     if name in shipped:
         return str(shipped[name])

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from mmengine.registry import DATASETS
 
-from mmattn.cli import data_init
 from mmattn.cli.main import main
 from mmattn.datasets.checks import check_data
 from mmattn.engine.config import load_config
-from mmattn.errors import InputError
 from mmattn.probe.config_check import check_config
 from tests.datasets.own.folders import save_coco, save_image, save_map, save_pairs
 from tests.forked import run
@@ -469,17 +467,6 @@ def test_one_line(init, tmp_path, words, message):
     message = message.format(here=here, root=tmp_path, configs=ROOT / 'configs')
     assert (status, out, err) == (1, '', f'error: {message}\n')
     assert not any(here.iterdir())
-
-
-def test_without_shipped_configs(monkeypatch, tmp_path):
-    monkeypatch.setattr('mmattn.cli.demo.HOMES', (tmp_path / 'a', tmp_path / 'b'))
-    with pytest.raises(InputError) as raised:
-        data_init.find_base('van_b0_in1k')
-    assert str(raised.value) == (
-        f'shipped configs are neither in {tmp_path}/a nor in {tmp_path}/b; run this in a clone of '
-        'the repository, install a wheel (pip wheel --no-deps CLONE), or give a config of yours: '
-        '--base CONFIG.py'
-    )
 
 
 def test_smoke_reads_the_own_data(init, tmp_path):

@@ -17,6 +17,7 @@ import mmattn
 from mmattn.cli import demo, environment
 from mmattn.cli.arguments import add_config_arguments
 from mmattn.cli.main import COMMANDS, main, start
+from mmattn.engine import shipped_configs
 from mmattn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,11 +238,13 @@ def test_begins_anew_where_pytorch_has_looked_already(monkeypatch, device, sees_
     assert len(begun) == 1
 
 
-def test_demo_says_where_its_config_should_be(monkeypatch, tmp_path):
-    assert demo.find_config(demo.CONFIG).is_file()
-    monkeypatch.setattr(demo, 'HOMES', (tmp_path / 'inside', tmp_path / 'beside'))
-    with pytest.raises(InputError, match='neither in .*inside nor in .*beside; run the demo from'):
-        demo.find_config(demo.CONFIG)
+def test_demo_without_configs_keeps_what_was_there(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    demo.FOLDER.mkdir(parents=True)
+    monkeypatch.setattr(shipped_configs, 'HOMES', (tmp_path / 'inside', tmp_path / 'beside'))
+    with pytest.raises(InputError, match='neither in .*inside nor in .*beside; work in a clone'):
+        demo.main(None)
+    assert demo.FOLDER.is_dir()
 
 
 @pytest.fixture
@@ -273,17 +276,16 @@ def test_demo_says_how_to_go_on(
     shell, tmp_path, monkeypatch, is_installed, is_checkout, expected, is_active
 ):
     home = tmp_path / 'a clone'
-    (home / 'configs/seg').mkdir(parents=True)
-    (home / demo.NEXT).touch()
+    (home / 'configs/_base_').mkdir(parents=True)
     if is_checkout:
         (home / 'tools').mkdir()
         (home / 'tools/train.py').touch()
-    monkeypatch.setattr(demo, 'HOMES', (home,))
+    monkeypatch.setattr(shipped_configs, 'HOMES', (home,))
     monkeypatch.setattr(demo, '_is_installed', lambda: is_installed)
     monkeypatch.chdir(home if is_checkout else tmp_path)
     if is_active:
         monkeypatch.setenv('PATH', f'{shell}:{os.environ["PATH"]}')
-    config = demo.NEXT if is_checkout else f"'a clone/{demo.NEXT}'"
+    config = f'{"configs/" if is_checkout else "mmattn::"}{demo.NEXT}'
     # The place of the environment, seen from a clone that it is not in, or from beside it.
     python = f"'{shell / 'python'}'" if is_checkout else "'my env/bin/python'"
     command = expected[is_active].format(python=python, config=config)
