@@ -116,6 +116,9 @@ def try_out(cfg: Config, begin: Callable[[], None]) -> None:
     with tempfile.TemporaryDirectory() as data_root:
         smoke.shrink(cfg, data_root)
         train(cfg, begin)
+        # A model of the size of VAN-B6 should be gone before the next one is built. Not after any
+        # training: loaders with workers are to end with the process, or their threads complain.
+        gc.collect()
         smoke.go_on(cfg)
         train(cfg, begin)
     print(f'smoke run passed; its log and checkpoints are in {cfg.work_dir}')
@@ -165,6 +168,3 @@ def train(cfg: Config, begin: Callable[[], None], remarks: Iterable[str] = ()) -
             f'{backbone}.init_cfg.checkpoint=FILE'
         )
     runner.train()
-    # A model of the size of VAN-B6 should be gone before the next one is built.
-    del runner
-    gc.collect()
