@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 
 import mmengine.fileio.backends.local_backend as local_backend
 import pytest
@@ -70,7 +71,11 @@ def start(folder, by_epoch):
         torch.set_num_threads(1)
         with open(folder.with_suffix('.log'), 'a') as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
-            train(folder, by_epoch)
+            try:
+                train(folder, by_epoch)
+            except BaseException:
+                traceback.print_exc(file=log)
+                raise
         status = 0
     finally:
         os._exit(status)
@@ -94,7 +99,8 @@ def test_twenty_kills(tmp_path, monkeypatch, by_epoch):
         with open(path, 'wb') as file:
             slow_write(file, bytes(content))
 
-    assert os.waitpid(start(tmp_path / 'whole', by_epoch), 0)[1] == 0
+    status = os.waitpid(start(tmp_path / 'whole', by_epoch), 0)[1]
+    assert status == 0, (tmp_path / 'whole.log').read_text()[-3000:]
     monkeypatch.setattr(local_backend.LocalBackend, 'put', slow_put)
     folder, cut_short = tmp_path / 'run', 0
     chance = random.Random(0)
