@@ -1,12 +1,11 @@
 """kill -9, twenty times at any moment, leaves the training what it would have been."""
 
 import contextlib
+import multiprocessing
 import os
 import random
-import signal
 import sys
 import time
-import traceback
 
 import mmengine.fileio.backends.local_backend as local_backend
 import pytest
@@ -16,6 +15,7 @@ from mmengine.hooks import Hook
 from mmattn.engine.resume.checkpoint_files import find_last
 from mmattn.engine.runner import Runner
 from tests.engine.toy import toy_config
+from tests.forked import IMPORTS
 
 ROUNDS = 20
 ITERATIONS = 240
@@ -50,7 +50,18 @@ def slow_write(file, content):
     file.write(content[half:])
 
 
-def train(folder, by_epoch):
+def slow_put(self, content, path):
+    with open(path, 'wb') as file:
+        slow_write(file, bytes(content))
+
+
+def train(folder, by_epoch, is_slow):
+    torch.set_num_threads(1)
+    with open(folder.with_suffix('.log'), 'a') as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
+    if is_slow:
+        local_backend.LocalBackend.put = slow_put
     folder.mkdir(exist_ok=True)
     cfg = toy_config(folder, by_epoch, iterations=ITERATIONS, interval=4, randomness=dict(seed=4))
     cfg.default_hooks.checkpoint.max_keep_ckpts = 2
@@ -61,30 +72,27 @@ def train(folder, by_epoch):
     runner.train()
 
 
-def start(folder, by_epoch):
-    """Train in a copy of this process, which has imported everything already."""
-    process = os.fork()
-    if process:
-        return process
-    status = 1
-    try:
-        torch.set_num_threads(1)
-        with open(folder.with_suffix('.log'), 'a') as log:
-            os.dup2(log.fileno(), sys.stdout.fileno())
-            try:
-                train(folder, by_epoch)
-            except BaseException:
-                traceback.print_exc(file=log)
-                raise
-        status = 0
-    finally:
-        os._exit(status)
+def start(folder, by_epoch, is_slow=False):
+    """Train in a process that has imported everything already and computed nothing yet.
+
+    A copy of this one cannot train once autograd has made threads here.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(IMPORTS)
+    process = context.Process(target=train, args=(folder, by_epoch, is_slow))
+    process.start()
+    return process
+
+
+def finish(process, folder):
+    process.join()
+    assert process.exitcode == 0, folder.with_suffix('.log').read_text()[-3000:]
 
 
 def wait_until(condition, process):
     while not condition():
         time.sleep(0.001)
-        assert os.waitpid(process, os.WNOHANG) == (0, 0), 'the training ended by itself'
+        assert process.is_alive(), 'the training ended by itself'
 
 
 def size(path):
@@ -92,21 +100,13 @@ def size(path):
 
 
 @pytest.mark.parametrize('by_epoch', [False, True], ids=['iterations', 'epochs'])
-def test_twenty_kills(tmp_path, monkeypatch, by_epoch):
-    put = local_backend.LocalBackend.put
-
-    def slow_put(self, content, path):
-        with open(path, 'wb') as file:
-            slow_write(file, bytes(content))
-
-    status = os.waitpid(start(tmp_path / 'whole', by_epoch), 0)[1]
-    assert status == 0, (tmp_path / 'whole.log').read_text()[-3000:]
-    monkeypatch.setattr(local_backend.LocalBackend, 'put', slow_put)
+def test_twenty_kills(tmp_path, by_epoch):
+    finish(start(tmp_path / 'whole', by_epoch), tmp_path / 'whole')
     folder, cut_short = tmp_path / 'run', 0
     chance = random.Random(0)
     rounds = ROUNDS // 2
     for i in range(rounds):
-        process = start(folder, by_epoch)
+        process = start(folder, by_epoch, is_slow=True)
         before = size(folder / 'journal')
         wait_until(lambda before=before: size(folder / 'journal') > before, process)
         if i % 2:
@@ -114,13 +114,12 @@ def test_twenty_kills(tmp_path, monkeypatch, by_epoch):
             wait_until(lambda: any(folder.glob('*.pth.*.partial')), process)
         else:
             time.sleep(chance.uniform(0, 0.1))
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        process.kill()
+        process.join()
         cut_short += any(folder.glob('*.pth.*.partial'))
         if (folder / 'last_checkpoint').is_file():
             assert find_last(folder) == (folder / 'last_checkpoint').read_text()
-    monkeypatch.setattr(local_backend.LocalBackend, 'put', put)
-    assert os.waitpid(start(folder, by_epoch), 0)[1] == 0
+    finish(start(folder, by_epoch), folder)
 
     assert cut_short >= rounds // 4
     lines = lines_of(folder / 'journal')
