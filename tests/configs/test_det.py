@@ -28,7 +28,7 @@ PLUGINS = {
 }
 WITH_PLUGINS = {f'mask_rcnn_r50-{kind.lower()}_fpn_1x_coco': kind for kind in PLUGINS}
 each_with_plugins = pytest.mark.parametrize('name', WITH_PLUGINS)
-SSDLITE = ('', '-se', '-cbam', '-coordatt')
+SSDLITE = (*(f'mobilenetv2{kind}' for kind in ('', '-se', '-cbam', '-coordatt')), 'mobilenext')
 
 
 def load(name: str) -> Config:
@@ -129,7 +129,7 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
         assert all(module.training for module in stage.modules())
 
 
-@pytest.mark.parametrize('attention', SSDLITE)
+@pytest.mark.parametrize('backbone', SSDLITE)
 @pytest.mark.parametrize(
     ('data', 'classes', 'batch', 'gpus', 'lr', 'iterations', 'focal'),
     [
@@ -137,8 +137,8 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
         ('voc0712', 20, 24, 4, 0.004, 60000, False),
     ],
 )
-def test_recipe_of_ssdlite(attention, data, classes, batch, gpus, lr, iterations, focal):
-    cfg = load(f'ssdlite320_mobilenetv2{attention}_{data}')
+def test_recipe_of_ssdlite(backbone, data, classes, batch, gpus, lr, iterations, focal):
+    cfg = load(f'ssdlite320_{backbone}_{data}')
     assert cfg.model.bbox_head.num_classes == classes
     assert ('loss_cls' in cfg.model.bbox_head) == focal
     assert cfg.train_dataloader.batch_size == batch
@@ -193,3 +193,17 @@ def test_levels_of_ssdlite(name):
         model.bbox_head(maps)
     assert [x.shape[-1] for x in maps] == [20, 10, 5, 3, 2, 1]
     assert [x.shape[1] for x in maps] == list(model.bbox_head.in_channels)
+
+
+@pytest.mark.parametrize('data', ['coco', 'voc0712'])
+def test_taps_of_ssdlite_in_mobilenext_are_those_of_the_release(data):
+    model = MODELS.build(load(f'ssdlite320_mobilenext_{data}').model).eval()
+    last = model.backbone.layer8[0]
+    seen = {}
+    last.bottleneck.register_forward_hook(lambda m, args, out: seen.update(expanded=out))
+    last.dw2.register_forward_hook(lambda m, args, out: seen.update(filtered=out))
+    model.neck.extras[0].register_forward_hook(lambda m, args, out: seen.update(extra=args[0]))
+    with torch.no_grad():
+        maps = model.extract_feat(torch.rand(1, 3, 320, 320))
+    assert torch.equal(maps[1], seen['expanded'])
+    assert torch.equal(seen['extra'], seen['filtered'])
