@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmattn import MobileNeXt
+from mmattn import CoordAtt, MobileNeXt
 from mmattn.errors import InputError
 from mmattn.testing.backbone import PROMISES, Asked, builds_what_is_used
 from mmattn.testing.promises import keep
@@ -37,7 +37,13 @@ class TestMobileNeXt(BackboneTester):
 
 class TestMobileNeXtExpanded(BackboneTester):
     cls = MobileNeXt
-    tiny = dict(widen_factor=0.1, out_indices=(2, 5, 7), expanded=(5, 7))
+    tiny = dict(
+        widen_factor=0.1,
+        out_indices=(2, 5, 7),
+        expanded=(5, 7),
+        attention=dict(type='CoordAtt', reduction=4),
+        attention_position='after_dw2',
+    )
     strides = (8, 16, 32, 32)
     stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 9)))
 
@@ -205,9 +211,9 @@ def test_what_was_not_built_is_set_aside():
         MobileNeXt(0.1, out_indices=(7,)).load_state_dict(released, strict=True)
 
 
-def parameters(widen_factor, attention=None):
+def parameters(widen_factor, **options):
     with torch.device('meta'):
-        model = MobileNeXt(widen_factor, attention=attention, out_indices=(7,))
+        model = MobileNeXt(widen_factor, out_indices=(7,), **options)
     classifier = model.out_channels[-1] * 1000 + 1000
     return (sum(p.numel() for p in model.parameters()) + classifier) / 1e6
 
@@ -223,12 +229,18 @@ def test_parameters(widen_factor, millions):
 
 # Published: 4.09 M with coordinate attention, 3.89 M with squeeze-and-excitation.
 @pytest.mark.parametrize(
-    ('attention', 'millions'),
-    [(COORD_ATT, 3.972), (dict(type='SE', reduction=24), 3.914)],
-    ids=['CoordAtt', 'SE'],
+    ('attention', 'position', 'millions'),
+    [
+        (COORD_ATT, 'after_dw1', 3.972),
+        (dict(type='SE', reduction=24), 'after_dw1', 3.914),
+        (COORD_ATT, 'after_dw2', 4.088),
+        (dict(type='SE', reduction=32, bias=False), 'after_dw2', 3.888),
+    ],
+    ids=['CoordAtt', 'SE', 'CoordAtt as counted', 'SE as counted'],
 )
-def test_parameters_with_attention(attention, millions):
-    assert parameters(1.0, attention) == pytest.approx(millions, abs=0.0005)
+def test_parameters_with_attention(attention, position, millions):
+    count = parameters(1.0, attention=attention, attention_position=position)
+    assert count == pytest.approx(millions, abs=0.0005)
 
 
 def test_attention_stands_behind_the_first_depthwise_convolution():
@@ -245,15 +257,30 @@ def test_attention_stands_behind_the_first_depthwise_convolution():
     torch.testing.assert_close(seen['reduce'][0], expected)
 
 
-def test_blocks_without_a_first_depthwise_convolution_have_no_attention():
-    model = MobileNeXt(0.1, attention=COORD_ATT, out_indices=(7,))
+def test_attention_stands_behind_the_last_depthwise_convolution_if_asked():
+    model = MobileNeXt(
+        0.1, attention=dict(type='CoordAtt', reduction=4), attention_position='after_dw2'
+    )
+    block = randomize(model).eval().layer3[1]
+    x = torch.randn(1, 20, 9, 7)
+    filtered = block.dw2(block.bottleneck(x))
+    expected = coordinate_attention(filtered, block.attention.state_dict(), training=False)
+    torch.testing.assert_close(block(x), x + expected)
+
+
+# Stages whose first block does not have the depthwise convolution.
+@pytest.mark.parametrize(
+    ('position', 'stages'), [('after_dw1', (2, 3, 4, 5, 6)), ('after_dw2', (4, 6))]
+)
+def test_blocks_without_the_depthwise_convolution_have_no_attention(position, stages):
+    model = MobileNeXt(0.1, attention=COORD_ATT, attention_position=position, out_indices=(7,))
     without = [
         (i, j)
         for i in range(8)
         for j, block in enumerate(getattr(model, f'layer{i + 1}'))
-        if not hasattr(block.bottleneck, 'attention')
+        if not any(isinstance(module, CoordAtt) for module in block.modules())
     ]
-    assert without == [(i, 0) for i in range(2, 7)]
+    assert without == [(i, 0) for i in stages]
 
 
 @pytest.mark.parametrize(
@@ -302,6 +329,7 @@ def test_dilation_sees_what_a_stride_would_see():
         (dict(strides=(2, 1, 2, 2, 2, 2, 1, 1)), 'expected stride 1 of stage 4'),
         (dict(identity_tensor_multiplier=0), 'above 0 and at most 1, got 0'),
         (dict(identity_tensor_multiplier=2), 'above 0 and at most 1, got 2'),
+        (dict(attention_position='first'), "'after_dw1' or 'after_dw2', got 'first'"),
     ],
 )
 def test_wrong_options(options, match):

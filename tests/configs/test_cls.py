@@ -91,6 +91,23 @@ def test_rows_of_mobilenetv2_differ_in_the_attention_alone(size):
     assert all(row == rows[0] for row in rows)
 
 
+@pytest.mark.parametrize('size', ['', '_w075', '_w050'])
+def test_rows_of_mobilenext_with_attention_differ_in_it_alone(size):
+    rows = [read(f'mobilenext{size}{kind}_in1k').to_dict() for kind in ('-se', '-coordatt')]
+    attentions = [row['model']['backbone'].pop('attention') for row in rows]
+    assert [attention['type'] for attention in attentions] == ['SE', 'CoordAtt']
+    for row in rows:
+        del row['published']
+    assert rows[0] == rows[1]
+
+
+# Published: top-1 in the comparison of widths, and multiply-adds.
+@pytest.mark.parametrize(('size', 'top1', 'flops'), [('075', 72.6, 0.21), ('050', 68.7, 0.11)])
+def test_figures_of_mobilenext_with_se(size, top1, flops):
+    published = read(f'mobilenext_w{size}-se_in1k').published
+    assert (published.metrics.top1, published.flops) == (top1, flops)
+
+
 def test_mobile_networks_have_the_dropout_of_their_release():
     rates = {'mobilenetv2': 0.1, 'mobilenext': 0.2, 'efficientnet_b0': 0.2}
     for name, rate in rates.items():
