@@ -1,4 +1,6 @@
 import pytest
+import torch
+from mmengine.registry import PARAM_SCHEDULERS
 
 from tests.configs import leaves
 
@@ -48,7 +50,7 @@ def test_the_rate_ends_with_the_training():
         ('van_b0_in1k', 300, 1024, 1e-3, 0.05, 0.0),
         ('van_b6_pre22k-384_in1k', 30, 512, 5e-5, 1e-8, 0.0),
         ('mobilenetv2-coordatt_in1k', 200, 256, 0.05, 4e-5, None),
-        ('mobilenext_in1k', 200, 256, 0.05, 4e-5, None),
+        ('mobilenext_in1k', 210, 256, 0.1, 1e-4, 0.0),
         ('r50-iaff_in1k', 240, 512, 0.075, 1e-4, 0.0),
     ],
 )
@@ -59,6 +61,39 @@ def test_recipe(name, epochs, batch_size, lr, decay, flat):
     assert cfg.optim_wrapper.optimizer.lr == lr
     assert cfg.optim_wrapper.optimizer.weight_decay == decay
     assert cfg.optim_wrapper.get('paramwise_cfg', {}).get('flat_decay_mult') == flat
+
+
+@pytest.mark.parametrize('size', ['', '_w035', '_w050', '_w075', '_w140'])
+def test_recipe_of_mobilenext(size):
+    cfg = read(f'mobilenext{size}_in1k')
+    assert cfg.train_dataloader.batch_size == 64
+    assert 'custom_hooks' not in cfg or 'EMAHook' not in [h.type for h in cfg.custom_hooks]
+    assert cfg.model.head.loss.label_smooth_val == 0.1
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
+    [jitter] = [t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'ColorJitter']
+    assert jitter == dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4)
+
+
+def test_rates_of_mobilenext_are_those_of_its_release():
+    """Of each epoch; the log of the release has 3.467e-05 in epoch 198."""
+    cfg = read('mobilenext_in1k')
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=cfg.optim_wrapper.optimizer.lr)
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[:4] == pytest.approx([0.0001, 0.0334, 0.0667, 0.0999445], rel=3e-4)
+    assert rates[100] == pytest.approx(0.050005, rel=3e-4)
+    assert rates[198] == pytest.approx(3.467e-5, rel=3e-4)
+    assert rates[200:] == pytest.approx([1e-5] * 10)
 
 
 @pytest.mark.parametrize(
