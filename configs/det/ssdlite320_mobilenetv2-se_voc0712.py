@@ -1,6 +1,8 @@
 # SSDLite320 + MobileNetV2 with SE on PASCAL VOC, trained on 2007 and 2012. The published accuracy
 # is with ImageNet weights of the whole backbone, which were never released; without any the
-# backbone starts from random values. SE has ReLU6 in its bottleneck, as in the authors' code.
+# backbone starts from random values. SE has ReLU6 in its bottleneck, as in the authors' code. The
+# released code of this network has narrower extra levels, with SE inside; the published parameters
+# are those of the levels here.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_voc.py',
     '../_base_/datasets/voc0712_ssd_320.py',

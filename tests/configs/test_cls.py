@@ -1,6 +1,6 @@
 import pytest
 import torch
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 
 from tests.configs import leaves
 
@@ -141,6 +141,18 @@ def test_rows_of_mobilenext_with_attention_differ_in_it_alone(size):
 def test_figures_of_mobilenext_with_se(size, top1, flops):
     published = read(f'mobilenext_w{size}-se_in1k').published
     assert (published.metrics.top1, published.flops) == (top1, flops)
+
+
+@pytest.mark.parametrize(
+    'name', [name for name in NAMES if 'mobilenetv2' in name and '-se' in name]
+)
+def test_se_in_mobilenetv2_starts_as_in_the_release(name):
+    attention = MODELS.build(dict(read(name).model.backbone.attention, in_channels=960))
+    attention.init_weights()
+    for linear in (attention.fc[0], attention.fc[2]):
+        assert not linear.bias.any()
+        std = (2 / linear.out_features) ** 0.5
+        assert linear.weight.std().item() == pytest.approx(std, rel=0.05)
 
 
 def test_mobile_networks_have_the_dropout_of_their_release():

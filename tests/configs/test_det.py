@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -145,6 +145,29 @@ def test_recipe_of_ssdlite(backbone, data, classes, batch, gpus, lr, iterations,
     assert cfg.auto_scale_lr.base_batch_size == batch * gpus
     assert cfg.optim_wrapper.optimizer.lr == lr
     assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end == iterations
+
+
+@pytest.mark.parametrize(
+    ('data', 'rates'),
+    [
+        # 0.08 on its cosine, from a third of it for 500 iterations.
+        ('coco', {0: 0.026667, 250: 0.053387, 50000: 0.068284, 100000: 0.04, 150000: 0.011716}),
+        ('voc0712', {0: 0.0005332, 20000: 0.004, 40000: 0.0004, 50000: 0.00004}),
+    ],
+)
+def test_rates_of_ssdlite_are_those_of_its_release(data, rates):
+    cfg = load(f'ssdlite320_mobilenext_{data}')
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], cfg.optim_wrapper.optimizer.lr)
+    optimizer.step()
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    for i in range(max(rates) + 1):
+        if i in rates:
+            assert optimizer.param_groups[0]['lr'] == pytest.approx(rates[i], rel=1e-3), i
+        for scheduler in schedulers:
+            scheduler.step()
 
 
 each_ssdlite = pytest.mark.parametrize(

@@ -170,15 +170,14 @@ def test_nothing_is_refused_or_warned_of_before_the_first_iteration():
 
 def test_se_in_mobilenetv2_is_that_of_the_authors():
     """Linear with bias, ReLU6, linear with bias: what they compare coordinate attention with."""
-    slots = {path.stem: read(path).model.backbone.get('attention') for path in LISTED}
-    found = {name: cfg for name, cfg in slots.items() if 'mobilenetv2' in name and '-se' in name}
-    assert len(found) == 11
-    for name, cfg in found.items():
-        attention = MODELS.build(dict(cfg, in_channels=144))
+    paths = [path for path in LISTED if 'mobilenetv2' in path.stem and '-se' in path.stem]
+    assert len(paths) == 11
+    for path in paths:
+        attention = MODELS.build(dict(read(path).model.backbone.attention, in_channels=960))
         reduce, act, expand = attention.fc
-        assert isinstance(act, nn.ReLU6), name
-        assert reduce.out_features == (12 if '-r12' in name else 6), name
-        assert reduce.bias is not None and expand.bias is not None, name
+        assert isinstance(act, nn.ReLU6), path
+        assert reduce.out_features == (80 if '-r12' in path.stem else 40), path
+        assert reduce.bias is not None and expand.bias is not None, path
 
 
 UNITS = {

@@ -27,5 +27,6 @@ model = dict(
         pos_weight=-1,
         debug=False,
     ),
+    # The release suppresses among all boxes above the threshold, mmdet among 1000 of each level.
     test_cfg=dict(nms_pre=1000, min_bbox_size=0, max_per_img=100),
 )
