@@ -42,28 +42,35 @@ def _fpn_name(key: str) -> str:
     return re.sub(r'^backbone\.body\.', 'backbone.', key)
 
 
-# Blocks of each stage of MobileNetV2.
+# Blocks of each stage of MobileNetV2, and where torchvision has the layers of a block: the last
+# convolution and its norm stand in the list of the block itself. The first block has no expansion.
 _MOBILENET_V2 = (1, 2, 3, 4, 3, 3, 1)
+_MOBILENET_V2_FIRST = {'0.0': '0.conv', '0.1': '0.bn', '1': '1.conv', '2': '1.bn'}
+_MOBILENET_V2_OTHERS = {
+    '0.0': '0.conv',
+    '0.1': '0.bn',
+    '1.0': '1.conv',
+    '1.1': '1.bn',
+    '2': '2.conv',
+    '3': '2.bn',
+}
 
 
 def _mobilenet_v2_name(key: str) -> str:
     """Turn torchvision's MobileNetV2 into those of mmseg and mmpretrain, and into ours."""
-    parts = key.split('.')
-    if parts[0] != 'features':
+    for theirs, ours in (('0', 'conv1'), ('18', 'conv2')):
+        key = re.sub(rf'^features\.{theirs}\.0\.', f'{ours}.conv.', key)
+        key = re.sub(rf'^features\.{theirs}\.1\.', f'{ours}.bn.', key)
+    found = re.fullmatch(r'features\.(\d{1,2})\.conv\.(\d(?:\.\d)?)\.(\w+)', key)
+    if found is None:
         return key
-    index, *layer, tensor = parts[1:]
-    kinds = ('conv', 'bn')
-    if layer[0] != 'conv':  # The stem and the last convolution.
-        return f'conv{1 if index == "0" else 2}.{kinds[int(layer[0])]}.{tensor}'
-    # The last convolution of a block and its norm stand in the list of the block themselves.
-    last = 1 if index == '1' else 2
-    i, kind = map(int, layer[1:]) if len(layer) == 3 else (last, int(layer[1]) - last)
-    block, stage = int(index) - 1, 1
-    for count in _MOBILENET_V2:
+    block = int(found[1]) - 1
+    layers = _MOBILENET_V2_FIRST if block == 0 else _MOBILENET_V2_OTHERS
+    for stage, count in enumerate(_MOBILENET_V2, 1):
         if block < count:
-            break
-        block, stage = block - count, stage + 1
-    return f'layer{stage}.{block}.conv.{i}.{kinds[kind]}.{tensor}'
+            return f'layer{stage}.{block}.conv.{layers.get(found[2], found[2])}.{found[3]}'
+        block -= count
+    return key
 
 
 # From the general to the special: of several that fit, the last one is meant.

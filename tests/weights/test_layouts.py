@@ -346,6 +346,18 @@ def test_mobilenet_v2_of_others_takes_that_of_torchvision(package):
     torch.testing.assert_close(found, theirs.features[:14](x))
 
 
+@pytest.mark.parametrize(
+    'key', ['features.19.0.weight', 'features.5.conv.9.weight', 'features.5.gate.weight']
+)
+def test_what_mobilenet_v2_of_torchvision_does_not_have_stays(key):
+    state_dict = {
+        **torchvision.models.mobilenet_v2(width_mult=0.1).state_dict(),
+        key: torch.rand(1),
+    }
+    rename_published(CoordAttMobileNetV2(0.25), state_dict)
+    assert key in state_dict and 'layer2.0.conv.2.bn.weight' in state_dict
+
+
 def test_own_names_stay():
     model = Detector()
     state_dict = model.state_dict()
