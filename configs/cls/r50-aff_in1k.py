@@ -3,7 +3,7 @@
 # stem make it 4.56 G multiply-adds.
 _base_ = [
     '../_base_/models/classifier_aff_resnet.py',
-    '../_base_/datasets/imagenet_autoaugment.py',
+    '../_base_/datasets/imagenet_aff.py',
     '../_base_/schedules/cls_nag_240e.py',
     '../_base_/runtime/cls.py',
 ]

@@ -1,4 +1,12 @@
+from types import SimpleNamespace
+
+import mmcv
+import numpy as np
 import pytest
+import torch
+from mmengine.optim import LinearLR
+from mmengine.registry import HOOKS, MODELS, TRANSFORMS
+from torch import nn
 
 from tests.configs import leaves
 
@@ -95,3 +103,118 @@ def test_mobile_networks_have_the_dropout_of_their_release():
     rates = {'mobilenetv2': 0.1, 'mobilenext': 0.2, 'efficientnet_b0': 0.2}
     for name, rate in rates.items():
         assert read(f'{name}_in1k').model.neck.drop_rate == rate
+
+
+AFF = ['r50-aff', 'r50-iaff', 'resnext50_32x4d-aff', 'resnext50_32x4d-iaff']
+
+
+@pytest.fixture
+def aff():
+    return leaves.load(leaves.named('cls', 'resnext50_32x4d-iaff_in1k'))
+
+
+def test_all_figures_of_aff_are_of_the_best_epoch():
+    figures = [read(f'{name}_in1k').published.metrics.top1 for name in AFF]
+    assert figures == [79.7, 79.8, 79.72, 80.22]
+
+
+def test_aff_differs_in_its_network_alone():
+    rows = [read(f'{name}_in1k').to_dict() for name in AFF]
+    for row in rows:
+        del row['published'], row['model']['backbone']
+    assert all(row == rows[0] for row in rows)
+
+
+def test_aff_sees_no_mixed_images_in_its_last_five_epochs(aff):
+    [cfg] = [hook for hook in aff.custom_hooks if hook.type == 'SwitchRecipeHook']
+    hook = HOOKS.build(cfg)
+    model = SimpleNamespace(data_preprocessor=SimpleNamespace(batch_augments='mixup'))
+    runner = SimpleNamespace(epoch=0, model=model, logger=SimpleNamespace(info=str))
+    mixed = []
+    for runner.epoch in range(aff.train_cfg.max_epochs):
+        hook.before_train_epoch(runner)
+        mixed.append(model.data_preprocessor.batch_augments == 'mixup')
+    assert mixed == [True] * 235 + [False] * 5
+
+
+def test_aff_warms_up_at_every_iteration(aff):
+    """The release logs a rate of 0.000300 after 50 of 2502 iterations, and 0.014989 after 2500."""
+    warmup = dict(aff.param_scheduler[0])
+    assert (warmup.pop('type'), warmup.pop('convert_to_iter_based')) == ('LinearLR', True)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], aff.optim_wrapper.optimizer.lr)
+    scheduler = LinearLR.build_iter_from_epoch(optimizer, epoch_length=2502, **warmup)
+    rates = []
+    for _ in range(5 * 2502):
+        rates.append(optimizer.param_groups[0]['lr'])
+        scheduler.step()
+    assert rates[0] == pytest.approx(0.075 / 12509, rel=1e-3)
+    assert rates[49] == pytest.approx(0.000300, abs=1e-6)
+    assert rates[2499] == pytest.approx(0.014989, abs=2e-6)
+    assert rates[-1] == pytest.approx(0.075)
+
+
+def test_aff_starts_as_mxnets_msra_prelu(aff):
+    aff.model.backbone.out_indices = (2,)
+    model = MODELS.build(aff.model)
+    model.init_weights()
+    block = model.backbone.layer3[1]
+    # Inputs and outputs of one position, and positions.
+    for layer, fan_in, fan_out, area in (
+        (model.backbone.stem[0], 3, 64, 9),
+        (block.conv1, 1024, 512, 1),
+        (block.conv2, 16, 512, 9),
+        (block.fusion.global_att2[4], 64, 1024, 1),
+        (model.head.fc, 2048, 1000, 1),
+    ):
+        std = (2 / (1 + 0.25**2) / ((fan_in + fan_out) / 2 * area)) ** 0.5
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
+        assert layer.bias is None or torch.all(layer.bias == 0)
+    assert torch.all(block.bn2.weight == 1) and torch.all(block.bn3.weight == 0)
+
+
+def test_aff_changes_colours_alone(aff):
+    kinds = [step.type for step in aff.train_dataloader.dataset.pipeline]
+    crop, flip, jitter, _ = aff.train_dataloader.dataset.pipeline[1:5]
+    assert kinds == [
+        *('LoadImage', 'RandomResizedCrop', 'RandomFlip'),
+        *('ColorJitter', 'Lighting', 'PackInputs'),
+    ]
+    crop = TRANSFORMS.build(crop)
+    assert (crop.crop_ratio_range, crop.aspect_ratio_range) == ((0.08, 1.0), (3 / 4, 4 / 3))
+    assert (flip.prob, flip.direction) == (0.5, 'horizontal')
+    jitter = TRANSFORMS.build(jitter)
+    assert jitter.brightness == jitter.contrast == jitter.saturation == (0.6, 1.4)
+    assert jitter.hue is None
+    preprocessor = aff.model.data_preprocessor
+    assert preprocessor.mean == [123.68, 116.779, 103.939]
+    assert preprocessor.std == [58.393, 57.12, 57.375]
+
+
+def test_lighting_of_aff_follows_the_colours_of_imagenet(aff):
+    """AlexNet's principal components, red first, times their standard deviations."""
+    directions = np.array(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+    )
+    lighting = TRANSFORMS.build(aff.train_dataloader.dataset.pipeline[4])
+    white = np.full((1, 1, 3), 255, np.float32)
+    np.random.seed(0)
+    shifts = [lighting(dict(img=white))['img'][0, 0] - 255 for _ in range(2000)]
+    found = np.cov(np.array(shifts)[:, ::-1].T)
+    covariance = directions @ np.diag([5.546, 0.4794, 0.1148]) ** 2 @ directions.T
+    np.testing.assert_allclose(found, covariance, rtol=0.1)
+    # An image of whole numbers would be black where it is more than white.
+    assert np.max(shifts) > 0
+
+
+def test_pipeline_of_aff_stays_within_what_colours_do(aff, tmp_path):
+    path = tmp_path / 'white.png'
+    mmcv.imwrite(np.full((40, 50, 3), 255, np.uint8), str(path))
+    steps = [TRANSFORMS.build(step) for step in aff.train_dataloader.dataset.pipeline]
+    for seed in range(3):
+        np.random.seed(seed)
+        results = dict(img_path=str(path), gt_label=0)
+        for step in steps:
+            results = step(results)
+        image = results['inputs']
+        assert image.shape == (3, 224, 224) and image.dtype == torch.float32
+        assert image.min() > 0.6 * 255 - 40
