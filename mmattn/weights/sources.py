@@ -183,11 +183,11 @@ def _looking_here_first(load: Loader) -> Loader:
 
 
 def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
-    """Let a loader read as it was told, and safetensors in any case."""
+    """Let a loader read as it was told, and safetensors and MXNet's files in any case."""
 
     @wraps(load)
     def load_from(filename: str, map_location=None) -> dict:
-        if _reads_itself() or filename.endswith('.safetensors'):
+        if _reads_itself() or filename.endswith(('.safetensors', '.params')):
             checkpoint = read(filename)
         else:
             checkpoint = load(filename, map_location)

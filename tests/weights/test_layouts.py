@@ -167,6 +167,27 @@ def aff_resnet_port():
     return p, x, expected, AFFResNet(18, fusion=fusion, fusion_stages=range(4))
 
 
+def released_aff(resnext, options, iterations):
+    source = randomize(AFFResNet(50, **options))
+    p = test_aff_resnet.released_from(source.state_dict(), resnext)
+    x = image()
+    expected = test_aff_resnet.released_equations(p, x, iterations)
+    name = 'output' if resnext else 'fc'
+    p.update(classifier(2048, f'{name}.weight', f'{name}.bias'))
+    return p, x, expected, AFFResNet(50, **options)
+
+
+@round_trip('released AFF-ResNet')
+def released_aff_resnet():
+    return released_aff(False, test_aff_resnet.RELEASE, 1)
+
+
+@round_trip('released AFF-ResNeXt')
+def released_iaff_resnext():
+    options = dict(groups=32, base_width=4, stem_channels=128, fusion=test_aff_resnet.IAFF)
+    return released_aff(True, {**options, **test_aff_resnet.RELEASE}, 2)
+
+
 def resnet_with(name, make):
     """ResNet-50 as published with attention: in each block a child, before the addition."""
 
