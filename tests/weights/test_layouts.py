@@ -11,11 +11,27 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
 
-from mmattn import AFFFPN, CBAM, ECA, VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn import (
+    AFFFPN,
+    CBAM,
+    ECA,
+    VAN,
+    AFFResNet,
+    CIFARAFFResNet,
+    CIFARAFFResNeXt,
+    CoordAttMobileNetV2,
+    MobileNeXt,
+)
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import LAYOUTS, recognise, rename_published
 from mmattn.weights.reading import weights_in
-from tests.backbones import test_aff_resnet, test_coord_att_mobilenet_v2, test_mobilenext, test_van
+from tests.backbones import (
+    test_aff_resnet,
+    test_cifar_aff_resnet,
+    test_coord_att_mobilenet_v2,
+    test_mobilenext,
+    test_van,
+)
 from tests.helpers import randomize
 
 ResNet = pytest.importorskip('mmdet.models.backbones').ResNet
@@ -186,6 +202,16 @@ def released_aff_resnet():
 def released_iaff_resnext():
     options = dict(groups=32, base_width=4, stem_channels=128, fusion=test_aff_resnet.IAFF)
     return released_aff(True, {**options, **test_aff_resnet.RELEASE}, 2)
+
+
+@round_trip('released AFF-ResNet for CIFAR')
+def released_cifar_aff_resnet():
+    return test_cifar_aff_resnet.released(CIFARAFFResNet, 1)
+
+
+@round_trip('released AFF-ResNeXt for CIFAR')
+def released_cifar_iaff_resnext():
+    return test_cifar_aff_resnet.released(CIFARAFFResNeXt, 2)
 
 
 def resnet_with(name, make):
