@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmattn.datasets.audit.cifar import plan_cifar100
 from mmattn.datasets.audit.class_folders import plan_imagenet
 from mmattn.datasets.audit.coco import plan_coco
 from mmattn.datasets.audit.faults import Plan
@@ -12,6 +13,7 @@ from mmattn.datasets.audit.voc import plan_voc
 from mmattn.datasets.layouts import (
     Copy,
     check_ade20k,
+    check_cifar100,
     check_cityscapes,
     check_folders,
     check_imagenet,
@@ -20,6 +22,7 @@ from mmattn.datasets.layouts import (
     prefixes,
 )
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.datasets.synthetic.tiny_cifar100 import make_tiny_cifar100
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
@@ -81,6 +84,21 @@ _ENTRIES = (
         use='ADE20KDataset as data_root',
         make=make_tiny_ade20k,
         plan=plan_ade20k,
+    ),
+    Benchmark(
+        name='cifar100',
+        readers=(
+            Reader(
+                'CIFAR100Superclasses',
+                title='CIFAR-100 (20 superclasses)',
+                expected='a folder with cifar-100-python, in which train and test are; get '
+                'cifar-100-python.tar.gz',
+                check=check_cifar100,
+            ),
+        ),
+        use='CIFAR100Superclasses as data_root, with the split train or test',
+        make=make_tiny_cifar100,
+        plan=plan_cifar100,
     ),
     Benchmark(
         name='cityscapes',

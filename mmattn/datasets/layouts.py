@@ -159,6 +159,17 @@ def check_voc_detection(copy: Copy) -> None:
         _check_listed(folder, names, _files(folder, suffix), copy.where)
 
 
+def check_cifar100(copy: Copy) -> None:
+    """Check that the file of a split of CIFAR-100 is there.
+
+    Raises:
+        InputError: If it is not.
+    """
+    path = copy.root / 'cifar-100-python' / copy.cfg.get('split', 'train')
+    if not path.is_file():
+        raise InputError(f'{copy.where}: {path} is not a file; {copy.hint}')
+
+
 def check_imagenet(copy: Copy) -> None:
     """Check a copy of ImageNet-1k by its first image, or by the number of its classes.
 

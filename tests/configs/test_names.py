@@ -54,6 +54,9 @@ BACKBONES = {
             for stride, strides in STRIDES.items()
         },
         'resnext50_32x4d': dict(type='AFFResNet', depth=50, groups=32, base_width=4),
+        'r26': dict(type='CIFARAFFResNet', num_blocks=4),
+        'resnext38_32x4d': dict(type='CIFARAFFResNeXt', num_blocks=4),
+        'inception_b4': dict(type='AFFInception', num_blocks=4),
         'efficientnet_b0': dict(type='CoordAttEfficientNet', arch='b0'),
         'timm_efficientnet_b1': dict(type='mmpretrain.TIMMBackbone', model_name='efficientnet_b1'),
         'convnext_t': dict(type='mmpretrain.ConvNeXt', arch='tiny'),
@@ -81,6 +84,7 @@ RECIPES = {
 DATASET = 'val_dataloader.dataset.type'
 DATA = {
     'ade20k': {DATASET: 'ADE20KDataset'},
+    'cifar100-20': {DATASET: 'CIFAR100Superclasses', 'model.head.num_classes': 20},
     'cityscapes': {DATASET: 'CityscapesDataset'},
     'coco': {DATASET: 'CocoDataset', 'codec': None},
     'coco-256x192': {DATASET: 'CocoDataset', 'codec.input_size': (192, 256)},
