@@ -1,6 +1,6 @@
 # ResNeXt-38 (32x4d) with AFF for small images on the 20 superclasses of CIFAR-100. The recipe is
-# the paper's. Its figure is that of the authors' release, which trains longer: 640 epochs in
-# several runs, with a warm-up and a cosine, AutoAugment, mixup and smoothed labels.
+# the paper's. Its figure is that of the authors' release, which trains longer: 640 epochs, twice,
+# with AutoAugment, mixup and smoothed labels.
 _base_ = [
     '../_base_/models/classifier_aff_cifar100.py',
     '../_base_/datasets/cifar100_superclasses.py',

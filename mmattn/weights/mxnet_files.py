@@ -8,7 +8,7 @@ the file says of itself is compared with its size before memory is taken for it.
 import io
 import struct
 from math import prod
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -105,7 +105,7 @@ class _Reader:
     def _shape(self, count: int, form: str, where: str) -> tuple[int, ...]:
         if not 0 <= count <= _MOST_DIMENSIONS:
             raise BadDataError(f'{where} has {count} dimensions')
-        shape = tuple(self._number(form) for _ in range(count))
+        shape = self._numbers(f'{count}{form}')
         # 0 stands for an unknown size, and -1 where NumPy's rules hold.
         if any(size <= 0 for size in shape):
             raise BadDataError(f'{where} has the shape {shape}')
@@ -124,9 +124,12 @@ class _Reader:
             raise BadDataError(f'{where} is {name!a}')
         return name
 
-    def _number(self, form: str) -> Any:
-        [number] = struct.unpack(f'<{form}', self._take(struct.calcsize(f'<{form}')))
+    def _number(self, form: str) -> int:
+        [number] = self._numbers(form)
         return number
+
+    def _numbers(self, form: str) -> tuple[int, ...]:
+        return struct.unpack(f'<{form}', self._take(struct.calcsize(f'<{form}')))
 
     def _take(self, count: int) -> bytes:
         # Python sets memory aside for what is asked for.

@@ -224,7 +224,7 @@ def test_pipeline_of_aff_stays_within_what_colours_do(aff, tmp_path):
 
 
 def test_networks_for_cifar_differ_in_the_network_alone():
-    names = ['r26-aff', 'resnext38_32x4d-aff', 'inception_b4-aff']
+    names = ['r26-aff', 'r32-aff', 'resnext38_32x4d-aff', 'inception_b4-aff']
     rows = [read(f'{name}_cifar100-20').to_dict() for name in names]
     for row in rows:
         del row['published'], row['model']['backbone'], row['model']['head']['in_channels']

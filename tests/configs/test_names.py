@@ -55,6 +55,7 @@ BACKBONES = {
         },
         'resnext50_32x4d': dict(type='AFFResNet', depth=50, groups=32, base_width=4),
         'r26': dict(type='CIFARAFFResNet', num_blocks=4),
+        'r32': dict(type='CIFARAFFResNet', num_blocks=5),
         'resnext38_32x4d': dict(type='CIFARAFFResNeXt', num_blocks=4),
         'inception_b4': dict(type='AFFInception', num_blocks=4),
         'efficientnet_b0': dict(type='CoordAttEfficientNet', arch='b0'),
