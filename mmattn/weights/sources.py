@@ -28,7 +28,11 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmattn.errors import InputError
+from mmattn.weights import pretrained
+from mmattn.weights.catalogue import SCHEME
 from mmattn.weights.files import read_checkpoint, read_stream
+from mmattn.weights.places import cache as cache_folder
+from mmattn.weights.places import find_in_folder
 from mmattn.weights.state_dicts import lay_open
 
 Loader = Callable[..., dict]
@@ -91,21 +95,6 @@ def find_url(address: str) -> str:
     return urls[name]
 
 
-def find_in_folder(name: str) -> Path | None:
-    """Look for a file in the folder that ``MMATTN_PRETRAINED_DIR`` names.
-
-    Raises:
-        InputError: If the variable names no folder.
-    """
-    folder = os.environ.get('MMATTN_PRETRAINED_DIR')
-    if not folder:
-        return None
-    if not Path(folder).expanduser().is_dir():
-        raise InputError(f'MMATTN_PRETRAINED_DIR={folder} is not a folder; make it or unset it')
-    path = Path(folder).expanduser() / name
-    return path if path.is_file() else None
-
-
 def fetch(url: str) -> Path:
     """Give the file of an address: from PyTorch's cache, or downloaded into it.
 
@@ -113,7 +102,7 @@ def fetch(url: str) -> Path:
     Another file is kept by its whole address, since two hosts may have files of one name.
     """
     name = unquote(Path(urlparse(url).path).name)
-    cache = Path(torch.hub.get_dir(), 'checkpoints')
+    cache = cache_folder()
     check_sum = torch.hub.HASH_REGEX.search(name)
     if check_sum and len(check_sum[1]) >= 8 and (cache / name).is_file():
         content = hashlib.sha256()
@@ -137,6 +126,14 @@ def _read_address(url: str) -> dict:
         fetch(url)
     barrier()
     return _read(fetch(url))
+
+
+def _read_published(address: str) -> dict:
+    """Read weights of the catalogue, which are on the disk unless nobody has asked for them yet."""
+    if is_main_process():
+        pretrained.get(address)
+    barrier()
+    return _read(pretrained.get(address))
 
 
 def _read_stored(address: str) -> dict:
@@ -197,6 +194,13 @@ def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
     return load_from
 
 
+def load_from_catalogue(filename: str, map_location=None) -> dict:
+    """Load weights of the catalogue by their name there, on the CPU."""
+    checkpoint = _read_published(filename)
+    _hand_over(filename, checkpoint)
+    return checkpoint
+
+
 _listener: ContextVar[Callable[[str, dict], None] | None] = ContextVar('listener', default=None)
 
 
@@ -228,6 +232,7 @@ def register_sources() -> None:
         else:
             loader = _reading_as_told(load, _read if scheme == '' else _read_stored)
         CheckpointLoader.register_scheme(scheme, loader, force=True)
+    CheckpointLoader.register_scheme(SCHEME, load_from_catalogue, force=True)
 
 
 _ADDRESSES = ('http', 'https', 'torchvision', 'modelzoo', 'open-mmlab', 'openmmlab', 'mmcls')
