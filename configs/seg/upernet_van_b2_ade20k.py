@@ -16,4 +16,6 @@ published = dict(
     flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=50.1),
 )
-model = dict(backbone=dict(arch='b2'))
+model = dict(
+    backbone=dict(arch='b2', init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k')),
+)

@@ -31,7 +31,8 @@ model = dict(
     backbone=dict(
         arch=dict(
             _delete_=True, embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2)
-        )
+        ),
+        init_cfg=None,
     ),
     decode_head=dict(in_channels=[8, 8, 16, 16], channels=16),
     auxiliary_head=dict(in_channels=16, channels=8),
