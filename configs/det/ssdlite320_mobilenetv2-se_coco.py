@@ -1,5 +1,6 @@
 # SSDLite320 + MobileNetV2 with SE on COCO. The published accuracy is with ImageNet weights of the
-# whole backbone, which were never released; without any the backbone starts from random values.
+# whole backbone, which were never released; without any the backbone starts from random values. SE
+# has ReLU6 in its bottleneck, as in the authors' code.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_coco.py',
     '../_base_/datasets/coco_ssd_320.py',
@@ -14,4 +15,4 @@ published = dict(
     flops_shape=(320, 320),
     metrics=dict(bbox_mAP=23.7),
 )
-model = dict(backbone=dict(attention=dict(type='SE', reduction=24)))
+model = dict(backbone=dict(attention=dict(type='SE', reduction=24, act_cfg=dict(type='ReLU6'))))

@@ -142,10 +142,12 @@ class MobileNeXt(Backbone):
             ``strides=(2, 1, 2, 2, 1, 1, 1, 1), dilations=(1, 1, 1, 1, 1, 2, 2, 2)`` and output
             stride 8 ``strides=(2, 1, 2, 1, 1, 1, 1, 1), dilations=(1, 1, 1, 2, 2, 4, 4, 4)``.
         out_indices: Stages whose maps are returned, from 0 to 7.
-        expanded: Those of ``out_indices``, but for the last, whose map is taken inside the first
-            block of the stage: expanded, in front of the last depthwise convolution, and so at the
-            stride of the stage before. The 576 channels at stride 16 that the authors' SSDLite
-            reads are ``out_indices=(5, 7), expanded=(5,)``.
+        expanded: Those of ``out_indices`` whose map is taken inside the first block of the stage:
+            expanded, in front of the last depthwise convolution, and so at the stride of the stage
+            before. The last of ``out_indices`` then gives two maps, this one and its own, for which
+            the rest of the stage trains. The 576 channels at stride 16, the 1280 at stride 32 and
+            what becomes of those, which the authors' SSDLite reads, are ``out_indices=(5, 7),
+            expanded=(5, 7)``.
         frozen_stages: 0 freezes the stem, n the stem and the stages 0 to n - 1; -1 freezes none.
         conv_cfg: Convolution layer.
         norm_cfg: Norm layer.
@@ -163,7 +165,7 @@ class MobileNeXt(Backbone):
 
     Shape:
         - Input: (N, 3, H, W) with any H, W >= 1.
-        - Output: one (N, C_i, H_i, W_i) per out index.
+        - Output: one (N, C_i, H_i, W_i) per out index, two for the last one if it is expanded.
 
     Example:
         >>> import torch
@@ -213,11 +215,9 @@ class MobileNeXt(Backbone):
                 f'got strides={tuple(strides)} and dilations={tuple(dilations)}'
             )
         self.expanded = tuple(expanded)
-        # Nothing would come after the map, and the rest of the stage would never train.
-        if not set(self.expanded) <= set(self.out_indices[:-1]):
+        if not set(self.expanded) <= set(self.out_indices):
             raise ValueError(
-                f'expected expanded of the out_indices before the last, {self.out_indices[:-1]}, '
-                f'got {self.expanded}'
+                f'expected expanded of the out_indices, {self.out_indices}, got {self.expanded}'
             )
         cfgs: dict[str, Any] = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         # The release rounds its narrowest network to multiples of 4.
@@ -258,6 +258,8 @@ class MobileNeXt(Backbone):
                 in_channels = widths[i]
             self.add_module(f'layer{i + 1}', ModuleList(blocks))
         self.out_channels = tuple(widths[i] for i in self.out_indices)
+        if self.out_indices[-1] in self.expanded:
+            self.out_channels += self.out_channels[-1:]
         self.freeze(frozen_stages)
 
     def stages(self) -> list[list[nn.Module]]:
@@ -266,7 +268,7 @@ class MobileNeXt(Backbone):
         return [[getattr(self, name)] for name in names]
 
     def extract(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the maps of the stages in ``out_indices``."""
+        """Compute the maps of the stages in ``out_indices``, those of ``expanded`` inside."""
         x = self.conv1(x)
         maps = []
         stage: ModuleList
@@ -280,7 +282,7 @@ class MobileNeXt(Backbone):
                 x = self.run(first, x)
             for block in others:
                 x = self.run(block, x)
-            if i in self.out_indices and i not in self.expanded:
+            if i in self.out_indices and (i not in self.expanded or i == self.out_indices[-1]):
                 maps.append(x)
         return tuple(maps)
 

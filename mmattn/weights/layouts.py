@@ -42,10 +42,39 @@ def _fpn_name(key: str) -> str:
     return re.sub(r'^backbone\.body\.', 'backbone.', key)
 
 
+# Blocks of each stage of MobileNetV2.
+_MOBILENET_V2 = (1, 2, 3, 4, 3, 3, 1)
+
+
+def _mobilenet_v2_name(key: str) -> str:
+    """Turn torchvision's MobileNetV2 into those of mmseg and mmpretrain, and into ours."""
+    parts = key.split('.')
+    if parts[0] != 'features':
+        return key
+    index, *layer, tensor = parts[1:]
+    kinds = ('conv', 'bn')
+    if layer[0] != 'conv':  # The stem and the last convolution.
+        return f'conv{1 if index == "0" else 2}.{kinds[int(layer[0])]}.{tensor}'
+    # The last convolution of a block and its norm stand in the list of the block themselves.
+    last = 1 if index == '1' else 2
+    i, kind = map(int, layer[1:]) if len(layer) == 3 else (last, int(layer[1]) - last)
+    block, stage = int(index) - 1, 1
+    for count in _MOBILENET_V2:
+        if block < count:
+            break
+        block, stage = block - count, stage + 1
+    return f'layer{stage}.{block}.conv.{i}.{kinds[kind]}.{tensor}'
+
+
 # From the general to the special: of several that fit, the last one is meant.
 LAYOUTS = [
     Layout('torchvision ResNet', (r'^layer1\.0\.conv1\.weight$', r'^fc\.weight$')),
     Layout('mmpretrain ResNet', (r'^backbone\.layer1\.0\.conv1\.weight$', r'^head\.fc\.weight$')),
+    Layout(
+        'torchvision MobileNetV2',
+        (r'^features\.1\.conv\.0\.0\.weight$', r'^features\.18\.1\.weight$'),
+        _mobilenet_v2_name,
+    ),
     Layout('mmdet and mmseg FPN', (r'^(neck\.)?lateral_convs\.0\.conv\.weight$',)),
     Layout('torchvision FPN', (r'^(backbone\.fpn\.)?inner_blocks\.0\.',), _fpn_name),
     Layout('ECA-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.eca\.conv\.weight$')),

@@ -37,12 +37,12 @@ class TestMobileNeXt(BackboneTester):
 
 class TestMobileNeXtExpanded(BackboneTester):
     cls = MobileNeXt
-    tiny = dict(widen_factor=0.1, out_indices=(2, 5, 6), expanded=(5,))
-    strides = (8, 16, 32)
-    stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 8)))
+    tiny = dict(widen_factor=0.1, out_indices=(2, 5, 7), expanded=(5, 7))
+    strides = (8, 16, 32, 32)
+    stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 9)))
 
     def test_keeps_its_promises(self):
-        """A map can only be expanded ahead of the last one, so fewer maps are another network."""
+        """Fewer maps are another network, for which the expanded ones have to be named, too."""
         promises = [promise for promise in PROMISES if promise is not builds_what_is_used]
         keep('MobileNeXt', Asked(self.cls, self.tiny), promises)
 
@@ -134,29 +134,64 @@ def test_computes_the_released_network_from_its_keys(widen_factor, identity_div)
         torch.testing.assert_close(a, b)
 
 
-def test_expanded_maps():
+@pytest.mark.parametrize('last', [(), (7,)], ids=['its own map', 'both maps'])
+def test_expanded_maps(last):
     released = released_from(randomize(MobileNeXt(0.35, out_indices=range(8))))
-    model = MobileNeXt(0.35, out_indices=(0, 3, 5, 7), expanded=(0, 5))
+    model = MobileNeXt(0.35, out_indices=(0, 3, 5, 7), expanded=(0, 5, *last))
     model.load_state_dict(released, strict=True)
     model.double().eval()
     x = torch.randn(1, 3, 64, 49, dtype=torch.float64)
     p = {key: value.double() for key, value in released.items()}
     maps, expanded = equations(p, x, 1)
-    expected = [expanded[0], maps[3], expanded[5], maps[7]]
+    expected = [expanded[0], maps[3], expanded[5], *(expanded[i] for i in last), maps[7]]
+    assert model.out_channels == tuple(m.shape[1] for m in expected)
     for a, b in zip(model(x), expected, strict=True):
         torch.testing.assert_close(a, b)
 
 
+def flat_layers(p, index):
+    """Give the layers of a released block, as its flat list numbers them."""
+    names = [key.split('.')[3] for key in p if key.startswith(f'features.{index}.conv.')]
+    layers = [torch.nn.ReLU6() for _ in range(max(map(int, names)) + 1)]
+    for i in map(int, dict.fromkeys(names)):
+        at = f'features.{index}.conv.{i}'
+        weight = p[f'{at}.weight']
+        if weight.dim() == 1:
+            layers[i] = torch.nn.BatchNorm2d(len(weight))
+        else:
+            groups = len(weight) if weight.shape[2] == 3 else 1
+            # The last of block 13 is the one with a stride.
+            options = dict(stride=2 if (index, i) == (13, 5) else 1, padding=weight.shape[2] // 2)
+            shape = (weight.shape[1] * groups, len(weight), weight.shape[2])
+            layers[i] = torch.nn.Conv2d(*shape, groups=groups, bias=False, **options)
+        layers[i].load_state_dict({name: p[f'{at}.{name}'] for name in layers[i].state_dict()})
+    return torch.nn.Sequential(*layers).double().eval()
+
+
 def test_maps_of_the_released_ssdlite():
+    """Five layers into block 13, eight layers into block 20, and the output of the latter."""
+    model = randomize(MobileNeXt(0.35, out_indices=(5, 7), expanded=(5, 7))).double().eval()
+    p = released_from(model)
+    before = MobileNeXt(0.35, out_indices=(4, 6))
+    before.load_state_dict(p, strict=True)
+    x = torch.randn(1, 3, 64, 96, dtype=torch.float64)
+    before13, before20 = before.double().eval()(x)
+    block13, block20 = flat_layers(p, 13), flat_layers(p, 20)
+    expected = [block13[:5](before13), block20[:8](before20), block20(before20)]
+    for a, b in zip(model(x), expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_sizes_of_the_released_ssdlite():
     with torch.device('meta'):
-        maps = MobileNeXt(out_indices=(5, 7), expanded=(5,))(torch.rand(1, 3, 320, 320))
-    assert [tuple(m.shape) for m in maps] == [(1, 576, 20, 20), (1, 1280, 10, 10)]
+        maps = MobileNeXt(out_indices=(5, 7), expanded=(5, 7))(torch.rand(1, 3, 320, 320))
+    assert [tuple(m.shape) for m in maps] == [(1, 576, 20, 20), *[(1, 1280, 10, 10)] * 2]
 
 
-@pytest.mark.parametrize('expanded', [(7,), (4,), (5, 6)], ids=str)
+@pytest.mark.parametrize('expanded', [(4,), (5, 6)], ids=str)
 def test_wrong_expanded(expanded):
     with pytest.raises(
-        ValueError, match=r'before the last, \(5,\), got ' + re.escape(str(expanded))
+        ValueError, match=r'of the out_indices, \(5, 7\), got ' + re.escape(str(expanded))
     ):
         MobileNeXt(0.1, out_indices=(5, 7), expanded=expanded)
 

@@ -28,7 +28,7 @@ PLUGINS = {
 }
 WITH_PLUGINS = {f'mask_rcnn_r50-{kind.lower()}_fpn_1x_coco': kind for kind in PLUGINS}
 each_with_plugins = pytest.mark.parametrize('name', WITH_PLUGINS)
-SSDLITE = ('', '-se', '-cbam', '-coordatt')
+SSDLITE = (*(f'mobilenetv2{kind}' for kind in ('', '-se', '-cbam', '-coordatt')), 'mobilenext')
 
 
 def load(name: str) -> Config:
@@ -129,7 +129,7 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
         assert all(module.training for module in stage.modules())
 
 
-@pytest.mark.parametrize('attention', SSDLITE)
+@pytest.mark.parametrize('backbone', SSDLITE)
 @pytest.mark.parametrize(
     ('data', 'classes', 'batch', 'gpus', 'lr', 'iterations', 'focal'),
     [
@@ -137,8 +137,8 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
         ('voc0712', 20, 24, 4, 0.004, 60000, False),
     ],
 )
-def test_recipe_of_ssdlite(attention, data, classes, batch, gpus, lr, iterations, focal):
-    cfg = load(f'ssdlite320_mobilenetv2{attention}_{data}')
+def test_recipe_of_ssdlite(backbone, data, classes, batch, gpus, lr, iterations, focal):
+    cfg = load(f'ssdlite320_{backbone}_{data}')
     assert cfg.model.bbox_head.num_classes == classes
     assert ('loss_cls' in cfg.model.bbox_head) == focal
     assert cfg.train_dataloader.batch_size == batch
@@ -147,7 +147,44 @@ def test_recipe_of_ssdlite(attention, data, classes, batch, gpus, lr, iterations
     assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end == iterations
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if name.startswith('ssdlite')])
+each_ssdlite = pytest.mark.parametrize(
+    'name', [name for name in NAMES if name.startswith('ssdlite')]
+)
+
+
+@each_ssdlite
+def test_images_of_ssdlite_are_as_released(name):
+    """The mean is subtracted and then divided by, whatever the release calls it."""
+    cfg = load(name)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    white = preprocessor(dict(inputs=[torch.full((3, 2, 2), 255, dtype=torch.uint8)]))['inputs']
+    expected = torch.tensor([(255 - 123) / 58.395, (255 - 117) / 57.12, (255 - 104) / 57.375])
+    torch.testing.assert_close(white[0, :, 0, 0], expected)
+    for dataset in leaves.datasets(cfg.train_dataloader.dataset):
+        [crop] = [t for t in dataset.pipeline if t.type == 'MinIoURandomCrop']
+        assert crop.min_ious == (0.1, 0.3, 0.7, 0.9)
+        [expand] = [t for t in dataset.pipeline if t.type == 'Expand']
+        assert expand.mean == [123, 117, 104]
+
+
+@each_ssdlite
+def test_loss_of_ssdlite_is_as_released(name):
+    head = load(name).model.bbox_head
+    if 'voc' in name:
+        assert 'loss_cls' not in head and 'loss_bbox' not in head
+        assert load(name).model.train_cfg.neg_pos_ratio == 3
+        return
+    assert head.loss_cls == dict(
+        type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=5.0
+    )
+    loss_bbox = MODELS.build(head.loss_bbox)
+    # On both sides of 1, where the parabola ends.
+    deltas = torch.tensor([[0.05, -0.5, 1.0, 3.0]])
+    found = loss_bbox(deltas, torch.zeros(1, 4), avg_factor=1)
+    torch.testing.assert_close(found, torch.tensor(0.00125 + 0.125 + 0.5 + 2.5))
+
+
+@each_ssdlite
 def test_levels_of_ssdlite(name):
     cfg = load(name)
     model = MODELS.build(dict(cfg.model, init_cfg=None)).eval()
@@ -156,3 +193,17 @@ def test_levels_of_ssdlite(name):
         model.bbox_head(maps)
     assert [x.shape[-1] for x in maps] == [20, 10, 5, 3, 2, 1]
     assert [x.shape[1] for x in maps] == list(model.bbox_head.in_channels)
+
+
+@pytest.mark.parametrize('data', ['coco', 'voc0712'])
+def test_taps_of_ssdlite_in_mobilenext_are_those_of_the_release(data):
+    model = MODELS.build(load(f'ssdlite320_mobilenext_{data}').model).eval()
+    last = model.backbone.layer8[0]
+    seen = {}
+    last.bottleneck.register_forward_hook(lambda m, args, out: seen.update(expanded=out))
+    last.dw2.register_forward_hook(lambda m, args, out: seen.update(filtered=out))
+    model.neck.extras[0].register_forward_hook(lambda m, args, out: seen.update(extra=args[0]))
+    with torch.no_grad():
+        maps = model.extract_feat(torch.rand(1, 3, 320, 320))
+    assert torch.equal(maps[1], seen['expanded'])
+    assert torch.equal(seen['extra'], seen['filtered'])

@@ -7,8 +7,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
+from torch import nn
 
 from mmattn.datasets.exchange import read_as_validation
 from mmattn.datasets.roots import data_roots, move_data
@@ -165,6 +166,19 @@ def test_nothing_is_refused_or_warned_of_before_the_first_iteration():
                     if path.parent.name != 'pose':
                         assert any(heads_in(cfg.model)) and metainfo['classes'], path
                         assert wrong_counts(cfg.model, metainfo) == [], path
+
+
+def test_se_in_mobilenetv2_is_that_of_the_authors():
+    """Linear with bias, ReLU6, linear with bias: what they compare coordinate attention with."""
+    slots = {path.stem: read(path).model.backbone.get('attention') for path in LISTED}
+    found = {name: cfg for name, cfg in slots.items() if 'mobilenetv2' in name and '-se' in name}
+    assert len(found) == 11
+    for name, cfg in found.items():
+        attention = MODELS.build(dict(cfg, in_channels=144))
+        reduce, act, expand = attention.fc
+        assert isinstance(act, nn.ReLU6), name
+        assert reduce.out_features == (12 if '-r12' in name else 6), name
+        assert reduce.bias is not None and expand.bias is not None, name
 
 
 UNITS = {

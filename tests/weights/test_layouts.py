@@ -118,6 +118,15 @@ def released_mbv2_ca():
     return p, x, expected, CoordAttMobileNetV2(0.35, out_indices=range(8))
 
 
+@round_trip('torchvision MobileNetV2')
+def torchvision_mobilenet_v2():
+    theirs = randomize(torchvision.models.mobilenet_v2(width_mult=0.35)).eval()
+    x = image()
+    expected = test_coord_att_mobilenet_v2.torchvision_maps(theirs, x)
+    ours = CoordAttMobileNetV2(0.35, attention=None, out_indices=range(8))
+    return theirs.state_dict(), x, expected, ours
+
+
 @round_trip('released MobileNeXt')
 def released_mobilenext():
     options = dict(widen_factor=0.35, out_indices=range(8))
@@ -321,6 +330,20 @@ def test_attention_that_could_go_to_two_modules_goes_nowhere():
     state_dict = {'cbam.ChannelGate.mlp.1.bias': torch.rand(4)}
     rename_published(model, state_dict)
     assert list(state_dict) == ['cbam.ChannelGate.mlp.1.bias']
+
+
+@pytest.mark.parametrize('package', ['mmseg', 'mmpretrain'])
+def test_mobilenet_v2_of_others_takes_that_of_torchvision(package):
+    theirs = randomize(torchvision.models.mobilenet_v2(width_mult=0.35)).eval()
+    models = pytest.importorskip(f'{package}.models.backbones')
+    host = models.MobileNetV2(widen_factor=0.35, out_indices=(3, 4))
+    host.eval()
+    fit = fit_weights(weights_in(theirs.state_dict(), 'a.pth'), host)
+    fit.refuse_or_report(pretrained=True)
+    fit.load()
+    x = image()
+    _, found = host(x)
+    torch.testing.assert_close(found, theirs.features[:14](x))
 
 
 def test_own_names_stay():
