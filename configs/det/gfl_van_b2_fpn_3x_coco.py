@@ -16,4 +16,10 @@ published = dict(
     flops_shape=(800, 1280),
     metrics=dict(bbox_mAP=50.8),
 )
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)

@@ -16,7 +16,13 @@ published = dict(
 depths = (3, 3, 12, 3)
 backbone_norm = dict(lr_mult=0.1, decay_mult=0.0)
 
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)
 
 # The longest key that a name holds decides, so 'backbone' alone would let the norms decay.
 optim_wrapper = dict(

@@ -14,6 +14,10 @@ published = dict(
     metrics=dict(bbox_mAP=40.2, segm_mAP=37.6),
 )
 model = dict(
-    backbone=dict(arch='b0', drop_path_rate=0.1),
+    backbone=dict(
+        arch='b0',
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b0_in1k'),
+    ),
     neck=dict(in_channels=[32, 64, 160, 256]),
 )

@@ -13,4 +13,10 @@ published = dict(
     parameters=33.5,
     metrics=dict(bbox_mAP=42.6, segm_mAP=38.9),
 )
-model = dict(backbone=dict(arch='b1', drop_path_rate=0.1))
+model = dict(
+    backbone=dict(
+        arch='b1',
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b1_in1k'),
+    ),
+)

@@ -14,4 +14,10 @@ published = dict(
     parameters=46.2,
     metrics=dict(bbox_mAP=46.4, segm_mAP=41.8),
 )
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)

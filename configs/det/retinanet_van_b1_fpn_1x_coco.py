@@ -13,4 +13,10 @@ published = dict(
     parameters=23.6,
     metrics=dict(bbox_mAP=42.3),
 )
-model = dict(backbone=dict(arch='b1', drop_path_rate=0.1))
+model = dict(
+    backbone=dict(
+        arch='b1',
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b1_in1k'),
+    ),
+)

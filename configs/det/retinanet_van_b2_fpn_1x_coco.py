@@ -14,4 +14,10 @@ published = dict(
     parameters=36.3,
     metrics=dict(bbox_mAP=44.9),
 )
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)

@@ -14,4 +14,10 @@ published = dict(
     parameters=54.5,
     metrics=dict(bbox_mAP=47.5),
 )
-model = dict(backbone=dict(arch='b3', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b3',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b3_in1k'),
+    ),
+)

@@ -17,5 +17,8 @@ published = dict(
     difference='4.73 M; the release also has a spare class output and biases that norms cancel',
 )
 model = dict(
-    backbone=dict(attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}))
+    backbone=dict(
+        attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mbv2_ca_in1k'),
+    )
 )

@@ -16,4 +16,9 @@ published = dict(
     metrics=dict(mAP=73.1),
     difference='published is the count for the 80 classes of COCO; with the 20 of VOC it is 3.87 M',
 )
-model = dict(backbone=dict(attention=dict(type='CoordAtt', reduction=32)))
+model = dict(
+    backbone=dict(
+        attention=dict(type='CoordAtt', reduction=32),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mbv2_ca_in1k'),
+    )
+)

@@ -14,4 +14,9 @@ published = dict(
     flops_shape=(320, 320),
     metrics=dict(bbox_mAP=22.3),
 )
-model = dict(backbone=dict(attention=None))
+model = dict(
+    backbone=dict(
+        attention=None,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    )
+)

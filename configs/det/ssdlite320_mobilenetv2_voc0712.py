@@ -15,4 +15,9 @@ published = dict(
     metrics=dict(mAP=71.7),
     difference='published is the count for the 80 classes of COCO; with the 20 of VOC it is 3.42 M',
 )
-model = dict(backbone=dict(attention=None))
+model = dict(
+    backbone=dict(
+        attention=None,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    )
+)

@@ -16,6 +16,10 @@ published = dict(
     metrics=dict(mIoU=70.84),
 )
 model = dict(
-    backbone=dict(attention=None),
+    backbone=dict(
+        attention=None,
+        # The authors' weights of the plain network are not public; these are torchvision's.
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    ),
     decode_head=dict(num_classes=21),
 )

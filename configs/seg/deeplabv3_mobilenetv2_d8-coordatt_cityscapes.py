@@ -16,6 +16,9 @@ published = dict(
 )
 model = dict(
     data_preprocessor=dict(size=(512, 1024)),
-    backbone=dict(attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}})),
+    backbone=dict(
+        attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mbv2_ca_in1k'),
+    ),
     decode_head=dict(num_classes=19),
 )

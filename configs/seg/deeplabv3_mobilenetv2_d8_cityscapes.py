@@ -17,6 +17,10 @@ published = dict(
 )
 model = dict(
     data_preprocessor=dict(size=(512, 1024)),
-    backbone=dict(attention=None),
+    backbone=dict(
+        attention=None,
+        # The authors' weights of the plain network are not public; these are torchvision's.
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    ),
     decode_head=dict(num_classes=19),
 )

@@ -18,7 +18,10 @@ published = dict(
     metrics=dict(mIoU=38.5),
 )
 model = dict(
-    backbone=dict(arch='b0'),
+    backbone=dict(
+        arch='b0',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b0_in1k'),
+    ),
     neck=dict(in_channels=[32, 64, 160, 256]),
 )
 

@@ -16,7 +16,12 @@ published = dict(
     flops_shape=(512, 512),
     metrics=dict(mIoU=42.9),
 )
-model = dict(backbone=dict(arch='b1'))
+model = dict(
+    backbone=dict(
+        arch='b1',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b1_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

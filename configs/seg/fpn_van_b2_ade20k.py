@@ -16,7 +16,12 @@ published = dict(
     flops_shape=(512, 512),
     metrics=dict(mIoU=46.7),
 )
-model = dict(backbone=dict(arch='b2'))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

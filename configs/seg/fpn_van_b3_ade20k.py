@@ -16,7 +16,13 @@ published = dict(
     flops_shape=(512, 512),
     metrics=dict(mIoU=48.1),
 )
-model = dict(backbone=dict(arch='b3', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b3',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b3_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

@@ -8,7 +8,13 @@ _base_ = [
     '../_base_/runtime/seg.py',
 ]
 
-model = dict(backbone=dict(arch='b4', drop_path_rate=0.4))
+model = dict(
+    backbone=dict(
+        arch='b4',
+        drop_path_rate=0.4,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b4_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

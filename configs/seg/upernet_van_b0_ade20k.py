@@ -16,7 +16,10 @@ published = dict(
     metrics=dict(mIoU_ms=41.1),
 )
 model = dict(
-    backbone=dict(arch='b0'),
+    backbone=dict(
+        arch='b0',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b0_in1k'),
+    ),
     decode_head=dict(in_channels=[32, 64, 160, 256]),
     auxiliary_head=dict(in_channels=160),
 )

@@ -15,4 +15,9 @@ published = dict(
     flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=44.9),
 )
-model = dict(backbone=dict(arch='b1'))
+model = dict(
+    backbone=dict(
+        arch='b1',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b1_in1k'),
+    ),
+)

@@ -15,4 +15,10 @@ published = dict(
     flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=50.6),
 )
-model = dict(backbone=dict(arch='b3', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b3',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b3_in1k'),
+    ),
+)

@@ -24,7 +24,13 @@ published = [
         metrics=dict(mIoU_ms=53.5),
     ),
 ]
-model = dict(backbone=dict(arch='b4', drop_path_rate=0.4))
+model = dict(
+    backbone=dict(
+        arch='b4',
+        drop_path_rate=0.4,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b4_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

@@ -19,7 +19,11 @@ published = dict(
     'widths have 32.7 M',
 )
 model = dict(
-    backbone=dict(arch='b5', drop_path_rate=0.4),
+    backbone=dict(
+        arch='b5',
+        drop_path_rate=0.4,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b5_in22k'),
+    ),
     decode_head=dict(in_channels=[96, 192, 480, 768]),
     auxiliary_head=dict(in_channels=480),
 )

@@ -23,7 +23,7 @@ def get_pretrained(cfg: Config) -> None:
     """
     if cfg.get('load_from'):
         return
-    names = dict.fromkeys(_names_in(cfg.model))
+    names = weights_in_config(cfg)
     refusal: list[str | None] = [None]
     if is_main_process():
         refusal[0] = _refusal(names)
@@ -31,6 +31,11 @@ def get_pretrained(cfg: Config) -> None:
     reason = refusal[0] or _refusal(names)
     if reason:
         raise InputError(f'{reason}; or start from random values: --from-scratch')
+
+
+def weights_in_config(cfg: Config) -> dict[str, None]:
+    """List what the model of a config names by ``mmattn://``, each once."""
+    return dict.fromkeys(_names_in(cfg.model))
 
 
 def _refusal(names: dict[str, None]) -> str | None:
