@@ -109,7 +109,7 @@ def _cached(source: Source) -> Iterator[Path]:
 
 def _download(name: str, entry: Entry, folder: Path) -> Path:
     reasons: dict[str, list[str]] = {}
-    urls = {_url(source): source for source in entry.sources}
+    urls = {url_of_source(source): source for source in entry.sources}
     silent = find_silent(urls)
     for url, source in urls.items():
         try:
@@ -130,7 +130,8 @@ def _download(name: str, entry: Entry, folder: Path) -> Path:
     )
 
 
-def _url(source: Source) -> str:
+def url_of_source(source: Source) -> str:
+    """Give the address of a file, as a browser takes it."""
     return url_of(*source.place) if source.is_on_hub else source.address
 
 
