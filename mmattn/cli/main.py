@@ -23,6 +23,7 @@ from mmattn.cli import (
     weights_get,
     weights_list,
     weights_path,
+    weights_verify,
 )
 from mmattn.cli.environment import set_environment
 
@@ -40,6 +41,7 @@ COMMANDS = {
     'weights list': weights_list,
     'weights get': weights_get,
     'weights path': weights_path,
+    'weights verify': weights_verify,
     'weights check': weights_check,
     'weights convert': weights_convert,
     'doctor': doctor,

@@ -36,7 +36,8 @@ def _list() -> None:
 def _tell(name: str, entry: Entry) -> None:
     from mmattn.weights.pretrained import find, url_of_source
 
-    print(f'{SCHEME}{name.removeprefix(SCHEME)}')
+    name = name.removeprefix(SCHEME)
+    print(f'{SCHEME}{name}')
     for source in entry.sources:
         print(f'\n  {url_of_source(source)}')
         print(f'    file     {source.file}')
@@ -50,6 +51,8 @@ def _tell(name: str, entry: Entry) -> None:
         print(
             f'  reported  {entry.reported.metric} {entry.reported.value:g}, {entry.reported.where}'
         )
+    if entry.config:
+        print(f'  to test   {entry.config}: mmattn weights verify {name} --data-root DIR')
     if not entry.opened:
         print('  tested    not opened by this project: it loads if it is what its authors say')
     print(f'  here      {find(name) or f"no; mmattn weights get {name} downloads it"}')

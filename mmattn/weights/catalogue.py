@@ -104,7 +104,7 @@ def _van(arch: str, size: str, top1: float, check_sum: str) -> Entry:
         ),
         licence='Apache-2.0',
         reported=Reported('accuracy/top1', top1, 'README of VAN-Classification'),
-        config=f'configs/cls/van_{arch}_in1k.py',
+        config=f'mmattn::cls/van_{arch}_in1k.py',
     )
 
 
@@ -118,14 +118,25 @@ def _large_van(file: str) -> Entry:
     return Entry(sources=(_authors_van(file),), licence='Apache-2.0')
 
 
-def _torchvision(file: str, layout: str, top1: float, megabytes: int, config: str = '') -> Entry:
+def _ade20k(arch: str, head: str, miou: float, check_sum: str, weights: str = 'in1k') -> Entry:
+    """Give a segmentor of the authors of VAN, which mmseg has converted and tested."""
+    file = f'van-{arch}-{weights}pre_{head}_3rdparty_512x512-ade20k_20230522-{check_sum}.pth'
+    host = 'https://download.openmmlab.com/mmsegmentation/v0.5/van_3rdparty/'
+    return Entry(
+        sources=(Source(f'{host}{file}', 'released VAN'),),
+        licence='Apache-2.0',
+        reported=Reported('mIoU', miou, 'README of projects/van in mmsegmentation'),
+        config=f'mmattn::seg/{head}_van_{arch}_ade20k.py',
+    )
+
+
+def _torchvision(file: str, layout: str, top1: float, megabytes: int) -> Entry:
     """Give weights that torchvision lists."""
     return Entry(
         sources=(Source(f'https://download.pytorch.org/models/{file}', layout),),
         licence='BSD-3-Clause',
         reported=Reported('accuracy/top1', top1, 'torchvision, IMAGENET1K_V1'),
         megabytes=megabytes,
-        config=config,
     )
 
 
@@ -144,6 +155,15 @@ CATALOGUE = {
     'van_b4_in22k': _large_van('van_b4_22k.pth'),
     'van_b5_in22k': _large_van('van_b5_22k.pth'),
     'van_b6_in22k': _large_van('van_b6_22k.pth'),
+    # Of UperNet with VAN-B3 and B4 of ImageNet-1K, two files have one check sum in their names.
+    'upernet_van_b2_ade20k': _ade20k('b2', 'upernet', 49.35, '19c58aee'),
+    'upernet_van_b4_in22k_ade20k': _ade20k('b4', 'upernet', 52.61, '4a4d744a', 'in22k'),
+    'upernet_van_b5_in22k_ade20k': _ade20k('b5', 'upernet', 53.11, '5bb6f2b4', 'in22k'),
+    'upernet_van_b6_in22k_ade20k': _ade20k('b6', 'upernet', 54.25, 'e226b363', 'in22k'),
+    'fpn_van_b0_ade20k': _ade20k('b0', 'fpn', 38.65, '75a76298'),
+    'fpn_van_b1_ade20k': _ade20k('b1', 'fpn', 43.22, '104499ff'),
+    'fpn_van_b2_ade20k': _ade20k('b2', 'fpn', 46.84, '7074e6f8'),
+    'fpn_van_b3_ade20k': _ade20k('b3', 'fpn', 48.32, '2c3b7f5e'),
     'mbv2_ca_in1k': Entry(
         sources=(
             Source(
@@ -153,7 +173,7 @@ CATALOGUE = {
         ),
         licence='MIT',
         reported=Reported('accuracy/top1', 74.3, "authors' README"),
-        config='configs/cls/mobilenetv2-coordatt_in1k.py',
+        config='mmattn::cls/mobilenetv2-coordatt_in1k.py',
     ),
     'mobilenetv2_tv': _torchvision(
         'mobilenet_v2-b0353104.pth', 'torchvision MobileNetV2', 71.878, 14

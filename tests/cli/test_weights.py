@@ -29,7 +29,7 @@ def call(monkeypatch, capsys, tmp_path):
     with hosting({NAME: CONTENT}) as host:
         source = Source(host.url(NAME), 'released VAN')
         reported = Reported('accuracy/top1', 75.25, 'a paper')
-        entry = Entry((source,), 'MIT', reported, megabytes=3)
+        entry = Entry((source,), 'MIT', reported, megabytes=3, config='mmattn::cls/x.py')
         monkeypatch.setitem(catalogue.CATALOGUE, 'toy', entry)
         call.host = host
         yield call
@@ -54,6 +54,7 @@ def test_tells_all_of_one(call, tmp_path):
         'size      about 3 MB',
         'licence   MIT (of the code it was published with)',
         'reported  accuracy/top1 75.25, a paper',
+        'to test   mmattn::cls/x.py: mmattn weights verify toy --data-root DIR',
         'tested    not opened by this project: it loads if it is what its authors say',
         'here      no; mmattn weights get toy downloads it',
     ]
