@@ -5,6 +5,7 @@ called :func:`refuse_code_in_checkpoints`, as the runner of mmattn and the tools
 checkpoints as data, wherever they come from.
 """
 
+import functools
 import hashlib
 import io
 import os
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmattn.errors import InputError
+from mmattn.files.lock import in_turn
 from mmattn.weights import pretrained
 from mmattn.weights.catalogue import SCHEME
+from mmattn.weights.download import DownloadError, download, fits
 from mmattn.weights.files import read_checkpoint, read_stream
-from mmattn.weights.places import cache as cache_folder
-from mmattn.weights.places import find_in_folder
+from mmattn.weights.places import cache, find_in_folder
 from mmattn.weights.state_dicts import lay_open
 
 Loader = Callable[..., dict]
@@ -100,22 +101,20 @@ def fetch(url: str) -> Path:
 
     A file whose name ends in its check sum is shared with all who use that cache, if the sum fits.
     Another file is kept by its whole address, since two hosts may have files of one name.
+
+    Raises:
+        DownloadError: If it cannot be had.
     """
     name = unquote(Path(urlparse(url).path).name)
-    cache = cache_folder()
-    check_sum = torch.hub.HASH_REGEX.search(name)
-    if check_sum and len(check_sum[1]) >= 8 and (cache / name).is_file():
-        content = hashlib.sha256()
-        with (cache / name).open('rb') as file:
-            while block := file.read(2**20):
-                content.update(block)
-        if content.hexdigest().startswith(check_sum[1]):
-            return cache / name
-    path = cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    shared, check_sum = cache() / name, torch.hub.HASH_REGEX.search(name)
+    if check_sum and len(check_sum[1]) >= 8 and shared.is_file() and fits(shared, check_sum[1]):
+        return shared
+    path = cache() / hashlib.sha256(url.encode()).hexdigest()[:16] / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        print_log(f'{url} is downloaded to {path}', logger='current')
-        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
+        with in_turn(path.with_name('.lock'), lambda: print_log(f'waiting for {url}', 'current')):
+            if not path.is_file():
+                download(url, path)
     return path
 
 
@@ -151,7 +150,7 @@ def _read_stored(address: str) -> dict:
 def _looking_here_first(load: Loader) -> Loader:
     """Let the loader of a scheme look into the folder, and explain a dead address."""
 
-    @wraps(load)
+    @functools.wraps(load)
     def load_from(filename: str, map_location=None) -> dict:
         url = find_url(filename)
         name = unquote(Path(urlparse(url).path).name)
@@ -164,7 +163,7 @@ def _looking_here_first(load: Loader) -> Loader:
                 checkpoint = _read_address(url)
             else:
                 checkpoint = load(filename, map_location=map_location)
-        except (URLError, ConnectionError, TimeoutError) as error:
+        except (URLError, ConnectionError, TimeoutError, DownloadError) as error:
             folder = os.environ.get('MMATTN_PRETRAINED_DIR')
             raise InputError(
                 f'{url} cannot be reached ({getattr(error, "reason", error)}): download it '
@@ -182,7 +181,7 @@ def _looking_here_first(load: Loader) -> Loader:
 def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
     """Let a loader read as it was told, and safetensors in any case."""
 
-    @wraps(load)
+    @functools.wraps(load)
     def load_from(filename: str, map_location=None) -> dict:
         if _reads_itself() or filename.endswith('.safetensors'):
             checkpoint = read(filename)
@@ -223,7 +222,7 @@ def _hand_over(filename: str, checkpoint: Any) -> None:
         listener(filename, checkpoint)
 
 
-@cache
+@functools.cache
 def register_sources() -> None:
     """Register the loaders above in the place of mmengine's, which they call; once."""
     for scheme, load in list(CheckpointLoader._schemes.items()):
