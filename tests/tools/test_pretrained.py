@@ -10,6 +10,7 @@ from mmattn import VAN
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from tests.forked import Script
 from tests.tools.test_tools import CONFIG, ENV, ROOT
+from tests.weights.hosts import hosting
 
 ARCH = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2))
 INIT_CFG = """
@@ -27,16 +28,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *args):
-    """Run a training where every address leads to nowhere."""
-    nowhere = 'http://127.0.0.1:9'
+def run(folder, *args, tool='train.py', proxy='http://127.0.0.1:9'):
+    """Run a tool, by default a training, where every address leads to a proxy or nowhere."""
     env = {key: value for key, value in ENV.items() if key.lower() != 'no_proxy'}
-    env |= dict(http_proxy=nowhere, https_proxy=nowhere, HF_HOME=str(folder / 'hub'))
+    env |= dict(http_proxy=proxy, https_proxy=proxy, HF_HOME=str(folder / 'hub'))
     env |= dict(TORCH_HOME=str(folder / 'torch'), MMATTN_PRETRAINED_DIR=str(folder / 'weights'))
     begin = time.monotonic()
-    process = Script(
-        ROOT / 'tools/train.py', *args, '--work-dir', folder / 'run', env=env, cwd=folder
-    )
+    if tool in ('train.py', 'test.py'):
+        args = (*args, '--work-dir', folder / 'run')
+    process = Script(ROOT / 'tools' / tool, *args, env=env, cwd=folder)
     out, err = process.communicate()
     return process.returncode, out, err, time.monotonic() - begin
 
@@ -76,3 +76,22 @@ def test_begins_with_the_file_and_goes_on_without_it(folder):
     status, out, err, _ = run(folder, folder / 'tiny.py', '--resume', *options)
     assert status == 0, err
     assert 'resumed epoch: 0, iter: 1' in out and 'init_cfg' not in out
+
+
+def test_whoever_needs_no_weights_asks_no_host(folder):
+    runs = {
+        'train.py': ['--smoke'],
+        'test.py': [folder / 'run' / 'iter_4.pth'],
+        'complexity.py': [],
+        'list_sites.py': ['--pattern', 'backbone'],
+        'check_dataset.py': [],
+    }
+    with hosting({}) as host:
+        proxy = host.url('')[:-1]
+        for tool, options in runs.items():
+            status, out, err, _ = run(folder, folder / 'tiny.py', *options, tool=tool, proxy=proxy)
+            assert status == 0, (tool, out, err)
+        assert host.connections == 0
+        # As one that needs them does.
+        status, _, _, _ = run(folder, folder / 'tiny.py', proxy=proxy)
+        assert status == 1 and host.connections > 0

@@ -26,10 +26,14 @@ class Host(ThreadingHTTPServer):
         super().__init__(('127.0.0.1', 0), _Handler)
         self.files, self.ranges, self.breaks, self.pause = files, ranges, list(breaks), pause
         self.headers = headers or {}
-        self.asked = []
+        self.asked, self.connections = [], 0
 
     def url(self, path):
         return f'http://127.0.0.1:{self.server_port}/{path}'
+
+    def verify_request(self, request, client_address):
+        self.connections += 1
+        return True
 
     def handle_error(self, request, client_address):
         """Say nothing of connections that a test has cut."""
