@@ -193,6 +193,7 @@ def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
     return load_from
 
 
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
 def load_from_catalogue(filename: str, map_location=None) -> dict:
     """Load weights of the catalogue by their name there, on the CPU."""
     checkpoint = _read_published(filename)
@@ -226,12 +227,13 @@ def _hand_over(filename: str, checkpoint: Any) -> None:
 def register_sources() -> None:
     """Register the loaders above in the place of mmengine's, which they call; once."""
     for scheme, load in list(CheckpointLoader._schemes.items()):
+        if scheme == SCHEME:
+            continue
         if scheme.partition(':')[0] in _ADDRESSES:
             loader = _looking_here_first(load)
         else:
             loader = _reading_as_told(load, _read if scheme == '' else _read_stored)
         CheckpointLoader.register_scheme(scheme, loader, force=True)
-    CheckpointLoader.register_scheme(SCHEME, load_from_catalogue, force=True)
 
 
 _ADDRESSES = ('http', 'https', 'torchvision', 'modelzoo', 'open-mmlab', 'openmmlab', 'mmcls')
