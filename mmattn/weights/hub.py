@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mmattn.errors import InputError
 from mmattn.layers.packages import MissingPackage, import_optional
 from mmattn.weights.download import DownloadError, fits
 
@@ -65,8 +64,6 @@ def download_of_hub(repository: str, file: str, folder: Path | None) -> Path:
     print_log(f'{url_of(repository, file)} is downloaded', 'current')
     try:
         path = hub.hf_hub_download(repository, file, cache_dir=folder, etag_timeout=_PATIENCE)
-    except InputError:
-        raise
     # Each generation of the package has errors of its own, and those of what it is built on.
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]

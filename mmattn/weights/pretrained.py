@@ -115,19 +115,27 @@ def _download(name: str, entry: Entry, folder: Path) -> Path:
         try:
             if url in silent:
                 raise DownloadError(silent[url])
-            return _fetch(source, folder)
+            path = _fetch(source, folder)
         except DownloadError as error:
             reasons.setdefault(str(error), []).append(urlparse(url).netloc)
-    told = '; '.join(f'{", ".join(hosts)}: {reason}' for reason, hosts in reasons.items())
+            continue
+        if reasons:
+            print_log(f'{SCHEME}{name} is {path}; passed over: {_tell(reasons)}', 'current')
+        return path
     file, here = entry.sources[0].file, str(cache())
     if str(folder) == here:
         remedy = f'put {file} there, or into a folder that MMATTN_PRETRAINED_DIR names'
     else:
         here, remedy = f'{folder} or {here}', f'put {file} into {folder}'
     raise InputError(
-        f'{SCHEME}{name} is not in {here} and cannot be downloaded ({told}): {remedy} (mmattn '
-        f'weights list {name} has its addresses)'
+        f'{SCHEME}{name} is not in {here} and cannot be downloaded ({_tell(reasons)}): {remedy} '
+        f'(mmattn weights list {name} has its addresses)'
     )
+
+
+def _tell(reasons: dict[str, list[str]]) -> str:
+    """Say which hosts did not give a file, and why."""
+    return '; '.join(f'{", ".join(hosts)}: {reason}' for reason, hosts in reasons.items())
 
 
 def url_of_source(source: Source) -> str:

@@ -102,12 +102,16 @@ def test_a_damaged_file_of_the_folder_is_told_of(places, publish, monkeypatch):
         pretrained.get('toy')
 
 
-def test_the_addresses_are_tried_in_turn(places, publish):
+def test_the_addresses_are_tried_in_turn(places, publish, monkeypatch):
+    said = []
+    monkeypatch.setattr(pretrained, 'print_log', lambda text, logger: said.append(text))
     other = {NAME: checkpoint(2.0)}
     with hosting({}) as missing, hosting(other) as wrong, hosting({NAME: CONTENT}) as right:
         publish('http://127.0.0.1:9/a.pth', *(host.url(NAME) for host in (missing, wrong, right)))
         assert pretrained.get('toy').read_bytes() == CONTENT
     assert names(places.cache) == [NAME]
+    [line] = said
+    assert line.startswith(f'mmattn://toy is {places.cache / NAME}; passed over: 127.0.0.1:9: ')
 
 
 def test_one_line_says_what_failed_and_what_to_do(places, publish):
