@@ -48,6 +48,7 @@ def download(url: str, path: Path, check_sum: str = '') -> None:
         DownloadError: If the file cannot be had from there, or another one came.
         InputError: If it cannot be written.
     """
+    goes_on = bool(_parts(path))
     for left in reversed(range(BREAKS)):
         try:
             part = _fetch(url, path, check_sum)
@@ -62,7 +63,11 @@ def download(url: str, path: Path, check_sum: str = '') -> None:
         _check(part, path.name, check_sum)
     except DownloadError:
         part.unlink()
-        raise
+        if not goes_on:
+            raise
+        # What was there of it may have been damaged.
+        download(url, path, check_sum)
+        return
     write_whole(path, part.replace)
 
 
@@ -126,7 +131,7 @@ def _fetch(url: str, path: Path, check_sum: str) -> Path:
     Returns:
         Where it is when all has come.
     """
-    parts = sorted(path.parent.glob(f'{path.name}.*.incomplete'))
+    parts = _parts(path)
     start = parts[0].stat().st_size if parts else 0
     headers = {'User-Agent': 'mmattn', 'Accept-Encoding': 'identity'}
     if start:
@@ -156,6 +161,10 @@ def _fetch(url: str, path: Path, check_sum: str) -> Path:
                 _write(file, block)
         _compare(part.stat().st_size, size, start)
     return part
+
+
+def _parts(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f'{path.name}.*.incomplete'))
 
 
 def _fetch_anew(parts: list[Path], url: str, path: Path, check_sum: str) -> Path:

@@ -55,6 +55,19 @@ def test_another_process_goes_on_with_what_has_come(tmp_path, monkeypatch, check
     assert names(tmp_path) == ['a.pth']
 
 
+def test_what_has_come_and_was_damaged_begins_anew(tmp_path, monkeypatch):
+    with hosting({'a.pth': CONTENT}, breaks=[70_000]) as host:
+        monkeypatch.setattr(room, 'BREAKS', 1)
+        with pytest.raises(DownloadError):
+            download(host.url('a.pth'), tmp_path / 'a.pth', SUM[:8])
+        [part] = tmp_path.iterdir()
+        part.write_bytes(bytes(70_000))
+        download(host.url('a.pth'), tmp_path / 'a.pth', SUM[:8])
+    assert [start for _, _, start in host.asked] == [0, 70_000, 0]
+    assert (tmp_path / 'a.pth').read_bytes() == CONTENT
+    assert names(tmp_path) == ['a.pth']
+
+
 def test_two_versions_of_a_file_are_not_put_together(tmp_path, monkeypatch):
     monkeypatch.setattr(room, 'BREAKS', 1)
     with hosting({'a.pth': CONTENT}, breaks=[70_000]) as host:
