@@ -26,7 +26,8 @@ class GALA(Attention):
     Note:
         The authors' release is for TensorFlow 1: its weights do not load. The gate is the
         sigmoid of the release, whose models have no norm layer either, unlike its code, where
-        one may stand behind the convolutions. The loss that compares the gates with human annotations is not part of the module.
+        one may stand behind the convolutions. The loss that compares the gates with human
+        annotations is not part of the module.
 
     Args:
         in_channels: Channels of the input and of the output.
