@@ -21,9 +21,7 @@ PLUGINS = {
     'CBAM': 'after_conv3',
     'GlobalContext': 'after_conv3',
     'TripletAttention': 'after_conv3',
-    'StripPooling': 'after_conv2',
     'CoordAtt': 'after_conv2',
-    'SimAM': 'after_conv2',
     'MSCAM': 'after_conv3',
 }
 WITH_PLUGINS = {f'mask_rcnn_r50-{kind.lower()}_fpn_1x_coco': kind for kind in PLUGINS}

@@ -100,6 +100,8 @@ OPTIONS = {
     # By InsertAttention, into a part that has no place for it.
     'insert': {'inserted': True},
 }
+# The places of these in a ResNet are out of reach of plugins: they are always inserted.
+INSERTED = ('simam', 'strippooling')
 # What follows a word: its attention and the options of that one, then the next word or the end.
 ADDED = re.compile(rf'(?:-({"|".join(ATTENTION)})((?:-(?:{"|".join(OPTIONS)}))*))?(?:_|$)')
 WITH_ATTENTION = ('model', 'backbone', 'neck')
@@ -169,7 +171,7 @@ def test_name_says_what_the_config_holds(path):
         assert {module['type'] for module in found} == ({ATTENTION[kind]} if kind else set()), part
         for module in found:
             assert all(hold(OPTIONS[option], module) for option in options)
-            assert module['inserted'] == ('insert' in options)
+            assert module['inserted'] == ('insert' in options or kind in INSERTED)
             assert module.get('direction') in (None, *options)
 
 

@@ -114,9 +114,7 @@ PLUGINS = {
     'ECA': (16, 2048),
     'TripletAttention': (16, 2048),
     'GlobalContext': (13, 2048),
-    'StripPooling': (3, 512),
     'CoordAtt': (16, 512),
-    'SimAM': (16, 512),
     'MSCAM': (16, 2048),
 }
 WITH_PLUGINS = {f'upernet_r50-{kind.lower()}_ade20k': kind for kind in PLUGINS}
