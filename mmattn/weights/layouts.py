@@ -42,6 +42,22 @@ def _fpn_name(key: str) -> str:
     return re.sub(r'^backbone\.body\.', 'backbone.', key)
 
 
+def _renaming(*pairs: tuple[str, str]) -> Callable[[str], str]:
+    """Make a function that substitutes in a key, for each pair, what the first of it matches."""
+
+    def rename(key: str) -> str:
+        for theirs, ours in pairs:
+            key = re.sub(theirs, ours, key)
+        return key
+
+    return rename
+
+
+_BLOCK = r'^((?:backbone\.)?layer\d\.\d+)\.'
+# mmdet and mmseg have all layers of a deep stem in one sequence.
+_DEEP_STEM = ((r'^conv1\.(\d)\.', r'stem.\1.'), (r'^bn1\.', 'stem.7.'))
+_GSOP = r'(conv_for_DR|bn_for_DR|row_bn|row_conv_group|fc_adapt_channels)\.'
+
 # From the general to the special: of several that fit, the last one is meant.
 LAYOUTS = [
     Layout('torchvision ResNet', (r'^layer1\.0\.conv1\.weight$', r'^fc\.weight$')),
@@ -50,6 +66,36 @@ LAYOUTS = [
     Layout('torchvision FPN', (r'^(backbone\.fpn\.)?inner_blocks\.0\.',), _fpn_name),
     Layout('ECA-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.eca\.conv\.weight$')),
     Layout('CBAM-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.cbam\.ChannelGate\.mlp\.1\.weight$')),
+    Layout(
+        'Triplet-ResNet',
+        (
+            r'^layer1\.0\.conv1\.weight$',
+            r'\.triplet_attention\.ChannelGateH\.spatial\.conv\.weight$',
+        ),
+    ),
+    Layout('SE-ResNet', (r'^layer1\.0\.conv1\.weight$', r'^layer1\.0\.se\.fc1\.weight$')),
+    Layout(
+        'timm ECA-ResNet-D',
+        (r'^conv1\.6\.weight$', r'^layer1\.0\.se\.conv\.weight$'),
+        _renaming((_BLOCK + r'se\.', r'\1.eca.'), *_DEEP_STEM),
+    ),
+    Layout('BAM-ResNet', (r'^bam1\.channel_att\.',), _renaming((r'^bam(\d)\.', r'layer\1.bam.'))),
+    Layout(
+        'SPNet',
+        (r'^conv1\.6\.weight$', _BLOCK + r'spm\.'),
+        _renaming((_BLOCK + r'spm\.', r'\1.strip_pooling.'), *_DEEP_STEM),
+    ),
+    Layout(
+        'GSoP-ResNet', (_BLOCK + r'conv_for_DR\.',), _renaming((_BLOCK + _GSOP, r'\1.gsop.\2.'))
+    ),
+    Layout(
+        'SimAM-ResNet', (_BLOCK + r'conv2\.0\.',), _renaming((_BLOCK + r'conv2\.0\.', r'\1.conv2.'))
+    ),
+    Layout(
+        'GC-ResNet',
+        (_BLOCK + r'context_block\.',),
+        _renaming((_BLOCK + r'context_block\.', r'\1.global_context.')),
+    ),
 ]
 
 
@@ -101,7 +147,9 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
         if key in ours:
             continue
         published = layout.rename(key) if layout else key
-        for name in (published, *(re.sub(rf'^{part}\.', '', published) for part in _PARTS)):
+        # Last as it stands: mmcv's context block, for one, may be inserted under its own name.
+        spellings = dict.fromkeys((published, key))
+        for name in (re.sub(rf'^{part}', '', name) for name in spellings for part in _PARTS):
             attention = _longest_prefix(name, inserted)
             if attention:
                 name = inserted[attention] + name.removeprefix(attention)
@@ -133,7 +181,7 @@ def own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 # A file of a whole model may be meant for one of these.
-_PARTS = ('backbone', 'neck')
+_PARTS = ('', r'backbone\.', r'neck\.')
 
 
 def _inserted_by_published_name(module: nn.Module) -> dict[str, str]:
