@@ -136,6 +136,15 @@ def test_attention_of_resnet_stands_in_its_place_and_plain_weights_fit(name):
     assert shapes(build_part(cfg)) <= shapes(backbone)
 
 
+def test_eca_has_the_kernel_sizes_of_the_released_resnet():
+    backbone = build_part(load('upernet_r50-eca_ade20k').model.backbone)
+    sizes = [
+        {m.conv.kernel_size for m in stage.modules() if type(m) is MODELS.get('ECA')}
+        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)
+    ]
+    assert sizes == [{(3,)}, {(5,)}, {(5,)}, {(7,)}]
+
+
 def test_aff_replaces_every_sum_of_the_pyramid():
     cfg = load('fpn-aff_r50_ade20k').model
     neck = build_part(cfg.neck)
