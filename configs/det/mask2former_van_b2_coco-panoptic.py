@@ -1,6 +1,6 @@
 # Mask2Former + VAN-B2 with 100 queries on COCO panoptic, 50 epochs. AdamW at 1e-4, a batch of 16
 # and large-scale jittering are the paper's; all else, which it does not state, is Mask2Former's
-# recipe for Swin-T, the drop path rate of 0.3 included.
+# recipe for Swin-T, the drop path rate of 0.3 included. SyncBN in the backbone is chosen here.
 _base_ = [
     '../_base_/models/mask2former_van_panoptic.py',
     '../_base_/datasets/coco_panoptic.py',

@@ -61,6 +61,20 @@ def test_recipe_of_van(name):
     assert ('RandomChoice' in sizes) == ('_3x_' in name)
 
 
+def test_headers_of_van_name_what_is_chosen_here_and_what_the_nearest_code_has():
+    names = [name for name in NAMES if '_van_' in name and 'mask2' not in name]
+    assert len(names) == 12
+    for path in (leaves.named('det', name) for name in names):
+        header = path.read_text().partition('_base_ =')[0].replace('\n#', '')
+        assert 'all are chosen here, SyncBN and norms without decay among them' in header, path
+        assert 'LSKA, has BN, lets norms decay, and has a warmup of 1000 iterations' in header, path
+        assert header.rstrip().endswith('and a drop path rate of 0.1.'), path
+        cfg = leaves.read(path)
+        assert cfg.model.backbone.norm_cfg.type == 'SyncBN', path
+        assert cfg.optim_wrapper.paramwise_cfg.custom_keys == {'norm': {'decay_mult': 0.0}}, path
+        assert cfg.param_scheduler[0].end == 500, path
+
+
 @pytest.mark.parametrize(
     'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_coco-panoptic']
 )
