@@ -75,8 +75,31 @@ def test_headers_of_van_name_what_is_chosen_here_and_what_the_nearest_code_has()
         assert cfg.param_scheduler[0].end == 500, path
 
 
+# Queries, and the blocks of the backbone, of which each has keys of its own.
+@pytest.mark.parametrize(('arch', 'queries', 'blocks'), [('b2', 100, 21), ('b6', 200, 108)])
+def test_recipe_of_mask2former(arch, queries, blocks):
+    cfg = load(f'mask2former_van_{arch}_coco-panoptic')
+    assert cfg.model.panoptic_head.num_queries == queries
+    assert cfg.train_cfg.max_iters == 368750
+    assert cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size == 16
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.05)
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    norms = [value for key, value in keys.items() if key.endswith('norm')]
+    # With those of four patch embeddings and of the ends of the stages.
+    assert norms == [dict(lr_mult=0.1, decay_mult=0.0)] * (blocks + 4 + 1)
+    model = leaves.build(leaves.named('det', f'mask2former_van_{arch}_coco-panoptic'))
+    assert model.panoptic_head.query_feat.num_embeddings == queries
+    assert sum(len(getattr(model.backbone, f'block{i}')) for i in (1, 2, 3, 4)) == blocks
+
+
 @pytest.mark.parametrize(
-    'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_coco-panoptic']
+    'name',
+    [
+        'mask_rcnn_van_b0_fpn_1x_coco',
+        'mask2former_van_b2_coco-panoptic',
+        pytest.param('mask2former_van_b6_coco-panoptic', marks=pytest.mark.slow),
+    ],
 )
 def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
     cfg = load(name)
