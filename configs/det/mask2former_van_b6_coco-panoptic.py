@@ -1,8 +1,8 @@
-# Mask2Former + VAN-B6 with 200 queries on COCO panoptic, 50 epochs, from ImageNet-22K weights. AdamW
-# at 1e-4, a batch of 16 and large-scale jittering are the paper's; all else, which it does not
-# state, is Mask2Former's recipe for Swin-T, the drop path rate of 0.3 included. SyncBN in the
-# backbone is chosen here. Give the 22K weights as model.backbone.init_cfg; without them the backbone
-# starts from random values.
+# Mask2Former + VAN-B6 with 200 queries on COCO panoptic, 50 epochs, from ImageNet-22K weights.
+# AdamW at 1e-4, a batch of 16 and large-scale jittering are the paper's; all else, which it does
+# not state, is Mask2Former's recipe for Swin-T, the drop path rate of 0.3 included. SyncBN in the
+# backbone is chosen here. Give the 22K weights as model.backbone.init_cfg; without them the
+# backbone starts from random values.
 _base_ = [
     '../_base_/models/mask2former_van_panoptic.py',
     '../_base_/datasets/coco_panoptic.py',
