@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmattn.datasets.audit.class_folders import plan_imagenet
+from mmattn.datasets.audit.class_folders import plan_imagenet, plan_imagenet21k
 from mmattn.datasets.audit.coco import plan_coco
 from mmattn.datasets.audit.faults import Plan
 from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
@@ -15,6 +15,7 @@ from mmattn.datasets.layouts import (
     check_cityscapes,
     check_folders,
     check_imagenet,
+    check_imagenet21k,
     check_label_maps,
     check_voc_detection,
     prefixes,
@@ -23,6 +24,7 @@ from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
+from mmattn.datasets.synthetic.tiny_imagenet21k import make_tiny_imagenet21k
 from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
 
 
@@ -131,6 +133,21 @@ _ENTRIES = (
         use='ImageNet as data_root, with the split train or val',
         make=make_tiny_imagenet,
         plan=plan_imagenet,
+    ),
+    Benchmark(
+        name='imagenet21k',
+        readers=(
+            Reader(
+                'ImageNet21k',
+                title='ImageNet-22k',
+                expected='a folder with train, and lists of its images in meta',
+                check=check_imagenet21k,
+            ),
+        ),
+        use='ImageNet21k as data_root, with the data_prefix train and an ann_file such as '
+        'meta/train.txt',
+        make=make_tiny_imagenet21k,
+        plan=plan_imagenet21k,
     ),
     Benchmark(
         name='voc',

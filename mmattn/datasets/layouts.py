@@ -12,6 +12,7 @@ from mmattn.datasets.names import inside, visible
 from mmattn.errors import InputError
 
 _IMAGENET_CLASSES = 1000
+_IMAGENET21K_CLASSES = 21841
 
 
 @dataclass
@@ -159,8 +160,12 @@ def check_voc_detection(copy: Copy) -> None:
         _check_listed(folder, names, _files(folder, suffix), copy.where)
 
 
-def check_imagenet(copy: Copy) -> None:
+def check_imagenet(copy: Copy, expected: int = _IMAGENET_CLASSES) -> None:
     """Check a copy of ImageNet-1k by its first image, or by the number of its classes.
+
+    Args:
+        copy: The copy.
+        expected: How many folders of classes there are where there is no list.
 
     Raises:
         InputError: If something is missing, or the layout is another one.
@@ -185,11 +190,20 @@ def check_imagenet(copy: Copy) -> None:
             )
         return
     classes = sum(path.is_dir() for path in images.iterdir())
-    if classes != _IMAGENET_CLASSES:
+    if classes != expected:
         raise InputError(
             f'{copy.where}: {images} has {classes} folders of classes, expected '
-            f'{_IMAGENET_CLASSES}, or a list of images in meta; {copy.hint}'
+            f'{expected}, or a list of images in meta; {copy.hint}'
         )
+
+
+def check_imagenet21k(copy: Copy) -> None:
+    """Check a copy of ImageNet-21K, which is also called ImageNet-22K, as one of ImageNet-1k.
+
+    Raises:
+        InputError: If something is missing, or the layout is another one.
+    """
+    check_imagenet(copy, _IMAGENET21K_CLASSES)
 
 
 def _check_labels(lines: list[str], copy: Copy) -> None:

@@ -28,7 +28,7 @@ def test_the_classifier_takes_what_the_backbone_gives(name):
 def test_trains_and_tests_at_the_size_of_its_figures():
     for name in NAMES:
         cfg = read(name)
-        size = cfg.published.get('flops_shape', (224, 224))[0]
+        size = cfg.get('published', {}).get('flops_shape', (224, 224))[0]
         assert side(cfg.train_dataloader.dataset.pipeline) == size, name
         assert side(cfg.test_dataloader.dataset.pipeline) == size, name
 
@@ -47,6 +47,7 @@ def test_the_rate_ends_with_the_training():
     [
         ('van_b0_in1k', 300, 1024, 1e-3, 0.05, 0.0),
         ('van_b6_pre22k-384_in1k', 30, 512, 5e-5, 1e-8, 0.0),
+        ('van_b6_in22k', 90, 4096, 4e-3, 0.05, 0.0),
         ('mobilenetv2-coordatt_in1k', 200, 256, 0.05, 4e-5, None),
         ('mobilenext_in1k', 200, 256, 0.05, 4e-5, None),
         ('r50-iaff_in1k', 240, 512, 0.075, 1e-4, 0.0),
@@ -66,6 +67,7 @@ def test_recipe(name, epochs, batch_size, lr, decay, flat):
     [
         ('van_b2_in1k', 0.1, [127.5] * 3),
         ('van_b3_in1k', 0.2, [127.5] * 3),
+        ('van_b6_in22k', 0.1, [123.675, 116.28, 103.53]),
         ('van_b4_pre22k_in1k', 0.2, [123.675, 116.28, 103.53]),
         ('van_b6_pre22k_in1k', 0.3, [123.675, 116.28, 103.53]),
     ],
@@ -78,6 +80,20 @@ def test_recipe_of_van(name, drop_path_rate, mean):
     filled = {t.type: t for t in cfg.train_dataloader.dataset.pipeline}
     assert filled['RandomErasing'].fill_color == mean[::-1]
     assert filled['RandAugment'].hparams.pad_val == [round(value) for value in mean[::-1]]
+
+
+@pytest.mark.parametrize('arch', ['b4', 'b5', 'b6'])
+def test_pre_training_of_van_on_imagenet_22k(arch):
+    cfg = read(f'van_{arch}_in22k')
+    assert cfg.model.head.num_classes == cfg.model.data_preprocessor.num_classes == 21841
+    # 64 GPUs, two steps of which make one.
+    assert 64 * cfg.train_dataloader.batch_size * cfg.optim_wrapper.accumulative_counts == 8192
+    assert cfg.model.backbone.drop_path_rate == 0.1
+    mixed = [(a.type, a.alpha) for a in cfg.model.train_cfg.augments]
+    assert mixed == [('Mixup', 0.8), ('CutMix', 1.0)]
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.type, warmup.end, warmup.convert_to_iter_based) == ('LinearLR', 5, True)
+    assert (cosine.type, cosine.eta_min) == ('CosineAnnealingLR', 1e-6)
 
 
 @pytest.mark.parametrize('size', ['', '_w075', '_w050'])

@@ -162,7 +162,8 @@ def test_nothing_is_refused_or_warned_of_before_the_first_iteration():
                     with DATASETS.switch_scope_and_registry(None) as registry:
                         own = registry.get(dataset.type).METAINFO
                     metainfo = {**own, **dataset.get('metainfo', {})}
-                    if path.parent.name != 'pose':
+                    # mmpretrain does not name the classes of ImageNet21k.
+                    if path.parent.name != 'pose' and dataset.type != 'ImageNet21k':
                         assert any(heads_in(cfg.model)) and metainfo['classes'], path
                         assert wrong_counts(cfg.model, metainfo) == [], path
 

@@ -87,6 +87,7 @@ DATA = {
     'coco-384x288': {DATASET: 'CocoDataset', 'codec.input_size': (288, 384)},
     'coco-panoptic': {DATASET: 'CocoPanopticDataset'},
     'in1k': {DATASET: 'ImageNet', 'model.head.num_classes': 1000},
+    'in22k': {DATASET: 'ImageNet21k', 'model.head.num_classes': 21841},
     'voc0712': {DATASET: 'VOCDataset'},
     'voc12aug': {DATASET: 'PascalVOCDataset'},
 }

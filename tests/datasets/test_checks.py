@@ -124,6 +124,8 @@ CONFIGS = {
     ),
     'imagenet': dict(type='ImageNet', split='train'),
     'imagenet with prefix': dict(type='ImageNet', data_prefix='val', ann_file='meta/val.txt'),
+    'imagenet21k': dict(type='ImageNet21k', data_prefix='train', ann_file='meta/train.txt'),
+    'imagenet21k by folders': dict(type='ImageNet21k', split='train'),
 }
 
 
@@ -188,6 +190,9 @@ def test_generated_data_passes(name, config):
         ('imagenet', 'train', r'd\.data_prefix\.img_path .*train is not a folder; expected'),
         ('imagenet', 'meta', r'd: .*train has 3 folders of classes, expected 1000, or a list of'),
         ('imagenet', 'train/n02690373/*', r'd: .*train\.txt lists n02690373/n0.* does not exist'),
+        ('imagenet21k', 'meta', r'd\.ann_file .*train\.txt does not exist; expected'),
+        ('imagenet21k', 'train/n02690373/*', r'd: .*train\.txt lists n02690373/n0.* does not exi'),
+        ('imagenet21k by folders', 'meta', r'd: .*train has 3 folders of .*, expected 21841, or '),
         ('imagenet with prefix', 'meta', r'd\.ann_file .*val\.txt does not exist; expected'),
     ],
 )

@@ -278,6 +278,16 @@ DAMAGES = [
         remove('meta/train.txt'),
         ['wrong number of classes: .*/train: 6 folders, not 1000$'],
     ),
+    (
+        'imagenet21k',
+        rewrite('meta/val.txt', (r' \d+\n', ' 21841\n')),
+        ['label out of range: .*meta/val.txt: line 1, n.*.JPEG 21841: expected 0 to 21840$'],
+    ),
+    (
+        'imagenet21k',
+        remove('meta/*'),
+        ['wrong number of classes: .*/train: 6 folders, not 21841$'],
+    ),
     ('coco', truncate(JPG), ['unreadable image: .*000000000001.jpg: image file is truncated']),
     (
         'coco',
