@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmattn.datasets.audit.class_folders import plan_imagenet, plan_imagenet21k
 from mmattn.datasets.audit.coco import plan_coco
+from mmattn.datasets.audit.cub import plan_cub
 from mmattn.datasets.audit.faults import Plan
 from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
 from mmattn.datasets.audit.voc import plan_voc
@@ -13,6 +14,7 @@ from mmattn.datasets.layouts import (
     Copy,
     check_ade20k,
     check_cityscapes,
+    check_cub,
     check_folders,
     check_imagenet,
     check_imagenet21k,
@@ -23,6 +25,7 @@ from mmattn.datasets.layouts import (
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
+from mmattn.datasets.synthetic.tiny_cub import make_tiny_cub
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from mmattn.datasets.synthetic.tiny_imagenet21k import make_tiny_imagenet21k
 from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
@@ -119,6 +122,21 @@ _ENTRIES = (
         'annotations/instances_train2017.json or annotations/panoptic_train2017.json',
         make=make_tiny_coco,
         plan=plan_coco,
+    ),
+    Benchmark(
+        name='cub',
+        readers=(
+            Reader(
+                'CUB',
+                title='CUB-200-2011',
+                expected='the folder CUB_200_2011 with images, images.txt, '
+                'image_class_labels.txt and train_test_split.txt',
+                check=check_cub,
+            ),
+        ),
+        use='CUB as data_root, with the split train or test',
+        make=make_tiny_cub,
+        plan=plan_cub,
     ),
     Benchmark(
         name='imagenet',

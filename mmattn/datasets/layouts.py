@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.fileio import list_dir_or_file
 
-from mmattn.datasets.lists import read_list
+from mmattn.datasets.lists import CUB_LISTS, read_list, read_numbered
 from mmattn.datasets.names import inside, visible
 from mmattn.errors import InputError
 
@@ -158,6 +158,43 @@ def check_voc_detection(copy: Copy) -> None:
         folder = copy.folders.get('sub_data_root', copy.root) / copy.cfg.get(key, default)
         names = [stem + suffix for stem in stems]
         _check_listed(folder, names, _files(folder, suffix), copy.where)
+
+
+def check_cub(copy: Copy) -> None:
+    """Check that the lists of CUB-200-2011 have the same numbers, and every image is there.
+
+    Raises:
+        InputError: If something is missing.
+    """
+    lists = []
+    for name in CUB_LISTS:
+        path = copy.root / name
+        if not path.exists():
+            raise InputError(f'{copy.where}: {path} does not exist; {copy.hint}')
+        try:
+            lists.append(read_numbered(path))
+        except (OSError, ValueError) as error:
+            raise InputError(f'{copy.where}: {path} is no list of CUB: {error}') from error
+    names = lists[0]
+    for name, found in zip(CUB_LISTS[1:], lists[1:], strict=True):
+        if differing := sorted(names.keys() ^ found.keys()):
+            raise InputError(
+                f'{copy.where}: {copy.root / name} and {CUB_LISTS[0]} do not have the same '
+                f'numbers, such as {differing[0]}; complete the data set'
+            )
+    images = copy.root / 'images'
+    for name in names.values():
+        image = inside(images, name)
+        if image is None:
+            raise InputError(
+                f'{copy.where}: {copy.root / CUB_LISTS[0]} lists {visible(name)}, which leads out '
+                'of the data set; expected names inside it'
+            )
+        if not image.exists():
+            raise InputError(
+                f'{copy.where}: {copy.root / CUB_LISTS[0]} lists {visible(name)}, but '
+                f'{visible(image)} does not exist; complete the data set'
+            )
 
 
 def check_imagenet(copy: Copy, expected: int = _IMAGENET_CLASSES) -> None:

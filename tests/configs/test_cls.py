@@ -82,6 +82,22 @@ def test_recipe_of_van(name, drop_path_rate, mean):
     assert filled['RandAugment'].hparams.pad_val == [round(value) for value in mean[::-1]]
 
 
+def test_fine_tuning_of_van_on_cub_is_that_on_imagenet_but_for_the_classes():
+    cub, imagenet = read('van_b4_pre22k_cub').to_dict(), read('van_b4_pre22k_in1k').to_dict()
+    assert cub['published']['metrics'] == dict(top1=91.3)
+    assert cub['model']['data_preprocessor'].pop('num_classes') == 200
+    assert cub['model']['head'].pop('num_classes') == 200
+    for part in ('data_preprocessor', 'head'):
+        del imagenet['model'][part]['num_classes']
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
+        assert cub[key] == imagenet[key], key
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        datasets = [cfg[key].pop('dataset') for cfg in (cub, imagenet)]
+        assert cub[key] == imagenet[key], key
+        assert datasets[0]['pipeline'] == datasets[1]['pipeline'], key
+        assert datasets[0]['split'] == ('train' if key.startswith('train') else 'test')
+
+
 @pytest.mark.parametrize('arch', ['b4', 'b5', 'b6'])
 def test_pre_training_of_van_on_imagenet_22k(arch):
     cfg = read(f'van_{arch}_in22k')

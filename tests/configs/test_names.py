@@ -86,6 +86,7 @@ DATA = {
     'coco-256x192': {DATASET: 'CocoDataset', 'codec.input_size': (192, 256)},
     'coco-384x288': {DATASET: 'CocoDataset', 'codec.input_size': (288, 384)},
     'coco-panoptic': {DATASET: 'CocoPanopticDataset'},
+    'cub': {DATASET: 'CUB', 'model.head.num_classes': 200},
     'in1k': {DATASET: 'ImageNet', 'model.head.num_classes': 1000},
     'in22k': {DATASET: 'ImageNet21k', 'model.head.num_classes': 21841},
     'voc0712': {DATASET: 'VOCDataset'},
