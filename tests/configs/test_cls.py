@@ -82,6 +82,28 @@ def test_recipe_of_van(name, drop_path_rate, mean):
     assert filled['RandAugment'].hparams.pad_val == [round(value) for value in mean[::-1]]
 
 
+@pytest.mark.parametrize('arch', ['b0', 'b1', 'b2', 'b3', 'b4'])
+def test_training_of_van_on_imagenet_1k(arch):
+    cfg = read(f'van_{arch}_in1k')
+    assert cfg.model.backbone.drop_path_rate == (0.2 if arch in ('b3', 'b4') else 0.1)
+    assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 1024
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.end, cosine.end, cosine.eta_min) == (5, 300, 1e-6)
+    # From 1e-6, and without an average of the weights.
+    assert warmup.start_factor * cfg.optim_wrapper.optimizer.lr == pytest.approx(1e-6)
+    assert 'EMAHook' not in [hook.type for hook in cfg.get('custom_hooks', [])]
+    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    augmented, erased = steps['RandAugment'], steps['RandomErasing']
+    assert (augmented.magnitude_level, augmented.magnitude_std) == (9, 0.5)
+    assert (erased.erase_prob, erased.mode) == (0.25, 'rand')
+    mixed = [(a.type, a.alpha) for a in cfg.model.train_cfg.augments]
+    assert mixed == [('Mixup', 0.8), ('CutMix', 1.0)]
+    assert cfg.model.head.loss.label_smooth_val == 0.1
+    assert cfg.model.data_preprocessor.std == [127.5] * 3
+    # The short side of which the central 224 pixels are 0.9.
+    assert cfg.test_dataloader.dataset.pipeline[1].scale == 248
+
+
 def test_fine_tuning_of_van_on_cub_is_that_on_imagenet_but_for_the_classes():
     cub, imagenet = read('van_b4_pre22k_cub').to_dict(), read('van_b4_pre22k_in1k').to_dict()
     assert cub['published']['metrics'] == dict(top1=91.3)

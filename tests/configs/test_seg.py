@@ -54,6 +54,40 @@ def test_recipe_of_semantic_fpn(arch, drop_path_rate):
     assert cfg.auto_scale_lr.base_batch_size == 32
 
 
+# The recipe of the release: drop path rate and images per GPU.
+@pytest.mark.parametrize(
+    ('arch', 'drop_path_rate', 'images'),
+    [
+        ('b0', 0.1, 2),
+        ('b1', 0.1, 2),
+        ('b2', 0.1, 2),
+        ('b3', 0.3, 2),
+        ('b4', 0.4, 4),
+        ('b5', 0.4, 2),
+        ('b6', 0.5, 2),
+    ],
+)
+def test_recipe_of_upernet_on_van(arch, drop_path_rate, images):
+    cfg = load(f'upernet_van_{arch}_ade20k')
+    assert cfg.model.backbone.drop_path_rate == drop_path_rate
+    assert cfg.model.backbone.norm_cfg.type == 'SyncBN'
+    assert cfg.train_dataloader.batch_size == images
+    assert cfg.auto_scale_lr.base_batch_size == 8 * images
+    optimizer = dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01)
+    assert cfg.optim_wrapper.optimizer == optimizer
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys == {'norm': {'decay_mult': 0.0}}
+    warmup, poly = cfg.param_scheduler
+    assert (warmup.type, warmup.start_factor, warmup.end) == ('LinearLR', 1e-6, 1500)
+    assert (poly.type, poly.power, poly.eta_min, poly.end) == ('PolyLR', 1.0, 0.0, 160000)
+    assert cfg.train_cfg.max_iters == 160000
+    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert steps['RandomResize'].scale == (2048, 512)
+    assert steps['RandomResize'].ratio_range == (0.5, 2.0)
+    assert (steps['RandomCrop'].crop_size, steps['RandomCrop'].cat_max_ratio) == ((512, 512), 0.75)
+    assert (cfg.model.decode_head.channels, cfg.model.auxiliary_head.channels) == (512, 256)
+    assert cfg.model.auxiliary_head.loss_decode.loss_weight == 0.4
+
+
 # mmseg's recipes: iterations, total batch, height and width of the crops.
 @pytest.mark.parametrize(
     ('data', 'iterations', 'batch', 'crop'),
