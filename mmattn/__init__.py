@@ -14,6 +14,7 @@ from mmattn.attention import *  # noqa: F403
 from mmattn.attention.base import Attention
 from mmattn.backbones import *  # noqa: F403
 from mmattn.backbones.base import Backbone
+from mmattn.datasets.cifar import CIFAR100Superclasses
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
 from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
@@ -41,6 +42,7 @@ _BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
 
 __all__ = [
     'KINDS',
+    'CIFAR100Superclasses',
     'KeepAttentionTraining',
     'LoadImage',
     'LoadSegMap',

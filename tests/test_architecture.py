@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / 'mmattn'
 ARROWS = """
     ops -> layers -> attention -> fusion -> backbones
     layers -> weights, necks, heads, engine
-    weights -> backbones, necks, insertion, engine
+    weights -> backbones, necks, datasets, insertion, engine
     attention, probe -> insertion
     backbones, insertion -> testing
     files -> datasets, weights, engine

@@ -64,15 +64,22 @@ def members():
                     found[f'{value.__module__}.{value.__qualname__}.{member}'] = inner
     return found
 
+schemes = dict(mmengine.runner.CheckpointLoader._schemes)
 before = members()
 import mmattn
 after = members()
 print(*sorted(name for name in before if after.get(name) is not before[name]))
+now = mmengine.runner.CheckpointLoader._schemes
+print(*(name for name in now if now[name] is not schemes.get(name)))
 """
 
 
-def test_changes_one_thing_of_mmengine():
-    assert python(CHANGES).stdout == 'mmengine.config.config.ConfigDict.__missing__\n'
+def test_changes_one_thing_of_mmengine_and_adds_one():
+    assert python(CHANGES).stdout.splitlines() == [
+        'mmengine.config.config.ConfigDict.__missing__ '
+        'mmengine.runner.checkpoint.CheckpointLoader._schemes',
+        'mmattn://',
+    ]
 
 
 @pytest.mark.parametrize('scope', ['mmseg', 'mmdet', 'mmpretrain'])

@@ -1,4 +1,5 @@
-# MobileNetV2 with squeeze-and-excitation of reduction 12 on ImageNet-1K.
+# MobileNetV2 with squeeze-and-excitation of reduction 12 on ImageNet-1K. SE has ReLU6 in its
+# bottleneck and starts as all convolutions do, as in the authors' code.
 _base_ = [
     '../_base_/models/classifier_mobilenetv2.py',
     '../_base_/datasets/imagenet.py',
@@ -13,4 +14,13 @@ published = dict(
     verified=False,
 )
 
-model = dict(backbone=dict(attention=dict(type='SE', reduction=12)))
+model = dict(
+    backbone=dict(
+        attention=dict(
+            type='SE',
+            reduction=12,
+            act_cfg=dict(type='ReLU6'),
+            init_cfg=dict(type='Kaiming', layer='Linear'),
+        )
+    )
+)

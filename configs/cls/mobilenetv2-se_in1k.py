@@ -1,4 +1,5 @@
-# MobileNetV2 with squeeze-and-excitation on ImageNet-1K.
+# MobileNetV2 with squeeze-and-excitation on ImageNet-1K. SE has ReLU6 in its bottleneck and starts
+# as all convolutions do, as in the authors' code.
 _base_ = [
     '../_base_/models/classifier_mobilenetv2.py',
     '../_base_/datasets/imagenet.py',
@@ -15,4 +16,13 @@ published = dict(
     metrics=dict(top1=73.5),
 )
 
-model = dict(backbone=dict(attention=dict(type='SE', reduction=24)))
+model = dict(
+    backbone=dict(
+        attention=dict(
+            type='SE',
+            reduction=24,
+            act_cfg=dict(type='ReLU6'),
+            init_cfg=dict(type='Kaiming', layer='Linear'),
+        )
+    )
+)

@@ -1,4 +1,5 @@
-# MobileNetV2 of width 0.75 with squeeze-and-excitation on ImageNet-1K.
+# MobileNetV2 of width 0.75 with squeeze-and-excitation on ImageNet-1K. SE has ReLU6 in its
+# bottleneck and starts as all convolutions do, as in the authors' code.
 _base_ = [
     '../_base_/models/classifier_mobilenetv2.py',
     '../_base_/datasets/imagenet.py',
@@ -16,4 +17,14 @@ published = dict(
     verified=False,
 )
 
-model = dict(backbone=dict(widen_factor=0.75, attention=dict(type='SE', reduction=24)))
+model = dict(
+    backbone=dict(
+        widen_factor=0.75,
+        attention=dict(
+            type='SE',
+            reduction=24,
+            act_cfg=dict(type='ReLU6'),
+            init_cfg=dict(type='Kaiming', layer='Linear'),
+        ),
+    )
+)

@@ -1,8 +1,8 @@
 # MobileNeXt of width 0.35 on ImageNet-1K.
 _base_ = [
     '../_base_/models/classifier_mobilenext_released.py',
-    '../_base_/datasets/imagenet.py',
-    '../_base_/schedules/cls_sgd_200e_ema.py',
+    '../_base_/datasets/imagenet_mobilenext.py',
+    '../_base_/schedules/cls_nag_210e.py',
     '../_base_/runtime/cls.py',
 ]
 

@@ -2,7 +2,7 @@
 # paper itself has 79.6 top-1 accuracy (table 5, as errors).
 _base_ = [
     '../_base_/models/classifier_aff_resnet.py',
-    '../_base_/datasets/imagenet_autoaugment.py',
+    '../_base_/datasets/imagenet_aff.py',
     '../_base_/schedules/cls_nag_240e.py',
     '../_base_/runtime/cls.py',
 ]

@@ -1,5 +1,4 @@
-# VAN-B5 fine-tuned on ImageNet-1K at 224x224 from ImageNet-22K weights. Give the 22K weights as
-# model.backbone.init_cfg or load_from; without them the backbone starts from random values.
+# VAN-B5 fine-tuned on ImageNet-1K at 224x224 from ImageNet-22K weights.
 _base_ = [
     '../_base_/models/classifier_van_finetune.py',
     '../_base_/datasets/imagenet_van_finetune_224.py',
@@ -16,4 +15,10 @@ published = dict(
     metrics=dict(top1=86.3),
 )
 
-model = dict(backbone=dict(arch='b5'), head=dict(in_channels=768))
+model = dict(
+    backbone=dict(
+        arch='b5',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b5_in22k'),
+    ),
+    head=dict(in_channels=768),
+)

@@ -1,5 +1,4 @@
-# VAN-B6 fine-tuned on ImageNet-1K at 384x384 from ImageNet-22K weights. Give the 22K weights as
-# model.backbone.init_cfg or load_from; without them the backbone starts from random values.
+# VAN-B6 fine-tuned on ImageNet-1K at 384x384 from ImageNet-22K weights.
 _base_ = [
     '../_base_/models/classifier_van_finetune.py',
     '../_base_/datasets/imagenet_van_finetune_384.py',
@@ -16,4 +15,11 @@ published = dict(
     metrics=dict(top1=87.8),
 )
 
-model = dict(backbone=dict(arch='b6', drop_path_rate=0.3), head=dict(in_channels=768))
+model = dict(
+    backbone=dict(
+        arch='b6',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b6_in22k'),
+    ),
+    head=dict(in_channels=768),
+)

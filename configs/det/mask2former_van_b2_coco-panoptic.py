@@ -1,6 +1,6 @@
 # Mask2Former + VAN-B2 with 100 queries on COCO panoptic, 50 epochs. AdamW at 1e-4, a batch of 16
 # and large-scale jittering are the paper's; all else, which it does not state, is Mask2Former's
-# recipe for Swin-T, the drop path rate of 0.3 included.
+# recipe for Swin-T, the drop path rate of 0.3 included. SyncBN in the backbone is chosen here.
 _base_ = [
     '../_base_/models/mask2former_van_panoptic.py',
     '../_base_/datasets/coco_panoptic.py',
@@ -16,7 +16,13 @@ published = dict(
 depths = (3, 3, 12, 3)
 backbone_norm = dict(lr_mult=0.1, decay_mult=0.0)
 
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)
 
 # The longest key that a name holds decides, so 'backbone' alone would let the norms decay.
 optim_wrapper = dict(

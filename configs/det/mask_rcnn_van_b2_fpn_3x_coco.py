@@ -1,6 +1,8 @@
 # Mask R-CNN + VAN-B2 on COCO, 36 epochs at many sizes. The code was never released; schedule and
-# sizes follow Swin, as the paper says. The drop path rate is chosen here: the authors advise at
-# least 0.3 from B2 on.
+# sizes follow Swin, as the paper says. It does not state the drop path rate (the authors advise at
+# least 0.3 from B2 on), the warmup of 500 iterations, the kind of norm and its decay; all are
+# chosen here, SyncBN and norms without decay among them. The nearest public code, that of LSKA, has
+# BN, lets norms decay, and has a warmup of 1000 iterations and a drop path rate of 0.1.
 _base_ = [
     '../_base_/models/mask_rcnn_van_fpn.py',
     '../_base_/datasets/coco_instance_ms.py',
@@ -16,4 +18,10 @@ published = dict(
     flops_shape=(800, 1280),
     metrics=dict(bbox_mAP=48.8),
 )
-model = dict(backbone=dict(arch='b2', drop_path_rate=0.3))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.3,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)

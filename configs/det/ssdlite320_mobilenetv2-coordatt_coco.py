@@ -1,6 +1,5 @@
 # SSDLite320 + CoordAtt-MobileNetV2 on COCO. The published accuracy is with ImageNet weights of the
-# whole backbone; without them (see "Load published weights" in the README) the backbone starts from
-# random values.
+# whole backbone.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_coco.py',
     '../_base_/datasets/coco_ssd_320.py',
@@ -17,5 +16,8 @@ published = dict(
     difference='4.73 M; the release also has a spare class output and biases that norms cancel',
 )
 model = dict(
-    backbone=dict(attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}))
+    backbone=dict(
+        attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mbv2_ca_in1k'),
+    )
 )

@@ -1,5 +1,4 @@
-# SSDLite320 + MobileNetV2 on COCO. The published accuracy is with ImageNet weights; without any the
-# backbone starts from random values.
+# SSDLite320 + MobileNetV2 on COCO. The published accuracy is with ImageNet weights.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_coco.py',
     '../_base_/datasets/coco_ssd_320.py',
@@ -14,4 +13,9 @@ published = dict(
     flops_shape=(320, 320),
     metrics=dict(bbox_mAP=22.3),
 )
-model = dict(backbone=dict(attention=None))
+model = dict(
+    backbone=dict(
+        attention=None,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    )
+)

@@ -1,5 +1,5 @@
 # SSDLite320 + MobileNetV2 on PASCAL VOC, trained on 2007 and 2012. The published accuracy is with
-# ImageNet weights; without any the backbone starts from random values.
+# ImageNet weights.
 _base_ = [
     '../_base_/models/ssdlite320_mobilenetv2_voc.py',
     '../_base_/datasets/voc0712_ssd_320.py',
@@ -15,4 +15,9 @@ published = dict(
     metrics=dict(mAP=71.7),
     difference='published is the count for the 80 classes of COCO; with the 20 of VOC it is 3.42 M',
 )
-model = dict(backbone=dict(attention=None))
+model = dict(
+    backbone=dict(
+        attention=None,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    )
+)

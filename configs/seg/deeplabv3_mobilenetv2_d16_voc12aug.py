@@ -1,7 +1,6 @@
 # DeepLabV3 + MobileNetV2 on PASCAL VOC 2012 with the labels of SBD, output stride 16. The release
 # has no training settings for it: these are mmseg's for DeepLabV3, SGD for 40k iterations of 16
-# crops of 512x512. The published accuracy is with ImageNet weights of the whole backbone; without
-# them (see "Load published weights" in the README) the backbone starts from random values.
+# crops of 512x512. The published accuracy is with ImageNet weights of the whole backbone.
 _base_ = [
     '../_base_/models/deeplabv3_256_mobilenetv2_d16.py',
     '../_base_/datasets/voc12aug.py',
@@ -16,6 +15,10 @@ published = dict(
     metrics=dict(mIoU=70.84),
 )
 model = dict(
-    backbone=dict(attention=None),
+    backbone=dict(
+        attention=None,
+        # The authors' weights of the plain network are not public; these are torchvision's.
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mobilenetv2_tv'),
+    ),
     decode_head=dict(num_classes=21),
 )

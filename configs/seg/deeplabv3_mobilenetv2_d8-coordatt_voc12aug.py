@@ -1,7 +1,6 @@
 # DeepLabV3 + CoordAtt-MobileNetV2 on PASCAL VOC 2012 with the labels of SBD, output stride 8. The
 # release has no training settings for it: these are mmseg's for DeepLabV3, SGD for 40k iterations
-# of 16 crops of 512x512. The published accuracy is with ImageNet weights of the whole backbone;
-# without them (see "Load published weights" in the README) the backbone starts from random values.
+# of 16 crops of 512x512. The published accuracy is with ImageNet weights of the whole backbone.
 _base_ = [
     '../_base_/models/deeplabv3_256_mobilenetv2_d8.py',
     '../_base_/datasets/voc12aug.py',
@@ -16,6 +15,9 @@ published = dict(
     metrics=dict(mIoU=73.96),
 )
 model = dict(
-    backbone=dict(attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}})),
+    backbone=dict(
+        attention=dict(type='CoordAtt', reduction=32, norm_cfg={{_base_.norm_cfg}}),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mbv2_ca_in1k'),
+    ),
     decode_head=dict(num_classes=21),
 )

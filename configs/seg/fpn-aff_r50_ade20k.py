@@ -14,7 +14,7 @@ model = dict(
         type='ResNetV1c',
         depth=50,
         norm_cfg={{_base_.norm_cfg}},
-        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://resnet50_v1c'),
     ),
     neck=dict(
         type='AFFFPN',

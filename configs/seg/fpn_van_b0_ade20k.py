@@ -1,7 +1,6 @@
 # Semantic FPN + VAN-B0 on ADE20K, 40k iterations, with ImageNet-1K weights. A user's run with the
 # released code gave 38.65. The recipe is that of the released config; the paper states that of
-# UperNet for all. Without such weights (see "Load published weights" in the README) the backbone
-# starts from random values.
+# UperNet for all.
 _base_ = [
     '../_base_/models/fpn_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -18,7 +17,10 @@ published = dict(
     metrics=dict(mIoU=38.5),
 )
 model = dict(
-    backbone=dict(arch='b0'),
+    backbone=dict(
+        arch='b0',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b0_in1k'),
+    ),
     neck=dict(in_channels=[32, 64, 160, 256]),
 )
 

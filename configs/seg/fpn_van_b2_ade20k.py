@@ -1,6 +1,5 @@
 # Semantic FPN + VAN-B2 on ADE20K, 40k iterations, with ImageNet-1K weights. The recipe is that of
-# the released config; the paper states that of UperNet for all. Without such weights (see "Load
-# published weights" in the README) the backbone starts from random values.
+# the released config; the paper states that of UperNet for all.
 _base_ = [
     '../_base_/models/fpn_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -16,7 +15,12 @@ published = dict(
     flops_shape=(512, 512),
     metrics=dict(mIoU=46.7),
 )
-model = dict(backbone=dict(arch='b2'))
+model = dict(
+    backbone=dict(
+        arch='b2',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

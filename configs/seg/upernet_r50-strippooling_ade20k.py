@@ -1,8 +1,8 @@
 # UperNet + ResNet-50 with strip pooling on ADE20K, with mmseg's recipe, which reaches 42.05 mIoU
 # without attention. No figure of this network is published, and none was measured here. The module
-# stands behind the 3x3 convolutions of the last stage, as in its paper; that one has it in the last
-# block of the other stages as well, which mmseg's plugins cannot say. The ImageNet weights of the
-# plain ResNet-50 fit; the attention starts from random values.
+# stands where its release has it: behind the 3x3 convolution, its norm and ReLU, in all blocks of
+# the last stage and in the last block of the others. The ImageNet weights are those of the plain
+# ResNet-50, and the modules start as the identity.
 _base_ = [
     '../_base_/models/upernet_r50.py',
     '../_base_/datasets/ade20k.py',
@@ -12,12 +12,14 @@ _base_ = [
 
 model = dict(
     backbone=dict(
-        plugins=[
+        _delete_=True,
+        type='InsertAttention',
+        host={{_base_.model.backbone}},
+        sites=[
             dict(
-                cfg=dict(type='StripPooling', norm_cfg={{_base_.norm_cfg}}),
-                position='after_conv2',
-                stages=(False, False, False, True),
-            )
+                before=r'(layer1\.2|layer2\.3|layer3\.5|layer4\.\d)\.conv3',
+                attention=dict(type='StripPooling', norm_cfg={{_base_.norm_cfg}}),
+            ),
         ],
     ),
 )

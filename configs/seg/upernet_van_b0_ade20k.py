@@ -1,6 +1,5 @@
 # UperNet + VAN-B0 on ADE20K with ImageNet-1K weights. The table says several scales, but the
-# published figure is older than that label and probably of one scale. Without such weights (see
-# "Load published weights" in the README) the backbone starts from random values.
+# published figure is older than that label and probably of one scale.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -16,7 +15,10 @@ published = dict(
     metrics=dict(mIoU_ms=41.1),
 )
 model = dict(
-    backbone=dict(arch='b0'),
+    backbone=dict(
+        arch='b0',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b0_in1k'),
+    ),
     decode_head=dict(in_channels=[32, 64, 160, 256]),
     auxiliary_head=dict(in_channels=160),
 )

@@ -1,6 +1,5 @@
 # UperNet + VAN-B1 on ADE20K with ImageNet-1K weights. The table says several scales, but the
-# published figure is older than that label and probably of one scale. Without such weights (see
-# "Load published weights" in the README) the backbone starts from random values.
+# published figure is older than that label and probably of one scale.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -15,4 +14,9 @@ published = dict(
     flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=44.9),
 )
-model = dict(backbone=dict(arch='b1'))
+model = dict(
+    backbone=dict(
+        arch='b1',
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b1_in1k'),
+    ),
+)

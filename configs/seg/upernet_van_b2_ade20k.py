@@ -1,6 +1,5 @@
 # UperNet + VAN-B2 on ADE20K with ImageNet-1K weights. An earlier README has 48.3 mIoU, probably of
-# one scale. Without such weights (see "Load published weights" in the README) the backbone starts
-# from random values.
+# one scale.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -16,4 +15,6 @@ published = dict(
     flops_shape=(512, 2048),
     metrics=dict(mIoU_ms=50.1),
 )
-model = dict(backbone=dict(arch='b2'))
+model = dict(
+    backbone=dict(arch='b2', init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k')),
+)

@@ -1,5 +1,5 @@
-# UperNet + VAN-B4 on ADE20K with ImageNet-1K or ImageNet-22K weights. Without any (see "Load
-# published weights" in the README) the backbone starts from random values.
+# UperNet + VAN-B4 on ADE20K with ImageNet-1K weights; those of ImageNet-22K, with which it has the
+# second figure, are `mmattn://van_b4_in22k`.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -24,7 +24,13 @@ published = [
         metrics=dict(mIoU_ms=53.5),
     ),
 ]
-model = dict(backbone=dict(arch='b4', drop_path_rate=0.4))
+model = dict(
+    backbone=dict(
+        arch='b4',
+        drop_path_rate=0.4,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b4_in1k'),
+    ),
+)
 
 # 8 GPUs x 4 in the release.
 train_dataloader = dict(batch_size=4)

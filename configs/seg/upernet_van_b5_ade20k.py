@@ -1,5 +1,4 @@
-# UperNet + VAN-B5 on ADE20K with ImageNet-22K weights. Without such weights (see "Load published
-# weights" in the README) the backbone starts from random values.
+# UperNet + VAN-B5 on ADE20K with ImageNet-22K weights.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -19,7 +18,11 @@ published = dict(
     'widths have 32.7 M',
 )
 model = dict(
-    backbone=dict(arch='b5', drop_path_rate=0.4),
+    backbone=dict(
+        arch='b5',
+        drop_path_rate=0.4,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b5_in22k'),
+    ),
     decode_head=dict(in_channels=[96, 192, 480, 768]),
     auxiliary_head=dict(in_channels=480),
 )

@@ -1,5 +1,4 @@
-# UperNet + VAN-B6 on ADE20K with ImageNet-22K weights. Without such weights (see "Load published
-# weights" in the README) the backbone starts from random values.
+# UperNet + VAN-B6 on ADE20K with ImageNet-22K weights.
 _base_ = [
     '../_base_/models/upernet_van.py',
     '../_base_/datasets/ade20k_multiple_of_32.py',
@@ -17,7 +16,11 @@ published = dict(
     metrics=dict(mIoU_ms=54.7),
 )
 model = dict(
-    backbone=dict(arch='b6', drop_path_rate=0.5),
+    backbone=dict(
+        arch='b6',
+        drop_path_rate=0.5,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b6_in22k'),
+    ),
     decode_head=dict(in_channels=[96, 192, 384, 768]),
     auxiliary_head=dict(in_channels=384),
 )

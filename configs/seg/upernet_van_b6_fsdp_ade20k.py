@@ -9,7 +9,11 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(arch='b6', drop_path_rate=0.5),
+    backbone=dict(
+        arch='b6',
+        drop_path_rate=0.5,
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b6_in22k'),
+    ),
     decode_head=dict(in_channels=[96, 192, 384, 768]),
     auxiliary_head=dict(in_channels=384),
 )

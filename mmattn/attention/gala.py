@@ -26,14 +26,16 @@ class GALA(Attention):
     Note:
         The authors' release is for TensorFlow 1: its weights do not load. The gate is the
         sigmoid of the release, whose models have no norm layer either, unlike its code, where
-        one may stand behind the convolutions. In the release's perceptron a ReLU follows the
-        last layer as well; here it stands between the layers only, as in squeeze and excitation.
-        The loss that compares the gates with human annotations is not part of the module.
+        one may stand behind the convolutions. The loss that compares the gates with human
+        annotations is not part of the module.
 
     Args:
         in_channels: Channels of the input and of the output.
         reduction: Squeeze ratio of both branches, to ``in_channels // reduction`` channels.
         kernel_size: Kernel size of the middle convolution, odd.
+        release: Whether a ReLU follows the last layer of the perceptron as well, as in the
+            release, so that no channel is rated below zero; else it stands between the layers
+            only, as in the paper and in squeeze and excitation.
         norm_cfg: Norm layer behind the convolutions, over the one channel they end in, or None.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
@@ -60,6 +62,7 @@ class GALA(Attention):
         *,
         reduction: Positive = 4,
         kernel_size: Odd = 5,
+        release: bool = False,
         norm_cfg: NormCfg | None = None,
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
@@ -71,6 +74,8 @@ class GALA(Attention):
             nn.ReLU(inplace=True),
             nn.Linear(bottleneck, in_channels),
         )
+        if release:
+            self.fc.append(nn.ReLU(inplace=True))
         layers = OrderedDict(
             conv1=nn.Conv2d(in_channels, bottleneck, 1),
             act1=nn.ReLU(inplace=True),

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer, build_norm_layer
+from mmengine.model import normal_init
 from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
@@ -56,11 +57,11 @@ class GatherExcite(Attention):
 
     Note:
         As in these definitions, the parameters of the global extent are one weight per position,
-        which is why ``feat_size`` is needed and other sizes are refused; and a ReLU stands
-        between them and the bottleneck. Without parameters the global extent with the bottleneck
-        is squeeze and excitation. Where a batch norm sees one value per channel in training, it
-        uses its running statistics. ``torch.export`` with dynamic sizes needs a lower bound above
-        ``extent`` for both.
+        which is why ``feat_size`` is needed and other sizes are refused; and a ReLU stands between
+        them and the bottleneck. Without parameters the global extent with the bottleneck is squeeze
+        and excitation. The bottleneck starts from N(0, 0.01), as there. Where a batch norm sees one
+        value per channel in training, it uses its running statistics. ``torch.export`` with dynamic
+        sizes needs a lower bound above ``extent`` for both.
 
     Args:
         in_channels: Channels of the input and of the output.
@@ -142,6 +143,8 @@ class GatherExcite(Attention):
                     fc2=nn.Conv2d(bottleneck, in_channels, 1),
                 )
             )
+            for layer in (self.mlp.fc1, self.mlp.fc2):
+                normal_init(layer, std=0.01)
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by its surroundings."""

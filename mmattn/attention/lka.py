@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg
+from mmattn.layers.init import init_by_fan_out
 from mmattn.ops.precision import in_float32, on_map, saturate
 
 # Dilation of each kernel of the paper's ablation.
@@ -24,7 +25,7 @@ class LKA(Attention):
     long range, and a 1x1 convolution mixes the channels; the input is multiplied by the result.
 
     Paper: `Visual Attention Network <https://arxiv.org/abs/2202.09741>`_ (CVMJ 2023). Weights of
-    the authors' release load as they are.
+    the authors' release load as they are; without them it starts as the release does.
 
     The options are the variants of the paper's ablation.
 
@@ -94,6 +95,7 @@ class LKA(Attention):
         self.conv0 = depthwise(local, 1) if with_local else None
         self.conv_spatial = depthwise(dilated, dilation) if with_dilated else None
         self.conv1 = nn.Conv2d(in_channels, in_channels, 1) if with_pointwise else None
+        init_by_fan_out(self)
         self.act = None if act_cfg is None else build_activation_layer(act_cfg)
 
     def attend(self, x: Tensor) -> Tensor:

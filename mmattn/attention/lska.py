@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
+from mmattn.layers.init import init_by_fan_out
 from mmattn.ops.precision import on_map, saturate
 
 # Whole kernel: (taps of the near strips, taps of the far strips, dilation of the far strips).
@@ -30,7 +31,7 @@ class LSKA(Attention):
 
     Paper: `Large Separable Kernel Attention: Rethinking the Large Kernel Attention Design in CNN
     <https://arxiv.org/abs/2309.01439>`_ (Expert Systems with Applications 2024). Weights of the
-    authors' release load as they are.
+    authors' release load as they are; without them it starts as the release does.
 
     Args:
         in_channels: Channels of the input and of the output.
@@ -80,6 +81,7 @@ class LSKA(Attention):
         self.conv_spatial_h = strip(far, dilation, horizontal=True)
         self.conv_spatial_v = strip(far, dilation, horizontal=False)
         self.conv1 = nn.Conv2d(in_channels, in_channels, 1)
+        init_by_fan_out(self)
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its large-kernel attention map."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Odd
+from mmattn.layers.init import init_by_fan_out
 from mmattn.ops.precision import on_map, saturate
 
 
@@ -22,7 +23,7 @@ class MSCA(Attention):
 
     Paper: `SegNeXt: Rethinking Convolutional Attention Design for Semantic Segmentation
     <https://arxiv.org/abs/2209.08575>`_ (NeurIPS 2022). Weights of the authors' release load as
-    they are.
+    they are; without them it starts as the release does.
 
     Args:
         in_channels: Channels of the input and of the output.
@@ -68,6 +69,7 @@ class MSCA(Attention):
             self.add_module(f'conv{index}_1', row)
             self.add_module(f'conv{index}_2', column)
         self.conv3 = nn.Conv2d(in_channels, in_channels, 1)
+        init_by_fan_out(self)
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its multi-scale attention map."""

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from mmcv.cnn import build_norm_layer
+from mmengine.model import normal_init
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ class KernelChoice(nn.Module):
         self.fc_reduce = nn.Conv2d(in_channels, middle, 1, bias=False)
         self.bn = build_norm_layer(norm_cfg, middle)[1]
         self.fc_select = nn.Conv2d(middle, in_channels * branches, 1, bias=False)
+        for layer in (self.fc_reduce, self.fc_select):
+            normal_init(layer, std=0.01)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Map the mean (N, C, 1, 1) of the sum to weights (N, branches, C, 1, 1) that sum to 1."""
@@ -47,7 +50,8 @@ class SKConv(Attention):
 
     Note:
         With fewer channels than ``groups``, each channel is a group. The norm of the bottleneck
-        uses its running statistics where it would train on one value per channel.
+        uses its running statistics where it would train on one value per channel. The bottleneck
+        starts from N(0, 0.01), as in the release, whose norms have the momentum of the default.
 
     Args:
         in_channels: Channels of the input and of the output.
@@ -84,7 +88,7 @@ class SKConv(Attention):
         groups: Positive = 32,
         reduction: Positive = 16,
         min_channels: Positive = 32,
-        norm_cfg: NormCfg = dict(type='BN'),
+        norm_cfg: NormCfg = dict(type='BN', momentum=0.05),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:

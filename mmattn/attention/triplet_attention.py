@@ -1,6 +1,6 @@
 """Triplet attention."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -44,7 +44,8 @@ class TripletAttention(Attention):
 
     Paper: `Rotate to Attend: Convolutional Triplet Attention Module
     <https://arxiv.org/abs/2010.03045>`_ (WACV 2021). Weights of the authors' release load as they
-    are.
+    are, under the names of both its modules (``cw, hc, hw``, and ``ChannelGateH, ChannelGateW,
+    SpatialGate``, which the released models have).
 
     Note:
         With one value to normalize, which is a single pixel of a single image, a batch norm
@@ -52,8 +53,10 @@ class TripletAttention(Attention):
 
     Args:
         in_channels: Channels of the input and of the output. No parameter depends on it.
-        kernel_size: Side of the three convolutions, an odd number.
-        norm_cfg: Norm layer behind each of them.
+        kernel_size: Side of the convolutions, an odd number.
+        no_spatial: Whether to leave out the gate of height and width; the output is then the mean
+            of two gated maps.
+        norm_cfg: Norm layer behind each convolution.
         start: ``'paper'`` or ``'identity'``, see :class:`mmattn.attention.base.Attention`.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
@@ -72,12 +75,18 @@ class TripletAttention(Attention):
     """
 
     _abbr_ = 'triplet_attention'
+    released_names: ClassVar[dict[str, str]] = {
+        'ChannelGateH.spatial.': 'cw.conv.',
+        'ChannelGateW.spatial.': 'hc.conv.',
+        'SpatialGate.spatial.': 'hw.conv.',
+    }
 
     def __init__(
         self,
         in_channels: int,
         *,
         kernel_size: Odd = 7,
+        no_spatial: bool = False,
         norm_cfg: NormCfg = dict(type='BN', momentum=0.01),
         start: Start = 'paper',
         init_cfg: dict | list[dict] | None = None,
@@ -85,13 +94,15 @@ class TripletAttention(Attention):
         super().__init__(in_channels, start, init_cfg)
         self.cw = PlaneGate(kernel_size, norm_cfg)
         self.hc = PlaneGate(kernel_size, norm_cfg)
-        self.hw = PlaneGate(kernel_size, norm_cfg)
+        self.hw = None if no_spatial else PlaneGate(kernel_size, norm_cfg)
 
     def attend(self, x: Tensor) -> Tensor:
-        """Multiply ``x`` by the mean of its three gates."""
+        """Multiply ``x`` by the mean of its gates."""
         gate_cw = self.cw(x, 2).transpose(1, 2)  # (N, C, 1, W)
         # Released weights of this plane have H first.
         gate_hc = self.hc(x.transpose(1, 2), 3).permute(0, 3, 2, 1)  # (N, C, H, 1)
+        if self.hw is None:
+            return gated(x, gate_cw.sigmoid() / 2 + gate_hc.sigmoid() / 2)
         gate_hw = self.hw(x, 1)  # (N, 1, H, W)
         gate = gate_cw.sigmoid() / 3 + gate_hc.sigmoid() / 3 + gate_hw.sigmoid() / 3
         return gated(x, gate)

@@ -2,6 +2,7 @@
 
 from mmattn.backbones.aff_inception import AFFInception
 from mmattn.backbones.aff_resnet import AFFResNet
+from mmattn.backbones.cifar_aff_resnet import CIFARAFFResNet, CIFARAFFResNeXt
 from mmattn.backbones.coord_att_efficientnet import CoordAttEfficientNet
 from mmattn.backbones.coord_att_mobilenet_v2 import CoordAttMobileNetV2
 from mmattn.backbones.mobilenext import MobileNeXt
@@ -11,6 +12,8 @@ __all__ = [
     'VAN',
     'AFFInception',
     'AFFResNet',
+    'CIFARAFFResNeXt',
+    'CIFARAFFResNet',
     'CoordAttEfficientNet',
     'CoordAttMobileNetV2',
     'MobileNeXt',

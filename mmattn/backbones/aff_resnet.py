@@ -147,7 +147,7 @@ class AFFResNet(Backbone):
     `Aggregated Residual Transformations for Deep Neural Networks
     <https://arxiv.org/abs/1611.05431>`_ (CVPR 2017). Weights of torchvision's, mmpretrain's,
     mmdet's and mmseg's ResNet load with the fusions as the only new part; weights of the public
-    PyTorch port load as they are. The authors' own weights are MXNet files, which are not read.
+    PyTorch port and the ``.params`` files of the authors' release load as they are.
 
     Note:
         The paper writes ``m * x + (1 - m) * y`` with ``x`` the identity and ``y`` the residual.
@@ -208,7 +208,12 @@ class AFFResNet(Backbone):
     """
 
     slot = 'fusion'
-    layouts: ClassVar[dict[str, str]] = {'AFF-ResNet port': r'layer\d\.\d+\.fuse_mode\.'}
+    layouts: ClassVar[dict[str, str]] = {
+        'AFF-ResNet port': r'layer\d\.\d+\.fuse_mode\.',
+        'released AFF-ResNet': r'layer\d\.\d+\.attention\.local_att\.',
+        # Those for small images end with stage 12.
+        'released AFF-ResNeXt': r'features\.13\.\d+\.attention\.local_att\.',
+    }
 
     def __init__(
         self,
@@ -317,18 +322,43 @@ class AFFResNet(Backbone):
 
     @staticmethod
     def own_key(key: str) -> str:
-        """Turn the key names of the port and of mmpretrain's deep stem into ours."""
-        key = key.replace('.fuse_mode.', '.fusion.')
+        """Turn the key names of the port, the release and mmpretrain's deep stem into ours."""
+        key = key.replace('.fuse_mode.', '.fusion.').replace('.attention.', '.fusion.')
+        key = own_norm_key(key)
+        # The ResNeXt of the release has its stem, a pooling and its stages in one row.
+        if place := re.match(r'features\.(\d+)\.(.*)', key):
+            stage = int(place[1]) - 9
+            key = f'stem.{place[1]}.{place[2]}' if stage < 0 else f'layer{stage}.{place[2]}'
+        if place := re.match(r'(layer\d\.\d+)\.body\.(\d)\.(.*)', key):
+            # There a convolution, its norm and a ReLU follow each other.
+            number, is_norm = divmod(int(place[2]), 3)
+            key = f'{place[1]}.{"bn" if is_norm else "conv"}{number + 1}.{place[3]}'
+        key = re.sub(r'^output\.', 'fc.', key)
+        # The ResNet of the release calls its stem by the name that a single convolution has.
+        key = re.sub(r'^conv1\.(?=\d)', 'stem.', key)
         stem = re.match(r'stem\.(\d)\.(conv|bn)\.(.*)', key)
         if stem is None:
             return key
         # There a module holds a convolution, its norm and a ReLU, here they are in one row.
         return f'stem.{3 * int(stem[1]) + (stem[2] == "bn")}.{stem[3]}'
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # Beside a deep stem, the release has its last norm.
+        if hasattr(self, 'stem'):
+            for key in [key for key in state_dict if key.startswith(f'{prefix}bn1.')]:
+                last = key.removeprefix(f'{prefix}bn1.')
+                state_dict[f'{prefix}stem.7.{last}'] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @staticmethod
     def is_optional(key: str) -> bool:
         """Tell the classifier and the stages from anything else."""
         return re.match(r'(head|fc|layer[1-4])\.', key) is not None
+
+
+def own_norm_key(key: str) -> str:
+    """Give PyTorch's name for the scale or shift of a norm that has MXNet's."""
+    return re.sub(r'\.beta$', '.bias', re.sub(r'\.gamma$', '.weight', key))
 
 
 def _deep_stem(channels: int, norm_cfg: dict) -> nn.Sequential:

@@ -19,6 +19,7 @@ from mmattn.layers.checks import (
     NormCfg,
     Side,
 )
+from mmattn.weights.layouts import rename_published
 
 # Expansion ratio, channels and number of blocks of each stage: MobileNetV2, table 2.
 STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
@@ -95,8 +96,9 @@ class CoordAttMobileNetV2(Backbone):
     """MobileNetV2 with coordinate attention, or another one, behind every depthwise convolution.
 
     The one block without expansion has none. Stages, strides and dilations are those of mmseg's
-    ``MobileNetV2``, whose weights load with the attention as the only new part; weights of the
-    release of coordinate attention load as they are, their classifier set aside.
+    ``MobileNetV2``, whose weights load with the attention as the only new part, and so do those of
+    torchvision's; weights of the release of coordinate attention load as they are. A classifier is
+    set aside.
 
     Papers: `Coordinate Attention for Efficient Mobile Network Design
     <https://arxiv.org/abs/2103.02907>`_ (CVPR 2021), `MobileNetV2: Inverted Residuals and Linear
@@ -213,11 +215,17 @@ class CoordAttMobileNetV2(Backbone):
                 maps.append(x)
         return tuple(maps)
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # Some of torchvision's keys are other ones of the release; only all together tell whose.
+        rename_published(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @staticmethod
     def own_key(key: str) -> str:
         """Turn the released key names into those of mmseg's ``MobileNetV2``, which are ours."""
-        key = re.sub(r'^conv\.0\.', 'conv2.conv.', key)
-        key = re.sub(r'^conv\.1\.', 'conv2.bn.', key)
+        # torchvision's name of the last convolution, which is left where none is built.
+        key = re.sub(r'^(conv|features\.18)\.0\.', 'conv2.conv.', key)
+        key = re.sub(r'^(conv|features\.18)\.1\.', 'conv2.bn.', key)
         key = re.sub(r'^features\.0\.0\.', 'conv1.conv.', key)
         key = re.sub(r'^features\.0\.1\.', 'conv1.bn.', key)
         released = re.match(r'features\.(\d+)\.conv\.(\d+)\.(.*)', key)

@@ -1,6 +1,5 @@
 """Visual Attention Network."""
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
@@ -28,6 +27,7 @@ from mmattn.layers.checks import (
     within,
     works_on_maps,
 )
+from mmattn.layers.init import init_by_fan_out
 
 # Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
 ARCHS = {
@@ -272,12 +272,7 @@ class VAN(Backbone):
     def init_weights(self) -> None:
         """Initialize as the release does, unless ``init_cfg`` says otherwise."""
         if self.init_cfg is None:
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-                    nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-                    if module.bias is not None:
-                        nn.init.zeros_(module.bias)
+            init_by_fan_out(self)
         super().init_weights()
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Weights written anew, under the names that they have here."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -52,6 +53,23 @@ def rename_weights_for(model: nn.Module, weights: Weights) -> dict[str, Tensor]:
     taken = {tensor.data_ptr() for tensor in fit.tensors.values()}
     others = {k: v for k, v in weights.tensors.items() if v.data_ptr() not in taken}
     return {**fit.tensors, **others}
+
+
+def whole_model(weights: Weights) -> dict[str, Tensor]:
+    """Give the weights of a network the names that they have in a whole model of OpenMMLab.
+
+    Args:
+        weights: A whole model, or a published classifier: a backbone, and a linear layer.
+
+    Returns:
+        Their tensors. Of a classifier, the layer is that of a head with one.
+    """
+    tensors = rename_weights(weights)
+    if any(key.startswith('backbone.') for key in tensors):
+        return tensors
+    classifier = re.compile(r'^(?:head|fc|classifier(?:\.1)?)\.(weight|bias)$')
+    names = {key: classifier.sub(r'head.fc.\1', key) for key in tensors}
+    return {name if name != key else f'backbone.{key}': tensors[key] for key, name in names.items()}
 
 
 def check_output(path: Path) -> None:

@@ -20,6 +20,10 @@ from mmattn.cli import (
     train,
     weights_check,
     weights_convert,
+    weights_get,
+    weights_list,
+    weights_path,
+    weights_verify,
 )
 from mmattn.cli.environment import set_environment
 
@@ -34,6 +38,10 @@ COMMANDS = {
     'data init': data_init,
     'data make': data_make,
     'data check': data_check,
+    'weights list': weights_list,
+    'weights get': weights_get,
+    'weights path': weights_path,
+    'weights verify': weights_verify,
     'weights check': weights_check,
     'weights convert': weights_convert,
     'doctor': doctor,
@@ -53,12 +61,16 @@ def main() -> None:
             start(command, words[length:], f'mmattn {name}')
     parser = argparse.ArgumentParser(
         prog='mmattn',
-        usage='mmattn COMMAND ...',
+        usage='mmattn COMMAND ... | --help | --version',
         description=_describe_commands(),
         epilog='mmattn COMMAND --help says what a command takes.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
-    parser.add_argument('--version', action='version', version=f'mmattn {__version__}')
+    # The usage names them, and all fits one screen.
+    parser.add_argument('-h', '--help', action='help', help=argparse.SUPPRESS)
+    version = f'mmattn {__version__}'
+    parser.add_argument('--version', action='version', version=version, help=argparse.SUPPRESS)
     if not words:
         parser.error('no command is given; mmattn --help lists them')
     # Options stand in front, or behind the first of two words, as in mmattn data --help.

@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from mmattn.cli.pretrained import drop_pretrained
 from mmattn.datasets.benchmarks import READERS, find_reader
 from mmattn.datasets.checks import check_data, datasets_in
 from mmattn.datasets.names import visible
@@ -70,7 +71,8 @@ def shrink(cfg: Config, data_root: str) -> None:
         cfg.auto_scale_lr.enable = True
     _repeat_once(cfg.train_dataloader.dataset)
 
-    _drop_pretrained(cfg.model)
+    # Nothing is downloaded.
+    drop_pretrained(cfg.model)
     model = _whole_model(cfg.model)
     _shrink_sizes(model.get('data_preprocessor', {}))
     for name in ('train_cfg', 'test_cfg'):
@@ -202,17 +204,3 @@ def _whole_model(cfg: ConfigDict) -> ConfigDict:
     while 'host' in cfg:
         cfg = cfg.host
     return cfg
-
-
-def _drop_pretrained(node: Any) -> None:
-    """Take the pretrained weights out, so that nothing is downloaded."""
-    if isinstance(node, dict):
-        init_cfg = node.get('init_cfg')
-        if isinstance(init_cfg, dict) and init_cfg['type'] == 'Pretrained':
-            node['init_cfg'] = None
-        if node.get('pretrained'):
-            # timm's switch, or the address that mmseg's models take.
-            node['pretrained'] = False if node['pretrained'] is True else None
-    for value in node.values() if isinstance(node, dict) else node:
-        if isinstance(value, dict | list | tuple):
-            _drop_pretrained(value)

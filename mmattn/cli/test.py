@@ -23,6 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Test as the command line says."""
+    test(args)
+
+
+def test(args: argparse.Namespace) -> dict[str, float]:
+    """Test as the arguments say.
+
+    Returns:
+        What the metrics of the config give.
+    """
     from mmattn.cli import options
     from mmattn.cli.overview import Overview
     from mmattn.datasets.exchange import read_as_validation
@@ -65,4 +74,4 @@ def main(args: argparse.Namespace) -> None:
             runner.logger.warning(remark)
         # The runner loads when its hooks are set up, and then everything has to fit.
         runner.load_checkpoint = partial(runner.load_checkpoint, strict=True)
-        runner.test()
+        return runner.test()

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='with --resume, where learning rate or schedule of the config are not those of the '
         'checkpoint: which ones hold (default: those of the config)',
     )
+    parser.add_argument(
+        '--from-scratch',
+        action='store_true',
+        help='start from random values, without the pretrained weights that the config names',
+    )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
     parser.add_argument(
         '--auto-scale-lr',
@@ -55,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from mmattn.cli import options
+    from mmattn.cli.pretrained import get_pretrained
     from mmattn.engine import terminal
     from mmattn.engine.config import load_config
     from mmattn.engine.start import starting
@@ -87,6 +93,7 @@ def main(args: argparse.Namespace) -> None:
             try_out(cfg, begin)
         else:
             use_options(cfg, args)
+            get_pretrained(cfg)
             remarks = [*options.check_data_of(cfg, 'train'), *remarks_on_schedule(cfg)]
             train(cfg, begin, remarks)
 
@@ -94,7 +101,10 @@ def main(args: argparse.Namespace) -> None:
 def use_options(cfg: Config, args: argparse.Namespace) -> None:
     """Do to a config what the command line says, and find what to go on from."""
     from mmattn.cli import options
+    from mmattn.cli.pretrained import drop_pretrained
 
+    if args.from_scratch:
+        drop_pretrained(cfg.model)
     if args.amp:
         options.use_amp(cfg)
     if args.auto_scale_lr:

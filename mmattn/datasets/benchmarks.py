@@ -4,25 +4,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmattn.datasets.audit.class_folders import plan_imagenet
+from mmattn.datasets.audit.cifar import plan_cifar100
+from mmattn.datasets.audit.class_folders import plan_imagenet, plan_imagenet21k
 from mmattn.datasets.audit.coco import plan_coco
+from mmattn.datasets.audit.cub import plan_cub
 from mmattn.datasets.audit.faults import Plan
 from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
 from mmattn.datasets.audit.voc import plan_voc
 from mmattn.datasets.layouts import (
     Copy,
     check_ade20k,
+    check_cifar100,
     check_cityscapes,
+    check_cub,
     check_folders,
     check_imagenet,
+    check_imagenet21k,
     check_label_maps,
     check_voc_detection,
     prefixes,
 )
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.datasets.synthetic.tiny_cifar100 import make_tiny_cifar100
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
+from mmattn.datasets.synthetic.tiny_cub import make_tiny_cub
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
+from mmattn.datasets.synthetic.tiny_imagenet21k import make_tiny_imagenet21k
 from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
 
 
@@ -83,6 +91,21 @@ _ENTRIES = (
         plan=plan_ade20k,
     ),
     Benchmark(
+        name='cifar100',
+        readers=(
+            Reader(
+                'CIFAR100Superclasses',
+                title='CIFAR-100 (20 superclasses)',
+                expected='a folder with cifar-100-python, in which train and test are; get '
+                'cifar-100-python.tar.gz',
+                check=check_cifar100,
+            ),
+        ),
+        use='CIFAR100Superclasses as data_root, with the split train or test',
+        make=make_tiny_cifar100,
+        plan=plan_cifar100,
+    ),
+    Benchmark(
         name='cityscapes',
         readers=(
             Reader(
@@ -119,6 +142,21 @@ _ENTRIES = (
         plan=plan_coco,
     ),
     Benchmark(
+        name='cub',
+        readers=(
+            Reader(
+                'CUB',
+                title='CUB-200-2011',
+                expected='the folder CUB_200_2011 with images, images.txt, '
+                'image_class_labels.txt and train_test_split.txt',
+                check=check_cub,
+            ),
+        ),
+        use='CUB as data_root, with the split train or test',
+        make=make_tiny_cub,
+        plan=plan_cub,
+    ),
+    Benchmark(
         name='imagenet',
         readers=(
             Reader(
@@ -131,6 +169,21 @@ _ENTRIES = (
         use='ImageNet as data_root, with the split train or val',
         make=make_tiny_imagenet,
         plan=plan_imagenet,
+    ),
+    Benchmark(
+        name='imagenet21k',
+        readers=(
+            Reader(
+                'ImageNet21k',
+                title='ImageNet-22k',
+                expected='a folder with train, and lists of its images in meta',
+                check=check_imagenet21k,
+            ),
+        ),
+        use='ImageNet21k as data_root, with the data_prefix train and an ann_file such as '
+        'meta/train.txt',
+        make=make_tiny_imagenet21k,
+        plan=plan_imagenet21k,
     ),
     Benchmark(
         name='voc',

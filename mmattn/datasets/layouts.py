@@ -7,11 +7,12 @@ from pathlib import Path
 
 from mmengine.fileio import list_dir_or_file
 
-from mmattn.datasets.lists import read_list
+from mmattn.datasets.lists import CUB_LISTS, read_list, read_numbered
 from mmattn.datasets.names import inside, visible
 from mmattn.errors import InputError
 
 _IMAGENET_CLASSES = 1000
+_IMAGENET21K_CLASSES = 21841
 
 
 @dataclass
@@ -159,8 +160,60 @@ def check_voc_detection(copy: Copy) -> None:
         _check_listed(folder, names, _files(folder, suffix), copy.where)
 
 
-def check_imagenet(copy: Copy) -> None:
+def check_cifar100(copy: Copy) -> None:
+    """Check that the file of a split of CIFAR-100 is there.
+
+    Raises:
+        InputError: If it is not.
+    """
+    path = copy.root / 'cifar-100-python' / copy.cfg.get('split', 'train')
+    if not path.is_file():
+        raise InputError(f'{copy.where}: {path} is not a file; {copy.hint}')
+
+
+def check_cub(copy: Copy) -> None:
+    """Check that the lists of CUB-200-2011 have the same numbers, and every image is there.
+
+    Raises:
+        InputError: If something is missing.
+    """
+    lists = []
+    for name in CUB_LISTS:
+        path = copy.root / name
+        if not path.exists():
+            raise InputError(f'{copy.where}: {path} does not exist; {copy.hint}')
+        try:
+            lists.append(read_numbered(path))
+        except (OSError, ValueError) as error:
+            raise InputError(f'{copy.where}: {path} is no list of CUB: {error}') from error
+    names = lists[0]
+    for name, found in zip(CUB_LISTS[1:], lists[1:], strict=True):
+        if differing := sorted(names.keys() ^ found.keys()):
+            raise InputError(
+                f'{copy.where}: {copy.root / name} and {CUB_LISTS[0]} do not have the same '
+                f'numbers, such as {differing[0]}; complete the data set'
+            )
+    images = copy.root / 'images'
+    for name in names.values():
+        image = inside(images, name)
+        if image is None:
+            raise InputError(
+                f'{copy.where}: {copy.root / CUB_LISTS[0]} lists {visible(name)}, which leads out '
+                'of the data set; expected names inside it'
+            )
+        if not image.exists():
+            raise InputError(
+                f'{copy.where}: {copy.root / CUB_LISTS[0]} lists {visible(name)}, but '
+                f'{visible(image)} does not exist; complete the data set'
+            )
+
+
+def check_imagenet(copy: Copy, expected: int = _IMAGENET_CLASSES) -> None:
     """Check a copy of ImageNet-1k by its first image, or by the number of its classes.
+
+    Args:
+        copy: The copy.
+        expected: How many folders of classes there are where there is no list.
 
     Raises:
         InputError: If something is missing, or the layout is another one.
@@ -185,11 +238,20 @@ def check_imagenet(copy: Copy) -> None:
             )
         return
     classes = sum(path.is_dir() for path in images.iterdir())
-    if classes != _IMAGENET_CLASSES:
+    if classes != expected:
         raise InputError(
             f'{copy.where}: {images} has {classes} folders of classes, expected '
-            f'{_IMAGENET_CLASSES}, or a list of images in meta; {copy.hint}'
+            f'{expected}, or a list of images in meta; {copy.hint}'
         )
+
+
+def check_imagenet21k(copy: Copy) -> None:
+    """Check a copy of ImageNet-21K, which is also called ImageNet-22K, as one of ImageNet-1k.
+
+    Raises:
+        InputError: If something is missing, or the layout is another one.
+    """
+    check_imagenet(copy, _IMAGENET21K_CLASSES)
 
 
 def _check_labels(lines: list[str], copy: Copy) -> None:

@@ -34,6 +34,7 @@ from mmattn.files.whole_file import write_whole
 from mmattn.launch import distributed
 from mmattn.layers.plugins import let_train, plugins_of
 from mmattn.weights.fit import fit_weights
+from mmattn.weights.pretrained import leave_out
 from mmattn.weights.reading import find_state_dict, weights_in
 from mmattn.weights.sources import refuse_code_in_checkpoints
 from mmattn.weights.watch import report_loads
@@ -230,6 +231,9 @@ class Runner(MMEngineRunner):
 
     def _init_model_weights(self) -> None:
         """Initialize the weights; what is pretrained is reported."""
+        if self._load_from:
+            # All of it comes from there.
+            leave_out(self.model)
         with report_loads(self.model):
             super()._init_model_weights()
 

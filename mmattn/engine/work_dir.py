@@ -1,7 +1,6 @@
 """One run at a time has a work dir."""
 
 import contextlib
-import errno
 import fcntl
 import getpass
 import logging
@@ -16,11 +15,10 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
 from mmattn.errors import InputError
+from mmattn.files.lock import NO_LOCKS, is_at
 
 # How often a file may be gone that was there a moment before.
 _TRIES = 10
-# What file systems without locks say, some of those that clusters share.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -70,7 +68,7 @@ def _lock(work_dir: Path) -> BinaryIO:
     path = work_dir / '.lock'
     file = _open_locked(path, work_dir)
     for _ in range(_TRIES):
-        if _is_at(file, path):
+        if is_at(file.fileno(), path):
             break
         # The one before removed it between the two.
         file.close()
@@ -90,16 +88,8 @@ def _lock(work_dir: Path) -> BinaryIO:
 def _remove(file: BinaryIO, path: Path) -> None:
     """Remove the lock file while it is locked: whoever has opened it finds out that it is gone."""
     with contextlib.suppress(OSError):
-        if _is_at(file, path):
+        if is_at(file.fileno(), path):
             path.unlink()
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Tell whether a file is still the one of its name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
-    except OSError:
-        return False
 
 
 def _open_locked(path: Path, work_dir: Path) -> BinaryIO:
@@ -115,7 +105,7 @@ def _open_locked(path: Path, work_dir: Path) -> BinaryIO:
         # Not flock, which a child would inherit and go on holding.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in NO_LOCKS:
             holder = ascii(file.read(200).decode(errors='replace').strip())[1:-1] or 'somebody'
             file.close()
             raise InputError(

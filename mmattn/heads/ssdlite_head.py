@@ -41,8 +41,8 @@ class SSDLiteHead(SSDHead):
         its 21 outputs per anchor: that is 3.42 M, and 3.87 M with coordinate attention. Neither do
         4.4 M for MobileNeXt fit the taps of the release, 4.54 M; a tap of 384 channels would.
 
-        The release weighs its focal loss (alpha 0.25, gamma 2) by 5, and defines a smooth L1 loss
-        with a beta of 0.11 that it never calls: what it computes has beta 1. It cuts the width and
+        The release weighs its focal loss (alpha 0.25, gamma 2) by 5. The smooth L1 loss with a beta
+        of 0.11 that it defines it never calls: what it computes has beta 1. It cuts the width and
         height of an anchor at 320, which ``SSDAnchorGenerator`` cannot express: on the last two
         levels, the longest are 390 pixels here on COCO and 468 on VOC.
 

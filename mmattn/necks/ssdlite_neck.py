@@ -59,13 +59,15 @@ class SSDLiteNeck(BaseModule):
 
     The layout is that of `the release <https://github.com/Andrew-Qibin/ssdlite-pytorch-mobilenext>`_
     behind the detection tables of coordinate attention and MobileNeXt. The defaults are for
-    MobileNetV2. For MobileNeXt it is ``SSDLiteNeck((576, 1280), (512, 256, 256, 128),
-    ratios=(0.2, 0.25, 0.5, 0.5), block='sandglass')``, the 576 channels taken inside a block, ahead
-    of its stride.
+    MobileNetV2. For MobileNeXt it is ``SSDLiteNeck((576, 1280, 1280), (512, 256, 256, 128),
+    num_levels=2, ratios=(0.2, 0.25, 0.5, 0.5), block='sandglass')``: two levels from inside blocks,
+    ahead of the last depthwise convolution, and extra ones that follow from the output of the last
+    block.
 
     Args:
-        in_channels: Channels of each input.
+        in_channels: Channels of each input; the extra levels follow from the last one.
         extra_channels: Channels of each extra level.
+        num_levels: Number of inputs, from the first on, that are levels; None for all of them.
         ratios: Channels inside each block, as a share of those of its input.
         block: ``'inverted_residual'``, the block of MobileNetV2, or ``'sandglass'``, the first half
             of MobileNeXt's.
@@ -74,12 +76,13 @@ class SSDLiteNeck(BaseModule):
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
 
     Raises:
-        ValueError: If there is not one ratio per extra level, or ``block`` is unknown.
+        ValueError: If there is not one ratio per extra level, ``num_levels`` is more than there are
+            inputs, or ``block`` is unknown.
 
     Shape:
         - Input: one (N, C_i, H_i, W_i) per entry of ``in_channels``.
-        - Output: the same, then one map per extra level, each half the size of the one before,
-          rounded up.
+        - Output: the first ``num_levels`` of them, then one map per extra level, each half the size
+          of the one before, rounded up.
 
     Example:
         >>> import torch
@@ -95,6 +98,7 @@ class SSDLiteNeck(BaseModule):
         in_channels: Annotated[Sequence[Positive], NOT_EMPTY] = (96, 1280),
         extra_channels: Sequence[Positive] = (512, 256, 256, 64),
         *,
+        num_levels: Positive | None = None,
         ratios: Sequence[Factor] = (0.2, 0.5, 0.5, 0.5),
         block: Literal['inverted_residual', 'sandglass'] = 'inverted_residual',
         norm_cfg: NormCfg = dict(type='BN'),
@@ -108,13 +112,19 @@ class SSDLiteNeck(BaseModule):
                 f'got {tuple(ratios)}'
             )
         self.in_channels = tuple(in_channels)
-        self.out_channels = (*in_channels, *extra_channels)
+        self.num_levels = len(in_channels) if num_levels is None else num_levels
+        if self.num_levels > len(in_channels):
+            raise ValueError(
+                f'expected num_levels of at most {len(in_channels)}, the entries of in_channels, '
+                f'got {num_levels}'
+            )
+        self.out_channels = (*self.in_channels[: self.num_levels], *extra_channels)
         self.extras = nn.ModuleList(
             BLOCKS[block](
                 below, max(round(ratio * below), 1), channels, norm_cfg=norm_cfg, act_cfg=act_cfg
             )
             for below, ratio, channels in zip(
-                self.out_channels[len(in_channels) - 1 :], ratios, extra_channels, strict=False
+                (in_channels[-1], *extra_channels), ratios, extra_channels, strict=False
             )
         )
 
@@ -129,7 +139,8 @@ class SSDLiteNeck(BaseModule):
                 f'expected {len(self.in_channels)} maps, one per entry of in_channels, '
                 f'got {len(inputs)}'
             )
-        maps = list(inputs)
+        maps, x = list(inputs[: self.num_levels]), inputs[-1]
         for extra in self.extras:
-            maps.append(extra(maps[-1]))
+            x = extra(x)
+            maps.append(x)
         return tuple(maps)

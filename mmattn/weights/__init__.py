@@ -1,1 +1,1 @@
-"""Published weights: find, read safely, rename, load with an account."""
+"""Published weights: find, download, read safely, rename, load with an account."""

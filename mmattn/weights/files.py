@@ -1,4 +1,4 @@
-"""Files of weights: PyTorch's own, read as data unless that is told otherwise, and safetensors."""
+"""Files of weights: PyTorch's own, read as data unless that is told otherwise, and others."""
 
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -7,7 +7,7 @@ import torch
 
 from mmattn.errors import InputError
 from mmattn.layers.packages import import_optional
-from mmattn.weights import torch_files
+from mmattn.weights import mxnet_files, torch_files
 from mmattn.weights.other_files import refuse_other_files
 from mmattn.weights.plain_data import BadDataError, NotPlainDataError
 
@@ -16,7 +16,8 @@ def read_checkpoint(path: str | Path, *, run_code: bool = False) -> dict:
     """Read a checkpoint from the disk.
 
     Args:
-        path: File to read: PyTorch's format, or that of safetensors if the name ends so.
+        path: File to read: PyTorch's format, or that of safetensors or MXNet if the name ends in
+            ``.safetensors`` or ``.params``.
         run_code: Whether to let PyTorch run the code that is in it. Otherwise it is read as data.
 
     Returns:
@@ -53,6 +54,8 @@ def read_stream(file: BinaryIO, name: str, *, run_code: bool = False) -> dict:
     refuse_other_files(file, name)
     if name.endswith('.safetensors'):
         checkpoint = _read_safetensors(file, name)
+    elif name.endswith('.params'):
+        checkpoint = _read_mxnet(file, name)
     elif run_code:
         checkpoint = _read_code(file, name)
     else:
@@ -97,6 +100,13 @@ def _read_safetensors(file: BinaryIO, name: str) -> dict:
         return safetensors.load(file.read())
     except Exception as error:
         raise _damaged(file, name) from error
+
+
+def _read_mxnet(file: BinaryIO, name: str) -> dict:
+    try:
+        return mxnet_files.read(file)
+    except (BadDataError, EOFError) as error:
+        raise _damaged(file, name, _shown(error)) from error
 
 
 def _damaged(file: BinaryIO, name: str, reason: str = '') -> InputError:

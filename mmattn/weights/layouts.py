@@ -42,14 +42,96 @@ def _fpn_name(key: str) -> str:
     return re.sub(r'^backbone\.body\.', 'backbone.', key)
 
 
+# Blocks of each stage of MobileNetV2, and where torchvision has the layers of a block: the last
+# convolution and its norm stand in the list of the block itself. The first block has no expansion.
+_MOBILENET_V2 = (1, 2, 3, 4, 3, 3, 1)
+_MOBILENET_V2_FIRST = {'0.0': '0.conv', '0.1': '0.bn', '1': '1.conv', '2': '1.bn'}
+_MOBILENET_V2_OTHERS = {
+    '0.0': '0.conv',
+    '0.1': '0.bn',
+    '1.0': '1.conv',
+    '1.1': '1.bn',
+    '2': '2.conv',
+    '3': '2.bn',
+}
+
+
+def _mobilenet_v2_name(key: str) -> str:
+    """Turn torchvision's MobileNetV2 into those of mmseg and mmpretrain, and into ours."""
+    for theirs, ours in (('0', 'conv1'), ('18', 'conv2')):
+        key = re.sub(rf'^features\.{theirs}\.0\.', f'{ours}.conv.', key)
+        key = re.sub(rf'^features\.{theirs}\.1\.', f'{ours}.bn.', key)
+    found = re.fullmatch(r'features\.(\d{1,2})\.conv\.(\d(?:\.\d)?)\.(\w+)', key)
+    if found is None:
+        return key
+    block = int(found[1]) - 1
+    layers = _MOBILENET_V2_FIRST if block == 0 else _MOBILENET_V2_OTHERS
+    for stage, count in enumerate(_MOBILENET_V2, 1):
+        if block < count:
+            return f'layer{stage}.{block}.conv.{layers.get(found[2], found[2])}.{found[3]}'
+        block -= count
+    return key
+
+
+def _renaming(*pairs: tuple[str, str]) -> Callable[[str], str]:
+    """Make a function that substitutes in a key, for each pair, what the first of it matches."""
+
+    def rename(key: str) -> str:
+        for theirs, ours in pairs:
+            key = re.sub(theirs, ours, key)
+        return key
+
+    return rename
+
+
+_BLOCK = r'^((?:backbone\.)?layer\d\.\d+)\.'
+# mmdet and mmseg have all layers of a deep stem in one sequence.
+_DEEP_STEM = ((r'^conv1\.(\d)\.', r'stem.\1.'), (r'^bn1\.', 'stem.7.'))
+_GSOP = r'(conv_for_DR|bn_for_DR|row_bn|row_conv_group|fc_adapt_channels)\.'
+
 # From the general to the special: of several that fit, the last one is meant.
 LAYOUTS = [
     Layout('torchvision ResNet', (r'^layer1\.0\.conv1\.weight$', r'^fc\.weight$')),
     Layout('mmpretrain ResNet', (r'^backbone\.layer1\.0\.conv1\.weight$', r'^head\.fc\.weight$')),
+    Layout(
+        'torchvision MobileNetV2',
+        (r'^features\.1\.conv\.0\.0\.weight$', r'^features\.18\.1\.weight$'),
+        _mobilenet_v2_name,
+    ),
     Layout('mmdet and mmseg FPN', (r'^(neck\.)?lateral_convs\.0\.conv\.weight$',)),
     Layout('torchvision FPN', (r'^(backbone\.fpn\.)?inner_blocks\.0\.',), _fpn_name),
     Layout('ECA-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.eca\.conv\.weight$')),
     Layout('CBAM-ResNet', (r'^layer1\.0\.conv1\.weight$', r'\.cbam\.ChannelGate\.mlp\.1\.weight$')),
+    Layout(
+        'Triplet-ResNet',
+        (
+            r'^layer1\.0\.conv1\.weight$',
+            r'\.triplet_attention\.ChannelGateH\.spatial\.conv\.weight$',
+        ),
+    ),
+    Layout('SE-ResNet', (r'^layer1\.0\.conv1\.weight$', r'^layer1\.0\.se\.fc1\.weight$')),
+    Layout(
+        'timm ECA-ResNet-D',
+        (r'^conv1\.6\.weight$', r'^layer1\.0\.se\.conv\.weight$'),
+        _renaming((_BLOCK + r'se\.', r'\1.eca.'), *_DEEP_STEM),
+    ),
+    Layout('BAM-ResNet', (r'^bam1\.channel_att\.',), _renaming((r'^bam(\d)\.', r'layer\1.bam.'))),
+    Layout(
+        'SPNet',
+        (r'^conv1\.6\.weight$', _BLOCK + r'spm\.'),
+        _renaming((_BLOCK + r'spm\.', r'\1.strip_pooling.'), *_DEEP_STEM),
+    ),
+    Layout(
+        'GSoP-ResNet', (_BLOCK + r'conv_for_DR\.',), _renaming((_BLOCK + _GSOP, r'\1.gsop.\2.'))
+    ),
+    Layout(
+        'SimAM-ResNet', (_BLOCK + r'conv2\.0\.',), _renaming((_BLOCK + r'conv2\.0\.', r'\1.conv2.'))
+    ),
+    Layout(
+        'GC-ResNet',
+        (_BLOCK + r'context_block\.',),
+        _renaming((_BLOCK + r'context_block\.', r'\1.global_context.')),
+    ),
 ]
 
 
@@ -101,7 +183,9 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
         if key in ours:
             continue
         published = layout.rename(key) if layout else key
-        for name in (published, *(re.sub(rf'^{part}\.', '', published) for part in _PARTS)):
+        # Last as it stands: mmcv's context block, for one, may be inserted under its own name.
+        spellings = dict.fromkeys((published, key))
+        for name in (re.sub(rf'^{part}', '', name) for name in spellings for part in _PARTS):
             attention = _longest_prefix(name, inserted)
             if attention:
                 name = inserted[attention] + name.removeprefix(attention)
@@ -133,7 +217,7 @@ def own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 # A file of a whole model may be meant for one of these.
-_PARTS = ('backbone', 'neck')
+_PARTS = ('', r'backbone\.', r'neck\.')
 
 
 def _inserted_by_published_name(module: nn.Module) -> dict[str, str]:

@@ -6,6 +6,7 @@ import zipfile
 from typing import BinaryIO
 
 from mmattn.errors import InputError
+from mmattn.weights import mxnet_files
 
 # The number that a file of PyTorch before 1.6 begins with, as a pickle has it.
 MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
@@ -20,6 +21,9 @@ _CHECK = 'check the path'
 _Kind = tuple[str, str]
 _TORCH = ('a PyTorch file under another name', 'give it the ending .pth')
 _SAFETENSORS = ('a safetensors file under another name', 'give it the ending .safetensors')
+_MXNET = ('an MXNet file under another name', 'give it the ending .params')
+# What a name that ends so promises; any other one promises a file of PyTorch.
+_PROMISES = {'.safetensors': _SAFETENSORS, '.params': _MXNET}
 # By the bytes that a file begins with.
 _BINARY = {
     b'\x1f\x8b': ('a gzip archive', _UNPACK),
@@ -65,7 +69,8 @@ def refuse_other_files(file: BinaryIO, name: str) -> None:
         zipped = True
     kind = _kind_of_zip(file) if zipped else _kind_of(start)
     file.seek(0)
-    if kind is not (_SAFETENSORS if name.endswith('.safetensors') else _TORCH):
+    promised = (kind for ending, kind in _PROMISES.items() if name.endswith(ending))
+    if kind is not next(promised, _TORCH):
         what, advice = kind
         raise InputError(f'{name} is no checkpoint but {what} ({size} bytes); {advice}')
 
@@ -96,6 +101,8 @@ def _kind_of(start: bytes) -> _Kind:
         return _TORCH
     if start[8:9] == b'{' and 0 < int.from_bytes(start[:8], 'little') < 2**40:
         return _SAFETENSORS
+    if start[:8] == mxnet_files.MAGIC[: len(start)]:
+        return _MXNET
     if start[257:262] == b'ustar':
         if start.startswith(b'sys_info\0'):
             advice = 'load it by torch.load(FILE, weights_only=False) and save it again'

@@ -71,6 +71,8 @@ class DataUnpickler(pickle._Unpickler):
         file: The pickle, which is read from where it is, by ``read`` and ``readline``.
         size: Bytes of the file that the pickle is a part of. They bound what is built.
         find_storage: Gives the memory for a dtype, a key, a device and a size in numbers.
+        encoding: That of the text of Python 2, which has bytes for it. ``'latin1'`` if arrays of
+            that time are among it, whose numbers are text as well.
     """
 
     # Of the unpickler, but not of its stub.
@@ -78,9 +80,10 @@ class DataUnpickler(pickle._Unpickler):
     pop_mark: Callable[[], list[Any]]
     stack: list[Any]
 
-    def __init__(self, file: Any, size: int, find_storage: FindStorage) -> None:
-        # Files of Python 2 have text as bytes.
-        super().__init__(file, encoding='utf-8')
+    def __init__(
+        self, file: Any, size: int, find_storage: FindStorage, encoding: str = 'utf-8'
+    ) -> None:
+        super().__init__(file, encoding=encoding)
         self._find_storage = find_storage
         self._structure = min(_MOST_STRUCTURE, 2**24 + 16 * size)
         # Views share memory, until somebody writes them one by one.
@@ -363,6 +366,7 @@ def _build_array(*_: Any) -> np.ndarray:
 
 def _set_array(array: np.ndarray, state: tuple) -> None:
     _, shape, dtype, in_columns, content = state
+    content = content.encode('latin1') if type(content) is str else content  # of Python 2
     _check(type(dtype) is _DType and type(content) is bytes, 'an array')
     _check(type(shape) is tuple and _are_counts(*shape), 'an array')
     _check(prod(shape) * dtype.numpy.itemsize == len(content), 'an array')

@@ -5,6 +5,7 @@ called :func:`refuse_code_in_checkpoints`, as the runner of mmattn and the tools
 checkpoints as data, wherever they come from.
 """
 
+import functools
 import hashlib
 import io
 import os
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
-from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,12 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmattn.errors import InputError
+from mmattn.files.lock import in_turn
+from mmattn.weights import pretrained
+from mmattn.weights.catalogue import SCHEME
+from mmattn.weights.download import DownloadError, download, fits
 from mmattn.weights.files import read_checkpoint, read_stream
+from mmattn.weights.places import cache, find_in_folder
 from mmattn.weights.state_dicts import lay_open
 
 Loader = Callable[..., dict]
@@ -91,42 +96,25 @@ def find_url(address: str) -> str:
     return urls[name]
 
 
-def find_in_folder(name: str) -> Path | None:
-    """Look for a file in the folder that ``MMATTN_PRETRAINED_DIR`` names.
-
-    Raises:
-        InputError: If the variable names no folder.
-    """
-    folder = os.environ.get('MMATTN_PRETRAINED_DIR')
-    if not folder:
-        return None
-    if not Path(folder).expanduser().is_dir():
-        raise InputError(f'MMATTN_PRETRAINED_DIR={folder} is not a folder; make it or unset it')
-    path = Path(folder).expanduser() / name
-    return path if path.is_file() else None
-
-
 def fetch(url: str) -> Path:
     """Give the file of an address: from PyTorch's cache, or downloaded into it.
 
     A file whose name ends in its check sum is shared with all who use that cache, if the sum fits.
     Another file is kept by its whole address, since two hosts may have files of one name.
+
+    Raises:
+        DownloadError: If it cannot be had.
     """
     name = unquote(Path(urlparse(url).path).name)
-    cache = Path(torch.hub.get_dir(), 'checkpoints')
-    check_sum = torch.hub.HASH_REGEX.search(name)
-    if check_sum and len(check_sum[1]) >= 8 and (cache / name).is_file():
-        content = hashlib.sha256()
-        with (cache / name).open('rb') as file:
-            while block := file.read(2**20):
-                content.update(block)
-        if content.hexdigest().startswith(check_sum[1]):
-            return cache / name
-    path = cache / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    shared, check_sum = cache() / name, torch.hub.HASH_REGEX.search(name)
+    if check_sum and len(check_sum[1]) >= 8 and shared.is_file() and fits(shared, check_sum[1]):
+        return shared
+    path = cache() / hashlib.sha256(url.encode()).hexdigest()[:16] / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        print_log(f'{url} is downloaded to {path}', logger='current')
-        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
+        with in_turn(path.with_name('.lock'), lambda: print_log(f'waiting for {url}', 'current')):
+            if not path.is_file():
+                download(url, path)
     return path
 
 
@@ -137,6 +125,14 @@ def _read_address(url: str) -> dict:
         fetch(url)
     barrier()
     return _read(fetch(url))
+
+
+def _read_published(address: str) -> dict:
+    """Read weights of the catalogue, which are on the disk unless nobody has asked for them yet."""
+    if is_main_process():
+        pretrained.get(address)
+    barrier()
+    return _read(pretrained.get(address))
 
 
 def _read_stored(address: str) -> dict:
@@ -154,7 +150,7 @@ def _read_stored(address: str) -> dict:
 def _looking_here_first(load: Loader) -> Loader:
     """Let the loader of a scheme look into the folder, and explain a dead address."""
 
-    @wraps(load)
+    @functools.wraps(load)
     def load_from(filename: str, map_location=None) -> dict:
         url = find_url(filename)
         name = unquote(Path(urlparse(url).path).name)
@@ -167,7 +163,7 @@ def _looking_here_first(load: Loader) -> Loader:
                 checkpoint = _read_address(url)
             else:
                 checkpoint = load(filename, map_location=map_location)
-        except (URLError, ConnectionError, TimeoutError) as error:
+        except (URLError, ConnectionError, TimeoutError, DownloadError) as error:
             folder = os.environ.get('MMATTN_PRETRAINED_DIR')
             raise InputError(
                 f'{url} cannot be reached ({getattr(error, "reason", error)}): download it '
@@ -183,11 +179,11 @@ def _looking_here_first(load: Loader) -> Loader:
 
 
 def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
-    """Let a loader read as it was told, and safetensors in any case."""
+    """Let a loader read as it was told, and safetensors and MXNet's files in any case."""
 
-    @wraps(load)
+    @functools.wraps(load)
     def load_from(filename: str, map_location=None) -> dict:
-        if _reads_itself() or filename.endswith('.safetensors'):
+        if _reads_itself() or filename.endswith(('.safetensors', '.params')):
             checkpoint = read(filename)
         else:
             checkpoint = load(filename, map_location)
@@ -195,6 +191,14 @@ def _reading_as_told(load: Loader, read: Callable[[str], dict]) -> Loader:
         return checkpoint
 
     return load_from
+
+
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_from_catalogue(filename: str, map_location=None) -> dict:
+    """Load weights of the catalogue by their name there, on the CPU."""
+    checkpoint = _read_published(filename)
+    _hand_over(filename, checkpoint)
+    return checkpoint
 
 
 _listener: ContextVar[Callable[[str, dict], None] | None] = ContextVar('listener', default=None)
@@ -219,10 +223,12 @@ def _hand_over(filename: str, checkpoint: Any) -> None:
         listener(filename, checkpoint)
 
 
-@cache
+@functools.cache
 def register_sources() -> None:
     """Register the loaders above in the place of mmengine's, which they call; once."""
     for scheme, load in list(CheckpointLoader._schemes.items()):
+        if scheme == SCHEME:
+            continue
         if scheme.partition(':')[0] in _ADDRESSES:
             loader = _looking_here_first(load)
         else:

@@ -9,11 +9,12 @@ SHAPES = [(2, 16, 7, 5), (1, 24, 6, 8), (3, 5, 1, 4), (2, 8, 1, 1)]
 BN = dict(type='BN')
 
 
-def equations(x, p, training):
+def equations(x, p, training, release=False):
     h, w = x.shape[2:]
     z = torch.einsum('nchw->nc', x) / (h * w)
     hidden = torch.einsum('mc,nc->nm', p['fc.0.weight'], z) + p['fc.0.bias']
     what = torch.einsum('cm,nm->nc', p['fc.2.weight'], hidden * (hidden > 0)) + p['fc.2.bias']
+    what = what * (what > 0) if release else what
 
     f = torch.einsum('mc,nchw->nmhw', p['spatial.conv1.weight'][..., 0, 0], x)
     f = f + p['spatial.conv1.bias'][:, None, None]
@@ -53,6 +54,15 @@ def test_computes_the_equations(shape, norm_cfg, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_release_rates_no_channel_below_zero():
+    module = randomize(GALA(16, release=True)).double()
+    p = {key: value.clone() for key, value in module.state_dict().items()}
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    torch.testing.assert_close(module(x), equations(x, p, training=False, release=True))
+    assert not torch.allclose(module(x), equations(x, p, training=False))
+    assert set(p) == set(GALA(16).state_dict())
 
 
 def test_single_value_in_training_uses_the_running_statistics():

@@ -149,3 +149,12 @@ def test_exports_with_dynamic_sizes(extent, extra_params):
     for size in ((9, 9), (11, 32)):
         x = torch.randn(2, 4, *size)
         torch.testing.assert_close(program(x), module(x))
+
+
+def test_bottleneck_starts_as_in_the_release():
+    torch.manual_seed(0)
+    mlp = GatherExcite(256, mlp=True).mlp
+    for layer in (mlp.fc1, mlp.fc2):
+        # Within five standard errors of a sample of this size.
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.056)
+        assert not layer.bias.any()

@@ -121,3 +121,23 @@ def test_key_names():
         for kind in ('weight', 'bias')
     ]
     assert list(LKA(4).state_dict()) == names
+
+
+# Square roots of 2 / (weights of one output channel's kernel), or of 2 / channels for the last one.
+STARTS = {
+    'conv0': 0.2828427,  # 25 taps
+    'conv_spatial': 0.2020305,  # 49 taps
+    'conv1': 0.1767767,  # 64 channels
+}
+
+
+def test_starts_as_the_release_does():
+    torch.manual_seed(0)
+    module = LKA(64)
+    for name, std in STARTS.items():
+        conv = module.get_submodule(name)
+        # Within five standard errors of a sample of this size.
+        assert conv.weight.std().item() == pytest.approx(
+            std, rel=5 / (2 * conv.weight.numel()) ** 0.5
+        )
+        assert not conv.bias.any()

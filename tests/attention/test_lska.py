@@ -81,3 +81,25 @@ def test_key_names():
     ]
     assert list(LSKA(4).state_dict()) == names
     assert LSKA(4).conv_spatial_h.kernel_size == (1, 7)
+
+
+# Square roots of 2 / (weights of one output channel's kernel), or of 2 / channels for the last one.
+STARTS = {
+    'conv0h': 0.6324555,  # 5 taps
+    'conv0v': 0.6324555,
+    'conv_spatial_h': 0.5345225,  # 7 taps
+    'conv_spatial_v': 0.5345225,
+    'conv1': 0.1767767,  # 64 channels
+}
+
+
+def test_starts_as_the_release_does():
+    torch.manual_seed(0)
+    module = LSKA(64)
+    for name, std in STARTS.items():
+        conv = module.get_submodule(name)
+        # Within five standard errors of a sample of this size.
+        assert conv.weight.std().item() == pytest.approx(
+            std, rel=5 / (2 * conv.weight.numel()) ** 0.5
+        )
+        assert not conv.bias.any()

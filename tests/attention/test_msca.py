@@ -54,3 +54,25 @@ def test_parameters():
     c = 64
     expected = c * (25 + 2 * (7 + 11 + 21) + c) + 8 * c
     assert sum(p.numel() for p in MSCA(c).parameters()) == expected
+
+
+# Square roots of 2 / (weights of one output channel's kernel), or of 2 / channels for the last one.
+STARTS = {
+    'conv0': 0.2828427,  # 25 taps
+    'conv0_1': 0.5345225,  # 7 taps
+    'conv1_2': 0.4264014,  # 11 taps
+    'conv2_1': 0.3086067,  # 21 taps
+    'conv3': 0.1767767,  # 64 channels
+}
+
+
+def test_starts_as_the_release_does():
+    torch.manual_seed(0)
+    module = MSCA(64)
+    for name, std in STARTS.items():
+        conv = module.get_submodule(name)
+        # Within five standard errors of a sample of this size.
+        assert conv.weight.std().item() == pytest.approx(
+            std, rel=5 / (2 * conv.weight.numel()) ** 0.5
+        )
+        assert not conv.bias.any()

@@ -116,3 +116,13 @@ def test_norm_cfg():
     module = SKConv(4, norm_cfg=norm_cfg)
     assert norm_cfg == dict(type='GN', num_groups=2)
     assert [m.num_groups for m in module.modules() if isinstance(m, torch.nn.GroupNorm)] == [2] * 3
+
+
+def test_starts_as_the_release_does():
+    torch.manual_seed(0)
+    module = SKConv(256)
+    for layer in (module.attn.fc_reduce, module.attn.fc_select):
+        # Within five standard errors of a sample of this size.
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.04)
+    norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert [norm.momentum for norm in norms] == [0.05] * 3

@@ -67,6 +67,51 @@ def test_key_names():
     assert list(TripletAttention(4).state_dict()) == names
 
 
+class ReleasedGate(torch.nn.Module):
+    """A gate of the module in the released models: pooled over axis 1, (N, A, B, C) the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.spatial = torch.nn.Module()
+        self.spatial.conv = torch.nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.spatial.bn = torch.nn.BatchNorm2d(1, momentum=0.01)
+
+    def forward(self, x):
+        pooled = torch.cat([x.max(1, keepdim=True).values, x.mean(1, keepdim=True)], 1)
+        return x * self.spatial.bn(self.spatial.conv(pooled)).sigmoid()
+
+
+class Released(torch.nn.Module):
+    def __init__(self, no_spatial):
+        super().__init__()
+        self.ChannelGateH = ReleasedGate()
+        self.ChannelGateW = ReleasedGate()
+        if not no_spatial:
+            self.SpatialGate = ReleasedGate()
+
+    def forward(self, x):
+        maps = [
+            self.ChannelGateH(x.permute(0, 2, 1, 3)).permute(0, 2, 1, 3),
+            self.ChannelGateW(x.permute(0, 3, 2, 1)).permute(0, 3, 2, 1),
+        ]
+        if hasattr(self, 'SpatialGate'):
+            maps.append(self.SpatialGate(x))
+        return sum(maps) / len(maps)
+
+
+@pytest.mark.parametrize('no_spatial', [False, True], ids=['three gates', 'no spatial gate'])
+def test_released_models_load_as_they_are(no_spatial):
+    released = randomize(Released(no_spatial)).eval()
+    module = TripletAttention(6, no_spatial=no_spatial).eval()
+    module.load_state_dict(released.state_dict(), strict=True)
+    x = torch.randn(2, 6, 9, 7)
+    torch.testing.assert_close(module(x), released(x), rtol=0, atol=1e-6)
+
+
+def test_no_spatial_leaves_out_a_gate():
+    assert sum(p.numel() for p in TripletAttention(8, no_spatial=True).parameters()) == 200
+
+
 def test_momentum_of_the_release():
     assert TripletAttention(4).hw.conv.bn.momentum == 0.01
 

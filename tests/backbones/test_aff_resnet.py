@@ -183,6 +183,106 @@ def test_computes_the_port_from_its_keys(iterations):
         torch.testing.assert_close(a, b)
 
 
+def released_from(state_dict, resnext):
+    """Give weights of ours the names that Gluon gives to those of the authors' networks."""
+    norms = {key.removesuffix('running_mean') for key in state_dict if 'running_mean' in key}
+    p = {}
+    for key, value in state_dict.items():
+        parent, leaf = re.match(r'(.*\.)(\w+)', key).groups()
+        if leaf == 'num_batches_tracked':
+            continue
+        if parent in norms:
+            leaf = dict(weight='gamma', bias='beta').get(leaf, leaf)
+        name = f'{parent}{leaf}'.replace('.fusion.', '.attention.')
+        if not resnext:
+            name = re.sub(r'^stem\.7', 'bn1', name)
+            p[re.sub(r'^stem', 'conv1', name)] = value
+            continue
+        name = re.sub(r'^stem', 'features', name)
+        for kind, first in (('conv', 0), ('bn', 1)):
+            for i in range(3):
+                name = name.replace(f'.{kind}{i + 1}.', f'.body.{3 * i + first}.')
+        for i in range(4):
+            name = re.sub(rf'^layer{i + 1}', f'features.{10 + i}', name)
+        # The shortcut of its first stage has no pooling.
+        name = re.sub(r'^(features.10.0.downsample)\.1', r'\1.0', name)
+        p[re.sub(r'^(features.10.0.downsample)\.2', r'\1.1', name)] = value
+    return p
+
+
+def released_layers(p, iterations):
+    """What the authors' networks are made of."""
+
+    def norm(x, name):
+        x = (x - p[f'{name}.running_mean'][:, None, None]) / (
+            p[f'{name}.running_var'][:, None, None] + 1e-5
+        ).sqrt()
+        return x * p[f'{name}.gamma'][:, None, None] + p[f'{name}.beta'][:, None, None]
+
+    def conv(x, name, **options):
+        return F.conv2d(x, p[f'{name}.weight'], p.get(f'{name}.bias'), **options)
+
+    def branch(z, name, first):
+        z = norm(conv(z, f'{name}.{first}'), f'{name}.{first + 1}').relu()
+        return norm(conv(z, f'{name}.{first + 3}'), f'{name}.{first + 4}')
+
+    def fuse(x, residual, at):
+        z = x + residual
+        if f'{at}.local_att.0.weight' not in p:
+            return z
+        for suffix in ('', '2')[:iterations]:
+            pooled = branch(z.mean((2, 3), keepdim=True), f'{at}.global_att{suffix}', 1)
+            m = (branch(z, f'{at}.local_att{suffix}', 0) + pooled).sigmoid()
+            z = m * x + (1 - m) * residual
+        return 2 * z if iterations == 1 else z
+
+    return norm, conv, fuse
+
+
+def released_equations(p, x, iterations):
+    """The authors' ResNet-50 or ResNeXt-50 in evaluation, on a dict of the names of Gluon."""
+    norm, conv, fuse = released_layers(p, iterations)
+    resnext = 'features.0.weight' in p
+    stem = 'features' if resnext else 'conv1'
+    x = norm(conv(x, f'{stem}.0', stride=2, padding=1), f'{stem}.1').relu()
+    x = norm(conv(x, f'{stem}.3', padding=1), f'{stem}.4').relu()
+    x = norm(conv(x, f'{stem}.6', padding=1), 'features.7' if resnext else 'bn1').relu()
+    x = F.max_pool2d(x, 3, stride=2, padding=1)
+    names = [f'body.{i}' for i in (0, 1, 3, 4, 6, 7)]
+    if not resnext:
+        names = ['conv1', 'bn1', 'conv2', 'bn2', 'conv3', 'bn3']
+    maps = []
+    for i, depth in enumerate((3, 4, 6, 3)):
+        for j in range(depth):
+            at = f'features.{10 + i}.{j}' if resnext else f'layer{i + 1}.{j}'
+            stride = 2 if i > 0 and j == 0 else 1
+            parts = [f'{at}.{name}' for name in names]
+            out = norm(conv(x, parts[0]), parts[1]).relu()
+            groups = 32 if resnext else 1
+            out = norm(conv(out, parts[2], stride=stride, padding=1, groups=groups), parts[3])
+            out = norm(conv(out.relu(), parts[4]), parts[5])
+            if j == 0:
+                x = F.avg_pool2d(x, stride, ceil_mode=True, count_include_pad=False)
+                first = 0 if resnext and i == 0 else 1
+                x = conv(x, f'{at}.downsample.{first}')
+                x = norm(x, f'{at}.downsample.{first + 1}')
+            x = fuse(out, x, f'{at}.attention').relu()
+        maps.append(x)
+    return maps
+
+
+def test_released_names_are_all_known():
+    for resnext in (False, True):
+        options = dict(groups=32, base_width=4, stem_channels=128) if resnext else {}
+        with torch.device('meta'):
+            model = AFFResNet(50, fusion=IAFF, **RELEASE, **options)
+        p = released_from(model.state_dict(), resnext)
+        classifier = 'output' if resnext else 'fc'
+        shapes = {f'{classifier}.weight': (10, 2048), f'{classifier}.bias': (10,)}
+        p.update({key: torch.empty(shape, device='meta') for key, shape in shapes.items()})
+        model.load_state_dict(p, strict=True, assign=True)
+
+
 def test_plain_weights_leave_only_the_fusions_new(tmp_path):
     theirs = randomize(torchvision.models.resnet18())
     path = tmp_path / 'resnet18.pth'

@@ -3,8 +3,11 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from torchvision.models import mobilenet_v2
 
 from mmattn import CoordAttMobileNetV2
+from mmattn.weights.fit import fit_weights
+from mmattn.weights.reading import read_weights
 from tests.attention.test_coord_att import equations as coordinate_attention
 from tests.backbones.backbone_tester import BackboneTester
 from tests.helpers import randomize
@@ -187,6 +190,55 @@ def test_plain_mobilenet_weights_leave_only_the_attention_new(tmp_path):
     torch.save({'state_dict': plain.state_dict()}, path)
     model = CoordAttMobileNetV2(0.25, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
     model.init_weights()
+    for key, value in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+def torchvision_maps(theirs, x):
+    """What torchvision's layers give at the end of each stage, and the last convolution."""
+    maps, begin = [], 0
+    for end in (2, 4, 7, 11, 14, 17, 18, 19):
+        x = theirs.features[begin:end](x)
+        maps.append(x)
+        begin = end
+    return maps
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'], ids=['alone', 'in a model'])
+def test_computes_the_network_of_torchvision_from_its_keys(prefix):
+    theirs = randomize(mobilenet_v2()).double().eval()
+    model = CoordAttMobileNetV2(attention=None, out_indices=range(8)).double().eval()
+    receiver = torch.nn.ModuleDict(dict(backbone=model)) if prefix else model
+    receiver.load_state_dict({prefix + k: v for k, v in theirs.state_dict().items()}, strict=True)
+    x = torch.randn(1, 3, 64, 49, dtype=torch.float64)
+    with torch.no_grad():
+        for a, b in zip(model(x), torchvision_maps(theirs, x), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_of_torchvision_what_was_not_built_is_set_aside():
+    released = mobilenet_v2(width_mult=0.35).state_dict()
+    for last in range(8):
+        model = CoordAttMobileNetV2(0.35, attention=None, out_indices=(last,))
+        model.load_state_dict(released, strict=True)
+    released['features.19.0.weight'] = torch.rand(1)
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*features\.19'):
+        CoordAttMobileNetV2(0.35, attention=None).load_state_dict(released, strict=True)
+
+
+def test_weights_of_torchvision_leave_only_the_attention_new(tmp_path):
+    theirs = randomize(mobilenet_v2(width_mult=0.35))
+    path = tmp_path / 'mobilenet_v2-b0353104.pth'
+    torch.save(theirs.state_dict(), path)
+    cfg = dict(type='Pretrained', checkpoint=str(path))
+    model = CoordAttMobileNetV2(0.35, out_indices=(4, 7), init_cfg=cfg)
+    report = fit_weights(read_weights(str(path)), model).report
+    assert report.layout.name == 'torchvision MobileNetV2'
+    assert set(report.new.values()) == {'attention'}
+    assert report.unused == ('classifier.1.weight', 'classifier.1.bias')
+    model.init_weights()
+    plain = CoordAttMobileNetV2(0.35, attention=None, out_indices=(4, 7))
+    plain.load_state_dict(theirs.state_dict(), strict=True)
     for key, value in plain.state_dict().items():
         assert torch.equal(model.state_dict()[key], value), key
 

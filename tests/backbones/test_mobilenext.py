@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmattn import MobileNeXt
+from mmattn import CoordAtt, MobileNeXt
 from mmattn.errors import InputError
 from mmattn.testing.backbone import PROMISES, Asked, builds_what_is_used
 from mmattn.testing.promises import keep
@@ -37,12 +37,18 @@ class TestMobileNeXt(BackboneTester):
 
 class TestMobileNeXtExpanded(BackboneTester):
     cls = MobileNeXt
-    tiny = dict(widen_factor=0.1, out_indices=(2, 5, 6), expanded=(5,))
-    strides = (8, 16, 32)
-    stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 8)))
+    tiny = dict(
+        widen_factor=0.1,
+        out_indices=(2, 5, 7),
+        expanded=(5, 7),
+        attention=dict(type='CoordAtt', reduction=4),
+        attention_position='after_dw2',
+    )
+    strides = (8, 16, 32, 32)
+    stage_keys = ('conv1', *(f'layer{i}' for i in range(1, 9)))
 
     def test_keeps_its_promises(self):
-        """A map can only be expanded ahead of the last one, so fewer maps are another network."""
+        """Fewer maps are another network, for which the expanded ones have to be named, too."""
         promises = [promise for promise in PROMISES if promise is not builds_what_is_used]
         keep('MobileNeXt', Asked(self.cls, self.tiny), promises)
 
@@ -134,29 +140,64 @@ def test_computes_the_released_network_from_its_keys(widen_factor, identity_div)
         torch.testing.assert_close(a, b)
 
 
-def test_expanded_maps():
+@pytest.mark.parametrize('last', [(), (7,)], ids=['its own map', 'both maps'])
+def test_expanded_maps(last):
     released = released_from(randomize(MobileNeXt(0.35, out_indices=range(8))))
-    model = MobileNeXt(0.35, out_indices=(0, 3, 5, 7), expanded=(0, 5))
+    model = MobileNeXt(0.35, out_indices=(0, 3, 5, 7), expanded=(0, 5, *last))
     model.load_state_dict(released, strict=True)
     model.double().eval()
     x = torch.randn(1, 3, 64, 49, dtype=torch.float64)
     p = {key: value.double() for key, value in released.items()}
     maps, expanded = equations(p, x, 1)
-    expected = [expanded[0], maps[3], expanded[5], maps[7]]
+    expected = [expanded[0], maps[3], expanded[5], *(expanded[i] for i in last), maps[7]]
+    assert model.out_channels == tuple(m.shape[1] for m in expected)
     for a, b in zip(model(x), expected, strict=True):
         torch.testing.assert_close(a, b)
 
 
+def flat_layers(p, index):
+    """Give the layers of a released block, as its flat list numbers them."""
+    names = [key.split('.')[3] for key in p if key.startswith(f'features.{index}.conv.')]
+    layers = [torch.nn.ReLU6() for _ in range(max(map(int, names)) + 1)]
+    for i in map(int, dict.fromkeys(names)):
+        at = f'features.{index}.conv.{i}'
+        weight = p[f'{at}.weight']
+        if weight.dim() == 1:
+            layers[i] = torch.nn.BatchNorm2d(len(weight))
+        else:
+            groups = len(weight) if weight.shape[2] == 3 else 1
+            # The last of block 13 is the one with a stride.
+            options = dict(stride=2 if (index, i) == (13, 5) else 1, padding=weight.shape[2] // 2)
+            shape = (weight.shape[1] * groups, len(weight), weight.shape[2])
+            layers[i] = torch.nn.Conv2d(*shape, groups=groups, bias=False, **options)
+        layers[i].load_state_dict({name: p[f'{at}.{name}'] for name in layers[i].state_dict()})
+    return torch.nn.Sequential(*layers).double().eval()
+
+
 def test_maps_of_the_released_ssdlite():
+    """Five layers into block 13, eight layers into block 20, and the output of the latter."""
+    model = randomize(MobileNeXt(0.35, out_indices=(5, 7), expanded=(5, 7))).double().eval()
+    p = released_from(model)
+    before = MobileNeXt(0.35, out_indices=(4, 6))
+    before.load_state_dict(p, strict=True)
+    x = torch.randn(1, 3, 64, 96, dtype=torch.float64)
+    before13, before20 = before.double().eval()(x)
+    block13, block20 = flat_layers(p, 13), flat_layers(p, 20)
+    expected = [block13[:5](before13), block20[:8](before20), block20(before20)]
+    for a, b in zip(model(x), expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_sizes_of_the_released_ssdlite():
     with torch.device('meta'):
-        maps = MobileNeXt(out_indices=(5, 7), expanded=(5,))(torch.rand(1, 3, 320, 320))
-    assert [tuple(m.shape) for m in maps] == [(1, 576, 20, 20), (1, 1280, 10, 10)]
+        maps = MobileNeXt(out_indices=(5, 7), expanded=(5, 7))(torch.rand(1, 3, 320, 320))
+    assert [tuple(m.shape) for m in maps] == [(1, 576, 20, 20), *[(1, 1280, 10, 10)] * 2]
 
 
-@pytest.mark.parametrize('expanded', [(7,), (4,), (5, 6)], ids=str)
+@pytest.mark.parametrize('expanded', [(4,), (5, 6)], ids=str)
 def test_wrong_expanded(expanded):
     with pytest.raises(
-        ValueError, match=r'before the last, \(5,\), got ' + re.escape(str(expanded))
+        ValueError, match=r'of the out_indices, \(5, 7\), got ' + re.escape(str(expanded))
     ):
         MobileNeXt(0.1, out_indices=(5, 7), expanded=expanded)
 
@@ -170,9 +211,9 @@ def test_what_was_not_built_is_set_aside():
         MobileNeXt(0.1, out_indices=(7,)).load_state_dict(released, strict=True)
 
 
-def parameters(widen_factor, attention=None):
+def parameters(widen_factor, **options):
     with torch.device('meta'):
-        model = MobileNeXt(widen_factor, attention=attention, out_indices=(7,))
+        model = MobileNeXt(widen_factor, out_indices=(7,), **options)
     classifier = model.out_channels[-1] * 1000 + 1000
     return (sum(p.numel() for p in model.parameters()) + classifier) / 1e6
 
@@ -188,12 +229,18 @@ def test_parameters(widen_factor, millions):
 
 # Published: 4.09 M with coordinate attention, 3.89 M with squeeze-and-excitation.
 @pytest.mark.parametrize(
-    ('attention', 'millions'),
-    [(COORD_ATT, 3.972), (dict(type='SE', reduction=24), 3.914)],
-    ids=['CoordAtt', 'SE'],
+    ('attention', 'position', 'millions'),
+    [
+        (COORD_ATT, 'after_dw1', 3.972),
+        (dict(type='SE', reduction=24), 'after_dw1', 3.914),
+        (COORD_ATT, 'after_dw2', 4.088),
+        (dict(type='SE', reduction=32, bias=False), 'after_dw2', 3.888),
+    ],
+    ids=['CoordAtt', 'SE', 'CoordAtt as counted', 'SE as counted'],
 )
-def test_parameters_with_attention(attention, millions):
-    assert parameters(1.0, attention) == pytest.approx(millions, abs=0.0005)
+def test_parameters_with_attention(attention, position, millions):
+    count = parameters(1.0, attention=attention, attention_position=position)
+    assert count == pytest.approx(millions, abs=0.0005)
 
 
 def test_attention_stands_behind_the_first_depthwise_convolution():
@@ -210,15 +257,30 @@ def test_attention_stands_behind_the_first_depthwise_convolution():
     torch.testing.assert_close(seen['reduce'][0], expected)
 
 
-def test_blocks_without_a_first_depthwise_convolution_have_no_attention():
-    model = MobileNeXt(0.1, attention=COORD_ATT, out_indices=(7,))
+def test_attention_stands_behind_the_last_depthwise_convolution_if_asked():
+    model = MobileNeXt(
+        0.1, attention=dict(type='CoordAtt', reduction=4), attention_position='after_dw2'
+    )
+    block = randomize(model).eval().layer3[1]
+    x = torch.randn(1, 20, 9, 7)
+    filtered = block.dw2(block.bottleneck(x))
+    expected = coordinate_attention(filtered, block.attention.state_dict(), training=False)
+    torch.testing.assert_close(block(x), x + expected)
+
+
+# Stages whose first block does not have the depthwise convolution.
+@pytest.mark.parametrize(
+    ('position', 'stages'), [('after_dw1', (2, 3, 4, 5, 6)), ('after_dw2', (4, 6))]
+)
+def test_blocks_without_the_depthwise_convolution_have_no_attention(position, stages):
+    model = MobileNeXt(0.1, attention=COORD_ATT, attention_position=position, out_indices=(7,))
     without = [
         (i, j)
         for i in range(8)
         for j, block in enumerate(getattr(model, f'layer{i + 1}'))
-        if not hasattr(block.bottleneck, 'attention')
+        if not any(isinstance(module, CoordAtt) for module in block.modules())
     ]
-    assert without == [(i, 0) for i in range(2, 7)]
+    assert without == [(i, 0) for i in stages]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +329,7 @@ def test_dilation_sees_what_a_stride_would_see():
         (dict(strides=(2, 1, 2, 2, 2, 2, 1, 1)), 'expected stride 1 of stage 4'),
         (dict(identity_tensor_multiplier=0), 'above 0 and at most 1, got 0'),
         (dict(identity_tensor_multiplier=2), 'above 0 and at most 1, got 2'),
+        (dict(attention_position='first'), "'after_dw1' or 'after_dw2', got 'first'"),
     ],
 )
 def test_wrong_options(options, match):

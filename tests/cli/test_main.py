@@ -80,7 +80,7 @@ def test_tool_takes_what_its_command_takes(call, name, tool):
         (['data', 'mkae', '--out', 'x'], "'data mkae' is no command; did you mean 'data make'?"),
         (['wieghts', 'check'], "'wieghts check' is no command; did you mean 'weights check'?"),
         (['trian', '--help'], "'trian' is no command"),
-        (['weights'], "'weights' is no command; did you mean 'weights check'?"),
+        (['weights'], "'weights' is no command; did you mean 'weights get'?"),
         (['--nope'], 'unrecognized arguments: --nope'),
         ([], 'no command is given'),
         (['sites'], 'required: config'),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -21,14 +21,12 @@ PLUGINS = {
     'CBAM': 'after_conv3',
     'GlobalContext': 'after_conv3',
     'TripletAttention': 'after_conv3',
-    'StripPooling': 'after_conv2',
     'CoordAtt': 'after_conv2',
-    'SimAM': 'after_conv2',
     'MSCAM': 'after_conv3',
 }
 WITH_PLUGINS = {f'mask_rcnn_r50-{kind.lower()}_fpn_1x_coco': kind for kind in PLUGINS}
 each_with_plugins = pytest.mark.parametrize('name', WITH_PLUGINS)
-SSDLITE = ('', '-se', '-cbam', '-coordatt')
+SSDLITE = (*(f'mobilenetv2{kind}' for kind in ('', '-se', '-cbam', '-coordatt')), 'mobilenext')
 
 
 def load(name: str) -> Config:
@@ -61,12 +59,49 @@ def test_recipe_of_van(name):
     assert ('RandomChoice' in sizes) == ('_3x_' in name)
 
 
+def test_headers_of_van_name_what_is_chosen_here_and_what_the_nearest_code_has():
+    names = [name for name in NAMES if '_van_' in name and 'mask2' not in name]
+    assert len(names) == 12
+    for path in (leaves.named('det', name) for name in names):
+        header = path.read_text().partition('_base_ =')[0].replace('\n#', '')
+        assert 'all are chosen here, SyncBN and norms without decay among them' in header, path
+        assert 'LSKA, has BN, lets norms decay, and has a warmup of 1000 iterations' in header, path
+        assert header.rstrip().endswith('and a drop path rate of 0.1.'), path
+        cfg = leaves.read(path)
+        assert cfg.model.backbone.norm_cfg.type == 'SyncBN', path
+        assert cfg.optim_wrapper.paramwise_cfg.custom_keys == {'norm': {'decay_mult': 0.0}}, path
+        assert cfg.param_scheduler[0].end == 500, path
+
+
+# Queries, and the blocks of the backbone, of which each has keys of its own.
+@pytest.mark.parametrize(('arch', 'queries', 'blocks'), [('b2', 100, 21), ('b6', 200, 108)])
+def test_recipe_of_mask2former(arch, queries, blocks):
+    cfg = load(f'mask2former_van_{arch}_coco-panoptic')
+    assert cfg.model.panoptic_head.num_queries == queries
+    assert cfg.train_cfg.max_iters == 368750
+    assert cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size == 16
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.05)
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    norms = [value for key, value in keys.items() if key.endswith('norm')]
+    # With those of four patch embeddings and of the ends of the stages.
+    assert norms == [dict(lr_mult=0.1, decay_mult=0.0)] * (blocks + 4 + 1)
+    model = leaves.build(leaves.named('det', f'mask2former_van_{arch}_coco-panoptic'))
+    assert model.panoptic_head.query_feat.num_embeddings == queries
+    assert sum(len(getattr(model.backbone, f'block{i}')) for i in (1, 2, 3, 4)) == blocks
+
+
 @pytest.mark.parametrize(
-    'name', ['mask_rcnn_van_b0_fpn_1x_coco', 'mask2former_van_b2_coco-panoptic']
+    'name',
+    [
+        'mask_rcnn_van_b0_fpn_1x_coco',
+        'mask2former_van_b2_coco-panoptic',
+        pytest.param('mask2former_van_b6_coco-panoptic', marks=pytest.mark.slow),
+    ],
 )
 def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
     cfg = load(name)
-    model = build_part(cfg.model)
+    model = leaves.build(leaves.named('det', name))
     options = options_of(cfg, model)
     norms = {
         f'{prefix}.{key}'
@@ -80,8 +115,8 @@ def test_norms_do_not_decay_and_all_else_of_the_backbone_does(name):
 
 
 def test_mask2former_has_a_tenth_of_the_rate_in_its_backbone():
-    cfg = load('mask2former_van_b2_coco-panoptic')
-    for name, group in options_of(cfg, build_part(cfg.model)).items():
+    path = leaves.named('det', 'mask2former_van_b2_coco-panoptic')
+    for name, group in options_of(leaves.load(path), leaves.build(path)).items():
         assert group['lr'] == pytest.approx(1e-5 if name.startswith('backbone.') else 1e-4), name
 
 
@@ -129,7 +164,7 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
         assert all(module.training for module in stage.modules())
 
 
-@pytest.mark.parametrize('attention', SSDLITE)
+@pytest.mark.parametrize('backbone', SSDLITE)
 @pytest.mark.parametrize(
     ('data', 'classes', 'batch', 'gpus', 'lr', 'iterations', 'focal'),
     [
@@ -137,8 +172,8 @@ def test_fusions_are_trained_and_the_first_stage_is_not():
         ('voc0712', 20, 24, 4, 0.004, 60000, False),
     ],
 )
-def test_recipe_of_ssdlite(attention, data, classes, batch, gpus, lr, iterations, focal):
-    cfg = load(f'ssdlite320_mobilenetv2{attention}_{data}')
+def test_recipe_of_ssdlite(backbone, data, classes, batch, gpus, lr, iterations, focal):
+    cfg = load(f'ssdlite320_{backbone}_{data}')
     assert cfg.model.bbox_head.num_classes == classes
     assert ('loss_cls' in cfg.model.bbox_head) == focal
     assert cfg.train_dataloader.batch_size == batch
@@ -147,7 +182,67 @@ def test_recipe_of_ssdlite(attention, data, classes, batch, gpus, lr, iterations
     assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end == iterations
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if name.startswith('ssdlite')])
+@pytest.mark.parametrize(
+    ('data', 'rates'),
+    [
+        # 0.08 on its cosine, from a third of it for 500 iterations.
+        ('coco', {0: 0.026667, 250: 0.053387, 50000: 0.068284, 100000: 0.04, 150000: 0.011716}),
+        ('voc0712', {0: 0.0005332, 20000: 0.004, 40000: 0.0004, 50000: 0.00004}),
+    ],
+)
+def test_rates_of_ssdlite_are_those_of_its_release(data, rates):
+    cfg = load(f'ssdlite320_mobilenext_{data}')
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], cfg.optim_wrapper.optimizer.lr)
+    optimizer.step()
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    for i in range(max(rates) + 1):
+        if i in rates:
+            assert optimizer.param_groups[0]['lr'] == pytest.approx(rates[i], rel=1e-3), i
+        for scheduler in schedulers:
+            scheduler.step()
+
+
+each_ssdlite = pytest.mark.parametrize(
+    'name', [name for name in NAMES if name.startswith('ssdlite')]
+)
+
+
+@each_ssdlite
+def test_images_of_ssdlite_are_as_released(name):
+    """The mean is subtracted and then divided by, whatever the release calls it."""
+    cfg = load(name)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    white = preprocessor(dict(inputs=[torch.full((3, 2, 2), 255, dtype=torch.uint8)]))['inputs']
+    expected = torch.tensor([(255 - 123) / 58.395, (255 - 117) / 57.12, (255 - 104) / 57.375])
+    torch.testing.assert_close(white[0, :, 0, 0], expected)
+    for dataset in leaves.datasets(cfg.train_dataloader.dataset):
+        [crop] = [t for t in dataset.pipeline if t.type == 'MinIoURandomCrop']
+        assert crop.min_ious == (0.1, 0.3, 0.7, 0.9)
+        [expand] = [t for t in dataset.pipeline if t.type == 'Expand']
+        assert expand.mean == [123, 117, 104]
+
+
+@each_ssdlite
+def test_loss_of_ssdlite_is_as_released(name):
+    head = load(name).model.bbox_head
+    if 'voc' in name:
+        assert 'loss_cls' not in head and 'loss_bbox' not in head
+        assert load(name).model.train_cfg.neg_pos_ratio == 3
+        return
+    assert head.loss_cls == dict(
+        type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=5.0
+    )
+    loss_bbox = MODELS.build(head.loss_bbox)
+    # On both sides of 1, where the parabola ends.
+    deltas = torch.tensor([[0.05, -0.5, 1.0, 3.0]])
+    found = loss_bbox(deltas, torch.zeros(1, 4), avg_factor=1)
+    torch.testing.assert_close(found, torch.tensor(0.00125 + 0.125 + 0.5 + 2.5))
+
+
+@each_ssdlite
 def test_levels_of_ssdlite(name):
     cfg = load(name)
     model = MODELS.build(dict(cfg.model, init_cfg=None)).eval()
@@ -156,3 +251,17 @@ def test_levels_of_ssdlite(name):
         model.bbox_head(maps)
     assert [x.shape[-1] for x in maps] == [20, 10, 5, 3, 2, 1]
     assert [x.shape[1] for x in maps] == list(model.bbox_head.in_channels)
+
+
+@pytest.mark.parametrize('data', ['coco', 'voc0712'])
+def test_taps_of_ssdlite_in_mobilenext_are_those_of_the_release(data):
+    model = MODELS.build(load(f'ssdlite320_mobilenext_{data}').model).eval()
+    last = model.backbone.layer8[0]
+    seen = {}
+    last.bottleneck.register_forward_hook(lambda m, args, out: seen.update(expanded=out))
+    last.dw2.register_forward_hook(lambda m, args, out: seen.update(filtered=out))
+    model.neck.extras[0].register_forward_hook(lambda m, args, out: seen.update(extra=args[0]))
+    with torch.no_grad():
+        maps = model.extract_feat(torch.rand(1, 3, 320, 320))
+    assert torch.equal(maps[1], seen['expanded'])
+    assert torch.equal(seen['extra'], seen['filtered'])

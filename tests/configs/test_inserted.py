@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmattn import CoordAtt
+from mmattn.attention.base import Attention
 from mmattn.insertion.inserted_attention import is_inserted
 from tests.configs import leaves
 from tests.configs.leaves import build_part
@@ -26,12 +27,18 @@ class Inserted(NamedTuple):
 
 
 MASK_RCNN = 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco'
+UPERNET = 'upernet/upernet_r50_4xb4-160k_ade20k-512x512'
 INSERTED = {
     'det/mask_rcnn_r18-coordatt-insert_fpn_1x_coco': Inserted(
         None, 8, 'backbone.layer4.1.bn2', 512
     ),
     'det/mask_rcnn_r50-coordatt-insert_fpn_1x_coco': Inserted(
         MASK_RCNN, 16, 'backbone.layer4.2.conv3', 512
+    ),
+    # Its learning rate is not that of the published host.
+    'det/mask_rcnn_r50-simam_fpn_1x_coco': Inserted(None, 16, 'backbone.layer4.2.conv2', 512),
+    'det/mask_rcnn_r50-strippooling_fpn_1x_coco': Inserted(
+        MASK_RCNN, 6, 'backbone.layer4.2.conv3', 512
     ),
     'det/mask_rcnn_swin_t-coordatt-insert_fpn_1x_coco': Inserted(
         'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco', 4, 'backbone', 768
@@ -59,8 +66,10 @@ INSERTED = {
     'det/yolox_s-coordatt-insert_300e_coco': Inserted(
         'yolox/yolox_s_8xb8-300e_coco', 3, 'backbone.stage4', 512
     ),
+    'seg/upernet_r50-simam_ade20k': Inserted(UPERNET, 16, 'backbone.layer4.2.conv2', 512),
+    'seg/upernet_r50-strippooling_ade20k': Inserted(UPERNET, 6, 'backbone.layer4.2.conv3', 512),
     'seg/upernet-coordatt-insert_r50_ade20k': Inserted(
-        'upernet/upernet_r50_4xb4-160k_ade20k-512x512', 1, 'decode_head.fpn_bottleneck', 512
+        UPERNET, 1, 'decode_head.fpn_bottleneck', 512
     ),
     'seg/deeplabv3-coordatt-insert_r50_d8_ade20k': Inserted(
         'deeplabv3/deeplabv3_r50-d8_4xb4-160k_ade20k-512x512', 1, 'decode_head.bottleneck', 512
@@ -103,7 +112,7 @@ def build(name: str) -> nn.Module:
 
 
 def attentions(name: str) -> dict[str, nn.Module]:
-    return {key: m for key, m in build(name).named_modules() if isinstance(m, CoordAtt)}
+    return {key: m for key, m in build(name).named_modules() if isinstance(m, Attention)}
 
 
 def shapes(module: nn.Module) -> dict[str, tuple]:
@@ -163,6 +172,40 @@ def recipe(cfg: Config) -> dict:
 @each_of_a_published_host
 def test_recipe_is_that_of_the_host(name):
     assert recipe(load(name)) == recipe(load_host(name))
+
+
+@pytest.mark.parametrize(
+    'name', ['det/mask_rcnn_r50-simam_fpn_1x_coco', 'seg/upernet_r50-simam_ade20k']
+)
+def test_simam_stands_between_a_convolution_and_its_norm(name):
+    found = attentions(name)
+    assert {attention.e_lambda for attention in found.values()} == {0.1}
+    block = build(name).backbone.layer2[1]
+    seen = []
+    attention = next(m for m in block.conv2.modules() if isinstance(m, Attention))
+    hooks = [
+        attention.register_forward_hook(lambda module, args, out: seen.append(out)),
+        block.bn2.register_forward_pre_hook(lambda module, args: seen.append(args[0])),
+    ]
+    block(torch.empty(2, 512, 5, 7, device='meta'))
+    for hook in hooks:
+        hook.remove()  # The model is shared by the tests.
+    assert seen[0] is seen[1]
+
+
+def test_simam_detects_at_half_of_the_learning_rate():
+    optimizer = load('det/mask_rcnn_r50-simam_fpn_1x_coco').optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('SGD', 0.01, 0.0001)
+
+
+@pytest.mark.parametrize(
+    'name', ['det/mask_rcnn_r50-strippooling_fpn_1x_coco', 'seg/upernet_r50-strippooling_ade20k']
+)
+def test_strip_pooling_stands_in_the_blocks_of_the_release(name):
+    places = [key.partition('.inserted_attention')[0] for key in attentions(name)]
+    assert places == [
+        f'backbone.layer{block}.conv3' for block in ('1.2', '2.3', '3.5', '4.0', '4.1', '4.2')
+    ]
 
 
 @pytest.mark.parametrize('host', ['mask_rcnn_r18', 'mask_rcnn_r50', 'retinanet_regnetx_800mf'])

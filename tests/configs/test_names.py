@@ -54,6 +54,10 @@ BACKBONES = {
             for stride, strides in STRIDES.items()
         },
         'resnext50_32x4d': dict(type='AFFResNet', depth=50, groups=32, base_width=4),
+        'r26': dict(type='CIFARAFFResNet', num_blocks=4),
+        'r32': dict(type='CIFARAFFResNet', num_blocks=5),
+        'resnext38_32x4d': dict(type='CIFARAFFResNeXt', num_blocks=4),
+        'inception_b4': dict(type='AFFInception', num_blocks=4),
         'efficientnet_b0': dict(type='CoordAttEfficientNet', arch='b0'),
         'timm_efficientnet_b1': dict(type='mmpretrain.TIMMBackbone', model_name='efficientnet_b1'),
         'convnext_t': dict(type='mmpretrain.ConvNeXt', arch='tiny'),
@@ -81,12 +85,15 @@ RECIPES = {
 DATASET = 'val_dataloader.dataset.type'
 DATA = {
     'ade20k': {DATASET: 'ADE20KDataset'},
+    'cifar100-20': {DATASET: 'CIFAR100Superclasses', 'model.head.num_classes': 20},
     'cityscapes': {DATASET: 'CityscapesDataset'},
     'coco': {DATASET: 'CocoDataset', 'codec': None},
     'coco-256x192': {DATASET: 'CocoDataset', 'codec.input_size': (192, 256)},
     'coco-384x288': {DATASET: 'CocoDataset', 'codec.input_size': (288, 384)},
     'coco-panoptic': {DATASET: 'CocoPanopticDataset'},
+    'cub': {DATASET: 'CUB', 'model.head.num_classes': 200},
     'in1k': {DATASET: 'ImageNet', 'model.head.num_classes': 1000},
+    'in22k': {DATASET: 'ImageNet21k', 'model.head.num_classes': 21841},
     'voc0712': {DATASET: 'VOCDataset'},
     'voc12aug': {DATASET: 'PascalVOCDataset'},
 }
@@ -100,6 +107,8 @@ OPTIONS = {
     # By InsertAttention, into a part that has no place for it.
     'insert': {'inserted': True},
 }
+# The places of these in a ResNet are out of reach of plugins: they are always inserted.
+INSERTED = ('simam', 'strippooling')
 # What follows a word: its attention and the options of that one, then the next word or the end.
 ADDED = re.compile(rf'(?:-({"|".join(ATTENTION)})((?:-(?:{"|".join(OPTIONS)}))*))?(?:_|$)')
 WITH_ATTENTION = ('model', 'backbone', 'neck')
@@ -169,7 +178,7 @@ def test_name_says_what_the_config_holds(path):
         assert {module['type'] for module in found} == ({ATTENTION[kind]} if kind else set()), part
         for module in found:
             assert all(hold(OPTIONS[option], module) for option in options)
-            assert module['inserted'] == ('insert' in options)
+            assert module['inserted'] == ('insert' in options or kind in INSERTED)
             assert module.get('direction') in (None, *options)
 
 

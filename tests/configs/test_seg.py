@@ -54,6 +54,40 @@ def test_recipe_of_semantic_fpn(arch, drop_path_rate):
     assert cfg.auto_scale_lr.base_batch_size == 32
 
 
+# The recipe of the release: drop path rate and images per GPU.
+@pytest.mark.parametrize(
+    ('arch', 'drop_path_rate', 'images'),
+    [
+        ('b0', 0.1, 2),
+        ('b1', 0.1, 2),
+        ('b2', 0.1, 2),
+        ('b3', 0.3, 2),
+        ('b4', 0.4, 4),
+        ('b5', 0.4, 2),
+        ('b6', 0.5, 2),
+    ],
+)
+def test_recipe_of_upernet_on_van(arch, drop_path_rate, images):
+    cfg = load(f'upernet_van_{arch}_ade20k')
+    assert cfg.model.backbone.drop_path_rate == drop_path_rate
+    assert cfg.model.backbone.norm_cfg.type == 'SyncBN'
+    assert cfg.train_dataloader.batch_size == images
+    assert cfg.auto_scale_lr.base_batch_size == 8 * images
+    optimizer = dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01)
+    assert cfg.optim_wrapper.optimizer == optimizer
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys == {'norm': {'decay_mult': 0.0}}
+    warmup, poly = cfg.param_scheduler
+    assert (warmup.type, warmup.start_factor, warmup.end) == ('LinearLR', 1e-6, 1500)
+    assert (poly.type, poly.power, poly.eta_min, poly.end) == ('PolyLR', 1.0, 0.0, 160000)
+    assert cfg.train_cfg.max_iters == 160000
+    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert steps['RandomResize'].scale == (2048, 512)
+    assert steps['RandomResize'].ratio_range == (0.5, 2.0)
+    assert (steps['RandomCrop'].crop_size, steps['RandomCrop'].cat_max_ratio) == ((512, 512), 0.75)
+    assert (cfg.model.decode_head.channels, cfg.model.auxiliary_head.channels) == (512, 256)
+    assert cfg.model.auxiliary_head.loss_decode.loss_weight == 0.4
+
+
 # mmseg's recipes: iterations, total batch, height and width of the crops.
 @pytest.mark.parametrize(
     ('data', 'iterations', 'batch', 'crop'),
@@ -114,9 +148,7 @@ PLUGINS = {
     'ECA': (16, 2048),
     'TripletAttention': (16, 2048),
     'GlobalContext': (13, 2048),
-    'StripPooling': (3, 512),
     'CoordAtt': (16, 512),
-    'SimAM': (16, 512),
     'MSCAM': (16, 2048),
 }
 WITH_PLUGINS = {f'upernet_r50-{kind.lower()}_ade20k': kind for kind in PLUGINS}
@@ -136,6 +168,15 @@ def test_attention_of_resnet_stands_in_its_place_and_plain_weights_fit(name):
     assert (len(found), found[-1].in_channels) == PLUGINS[kind]
     cfg.pop('plugins')
     assert shapes(build_part(cfg)) <= shapes(backbone)
+
+
+def test_eca_has_the_kernel_sizes_of_the_released_resnet():
+    backbone = build_part(load('upernet_r50-eca_ade20k').model.backbone)
+    sizes = [
+        {m.conv.kernel_size for m in stage.modules() if type(m) is MODELS.get('ECA')}
+        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)
+    ]
+    assert sizes == [{(3,)}, {(5,)}, {(5,)}, {(7,)}]
 
 
 def test_aff_replaces_every_sum_of_the_pyramid():

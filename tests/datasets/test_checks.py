@@ -122,8 +122,11 @@ CONFIGS = {
         type='CityscapesDataset',
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
     ),
+    'cub': dict(type='CUB', split='train'),
     'imagenet': dict(type='ImageNet', split='train'),
     'imagenet with prefix': dict(type='ImageNet', data_prefix='val', ann_file='meta/val.txt'),
+    'imagenet21k': dict(type='ImageNet21k', data_prefix='train', ann_file='meta/train.txt'),
+    'imagenet21k by folders': dict(type='ImageNet21k', split='train'),
 }
 
 
@@ -185,9 +188,14 @@ def test_generated_data_passes(name, config):
             r'1 of 3 images .*labelTrainIds\.png does not exist; complete the data set',
         ),
         ('cityscapes', 'leftImg8bit/train/*/*', r'train holds no \*_leftImg8bit\.png file'),
+        ('cub', 'images.txt', r'd: .*images\.txt does not exist; expected the folder CUB_200_'),
+        ('cub', 'images/001*/*', r'd: .*images\.txt lists 001.*jpg, but .* does not exist; com'),
         ('imagenet', 'train', r'd\.data_prefix\.img_path .*train is not a folder; expected'),
         ('imagenet', 'meta', r'd: .*train has 3 folders of classes, expected 1000, or a list of'),
         ('imagenet', 'train/n02690373/*', r'd: .*train\.txt lists n02690373/n0.* does not exist'),
+        ('imagenet21k', 'meta', r'd\.ann_file .*train\.txt does not exist; expected'),
+        ('imagenet21k', 'train/n02690373/*', r'd: .*train\.txt lists n02690373/n0.* does not exi'),
+        ('imagenet21k by folders', 'meta', r'd: .*train has 3 folders of .*, expected 21841, or '),
         ('imagenet with prefix', 'meta', r'd\.ann_file .*val\.txt does not exist; expected'),
     ],
 )
@@ -246,6 +254,39 @@ def test_a_line_without_a_class(line, config):
         f'd.ann_file {path}: line {count + 1} is {visible(line)!r}; expected the name of an '
         'image, a blank and the number of its class'
     )
+
+
+@pytest.mark.parametrize(
+    ('name', 'added', 'message'),
+    [
+        (
+            'images.txt',
+            'x y z\n',
+            r"images\.txt is no list of CUB: line 6 is 'x y z'; expected a n",
+        ),
+        ('images.txt', '1 a/b.jpg\n', r'line 6 has the number 1 again'),
+        (
+            'images.txt',
+            '6 a/b.jpg\n',
+            r'labels\.txt and images\.txt do not have .*, such as 6; com',
+        ),
+        ('train_test_split.txt', '6 1\n', r'split\.txt and images\.txt do not have .*, such as 6'),
+    ],
+)
+def test_lists_of_cub_that_do_not_fit(name, added, message, config):
+    cfg = config('cub')
+    path = Path(cfg['data_root'], name)
+    path.write_text(path.read_text() + added)
+    with pytest.raises(InputError, match=message):
+        check_data(cfg, 'd')
+
+
+def test_a_name_of_cub_that_leads_out(config):
+    cfg = config('cub')
+    path = Path(cfg['data_root'], 'images.txt')
+    path.write_text(path.read_text().replace('1 001', '1 ../001', 1))
+    with pytest.raises(InputError, match=r'lists \.\./001.*, which leads out of the data set'):
+        check_data(cfg, 'd')
 
 
 def test_hidden_files_are_left_out(root):

@@ -16,8 +16,8 @@ from mmattn.errors import InputError
 
 @MODELS.register_module()
 class ToyForRunnerTest(BaseModel):
-    def __init__(self, width=4, classes=2):
-        super().__init__()
+    def __init__(self, width=4, classes=2, init_cfg=None):
+        super().__init__(init_cfg=init_cfg)
         self.body = nn.Linear(3, width)
         self.head = nn.Linear(width, classes)
 
@@ -50,6 +50,19 @@ def trained(tmp_path):
     runner = Runner.from_cfg(config(tmp_path))
     runner.train()
     return runner
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_a_checkpoint_to_begin_with_needs_no_public_weights(tmp_path, trained, resume):
+    cfg = config(tmp_path, iterations=4)
+    pretrained = dict(type='Pretrained', checkpoint='mmattn://there_is_none')
+    cfg.model.init_cfg = [dict(type='Constant', val=0, layer='Conv2d'), pretrained]
+    cfg.resume, cfg.load_from = resume, str(tmp_path / 'iter_2.pth')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 4
+    # What the checkpoint keeps of the config is the config.
+    assert runner.cfg.model.init_cfg[1] == pretrained
 
 
 def files(folder):

@@ -26,8 +26,8 @@ VOC_ANCHORS = dict(
     max_sizes=list(VOC_MAX_SIZES),
 )
 FOCAL = dict(
-    loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),
-    loss_bbox=dict(type='SmoothL1Loss', beta=0.11),
+    loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=5.0),
+    loss_bbox=dict(type='SmoothL1Loss', beta=1.0),
 )
 RECIPES = {
     'coco': dict(num_classes=80, **FOCAL),
@@ -221,7 +221,7 @@ def test_multi_box_loss_is_that_of_mmdet():
 
 
 def test_focal_loss():
-    """Sum of the focal loss over all anchors and of the box loss, per anchor with an object."""
+    """Five times the focal loss over all anchors, and the box loss, per anchor with an object."""
     from torchvision.ops import sigmoid_focal_loss
 
     head = build()
@@ -239,8 +239,8 @@ def test_focal_loss():
     assert positive == (labels < 80).sum() > 3
     wanted = F.one_hot(labels, 81)[:, :80].float()
     expected = sigmoid_focal_loss(scores, wanted, alpha=0.25, gamma=2, reduction='sum') / positive
-    torch.testing.assert_close(sum(losses['loss_cls']), expected)
-    expected = F.smooth_l1_loss(deltas * weights, targets * weights, reduction='sum', beta=0.11)
+    torch.testing.assert_close(sum(losses['loss_cls']), 5 * expected)
+    expected = F.smooth_l1_loss(deltas * weights, targets * weights, reduction='sum')
     torch.testing.assert_close(sum(losses['loss_bbox']), expected / positive)
 
 

@@ -85,6 +85,16 @@ def trained(config):
     return folder / 'two ranks', out
 
 
+def test_one_rank_asks_for_public_weights_and_one_tells_that_there_are_none(tmp_path):
+    nowhere = dict.fromkeys(('http_proxy', 'https_proxy'), 'http://127.0.0.1:9')
+    env = dict(nowhere, no_proxy='', TORCH_HOME=tmp_path, HF_HOME=tmp_path)
+    config = ROOT / 'configs/seg/upernet_van_b2_ade20k.py'
+    status, _, err = run(TRAIN, config, 2, '--work-dir', tmp_path / 'run', **env)
+    [line] = errors(err)
+    assert status == 1 and 'mmattn://van_b2_in1k is not in ' in line
+    assert line.endswith('; or start from random values: --from-scratch')
+
+
 def weights(path):
     return torch.load(path, weights_only=False)['state_dict']
 

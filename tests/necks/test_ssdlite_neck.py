@@ -7,8 +7,9 @@ from mmattn import SSDLiteNeck
 from tests.helpers import randomize
 
 MOBILENEXT = dict(
-    in_channels=(576, 1280),
+    in_channels=(576, 1280, 1280),
     extra_channels=(512, 256, 256, 128),
+    num_levels=2,
     ratios=(0.2, 0.25, 0.5, 0.5),
     block='sandglass',
 )
@@ -22,7 +23,10 @@ MOBILENEXT = dict(
 def test_levels_at_320_pixels(options, channels):
     neck = SSDLiteNeck(**options)
     assert neck.out_channels == channels
-    inputs = [torch.randn(2, c, size, size) for c, size in zip(channels, (20, 10), strict=False)]
+    inputs = [
+        torch.randn(2, c, size, size)
+        for c, size in zip(neck.in_channels, (20, 10, 10), strict=False)
+    ]
     outs = neck(inputs)
     assert [tuple(x.shape) for x in outs] == [
         (2, c, size, size) for c, size in zip(channels, (20, 10, 5, 3, 2, 1), strict=True)
@@ -57,6 +61,14 @@ def test_equations(block):
         torch.testing.assert_close(outs[i], x)
 
 
+def test_the_extra_levels_follow_from_the_last_input():
+    neck = randomize(SSDLiteNeck((4, 10, 6), (8,), num_levels=2, ratios=(0.5,))).eval()
+    low, high, last = torch.randn(2, 4, 9, 7), torch.randn(2, 10, 5, 4), torch.randn(2, 6, 5, 4)
+    outs = neck([low, high, last])
+    assert len(outs) == 3 and outs[0] is low and outs[1] is high
+    torch.testing.assert_close(outs[2], neck.extras[0](last))
+
+
 @pytest.mark.parametrize('block', ['inverted_residual', 'sandglass'])
 def test_trains_at_batch_1_down_to_one_pixel(block):
     neck = SSDLiteNeck((4, 10), (6, 8), ratios=(0.5, 0.5), block=block).train()
@@ -83,5 +95,7 @@ def test_wrong_options():
         SSDLiteNeck(ratios=(0.5,))
     with pytest.raises(ValueError, match="'inverted_residual' or 'sandglass', got 'ghost'"):
         SSDLiteNeck(block='ghost')
+    with pytest.raises(ValueError, match='expected num_levels of at most 2, .*, got 3'):
+        SSDLiteNeck(num_levels=3)
     with pytest.raises(ValueError, match='expected 2 maps, one per entry of in_channels, got 1'):
         SSDLiteNeck()([torch.randn(1, 1280, 4, 4)])

@@ -402,6 +402,7 @@ def typed(value, where):
 # They take any option and say nothing, or are read by nobody's registry.
 TAKE_ANY = {'nms', 'soft_nms', 'DeltaXYWHBBoxCoder', 'RandomSampler', 'RoIAlign', 'SmoothL1Loss'}
 TAKE_ANY |= {'ImageNet', 'RandomChoiceResize', 'RandomResize'}
+TAKE_ANY |= {'Mask2FormerHead', 'MaskFormerFusionHead'}
 
 
 def test_each_mistyped_option_of_data_is_named_with_its_place():

@@ -29,9 +29,14 @@ _base_ = '{root}/configs/seg/upernet_van_b0_ade20k.py'
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
     backbone=dict(
+        _delete_=True,
+        type='VAN',
         arch=dict(
-            _delete_=True, embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2)
-        )
+            embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2)
+        ),
+        norm_cfg=dict(type='SyncBN', requires_grad=True),
+        drop_path_rate=0.1,
+        stage_norm_cfg=dict(type='LN', eps=1e-5),
     ),
     decode_head=dict(in_channels=[8, 8, 16, 16], channels=16),
     auxiliary_head=dict(in_channels=16, channels=8),

@@ -2,20 +2,42 @@
 
 import copy
 import re
+from collections import OrderedDict
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from mmcv.cnn.bricks import ContextBlock
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
 
-from mmattn import AFFFPN, CBAM, ECA, VAN, AFFResNet, CoordAttMobileNetV2, MobileNeXt
+from mmattn import (
+    AFFFPN,
+    CBAM,
+    ECA,
+    VAN,
+    AFFResNet,
+    CIFARAFFResNet,
+    CIFARAFFResNeXt,
+    CoordAttMobileNetV2,
+    GlobalContext,
+    MobileNeXt,
+)
+from mmattn.insertion.insert_attention import InsertAttention
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.layouts import LAYOUTS, recognise, rename_published
 from mmattn.weights.reading import weights_in
-from tests.backbones import test_aff_resnet, test_coord_att_mobilenet_v2, test_mobilenext, test_van
+from mmattn.weights.state_dicts import find_state_dict
+from tests.attention.test_triplet_attention import Released
+from tests.backbones import (
+    test_aff_resnet,
+    test_cifar_aff_resnet,
+    test_coord_att_mobilenet_v2,
+    test_mobilenext,
+    test_van,
+)
 from tests.helpers import randomize
 
 ResNet = pytest.importorskip('mmdet.models.backbones').ResNet
@@ -118,6 +140,15 @@ def released_mbv2_ca():
     return p, x, expected, CoordAttMobileNetV2(0.35, out_indices=range(8))
 
 
+@round_trip('torchvision MobileNetV2')
+def torchvision_mobilenet_v2():
+    theirs = randomize(torchvision.models.mobilenet_v2(width_mult=0.35)).eval()
+    x = image()
+    expected = test_coord_att_mobilenet_v2.torchvision_maps(theirs, x)
+    ours = CoordAttMobileNetV2(0.35, attention=None, out_indices=range(8))
+    return theirs.state_dict(), x, expected, ours
+
+
 @round_trip('released MobileNeXt')
 def released_mobilenext():
     options = dict(widen_factor=0.35, out_indices=range(8))
@@ -165,6 +196,37 @@ def aff_resnet_port():
     expected = test_aff_resnet.port_equations(p, x, iterations=1)
     p.update(classifier(512, 'fc.weight', 'fc.bias'))
     return p, x, expected, AFFResNet(18, fusion=fusion, fusion_stages=range(4))
+
+
+def released_aff(resnext, options, iterations):
+    source = randomize(AFFResNet(50, **options))
+    p = test_aff_resnet.released_from(source.state_dict(), resnext)
+    x = image()
+    expected = test_aff_resnet.released_equations(p, x, iterations)
+    name = 'output' if resnext else 'fc'
+    p.update(classifier(2048, f'{name}.weight', f'{name}.bias'))
+    return p, x, expected, AFFResNet(50, **options)
+
+
+@round_trip('released AFF-ResNet')
+def released_aff_resnet():
+    return released_aff(False, test_aff_resnet.RELEASE, 1)
+
+
+@round_trip('released AFF-ResNeXt')
+def released_iaff_resnext():
+    options = dict(groups=32, base_width=4, stem_channels=128, fusion=test_aff_resnet.IAFF)
+    return released_aff(True, {**options, **test_aff_resnet.RELEASE}, 2)
+
+
+@round_trip('released AFF-ResNet for CIFAR')
+def released_cifar_aff_resnet():
+    return test_cifar_aff_resnet.released(CIFARAFFResNet, 1)
+
+
+@round_trip('released AFF-ResNeXt for CIFAR')
+def released_cifar_iaff_resnext():
+    return test_cifar_aff_resnet.released(CIFARAFFResNeXt, 2)
 
 
 def resnet_with(name, make):
@@ -233,6 +295,210 @@ def cbam_resnet():
     return theirs.state_dict(), x, torchvision_maps(theirs, x), ResNet(50, plugins=[plugin])
 
 
+def blocks_of(model):
+    return {
+        f'layer{i}.{j}': block
+        for i in range(1, 5)
+        for j, block in enumerate(getattr(model, f'layer{i}'))
+    }
+
+
+def behind_bn3(block, attend):
+    block.bn3.register_forward_hook(lambda module, args, out: attend(out))
+
+
+def inserted(*sites, **host):
+    """ResNet-50 of mmdet with attention at these sites, as published from the start."""
+    host = dict(dict(type='mmdet.ResNet', depth=50), **host)
+    return InsertAttention(host=host, sites=list(sites), start='paper')
+
+
+@round_trip('Triplet-ResNet')
+def triplet_resnet():
+    theirs = torchvision.models.resnet50()
+    for block in blocks_of(theirs).values():
+        block.triplet_attention = Released(no_spatial=False)
+        behind_bn3(block, block.triplet_attention)
+    randomize(theirs).eval()
+    x = image()
+    site = dict(after=r'layer\d\.\d+\.bn3', attention=dict(type='TripletAttention'))
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), inserted(site)
+
+
+@round_trip('SE-ResNet')
+def se_resnet():
+    timm = pytest.importorskip('timm')
+    theirs = randomize(timm.create_model('seresnet50')).eval()
+    x = image()
+    site = dict(after=r'layer\d\.\d+\.bn3', attention=dict(type='SE', reduction=16))
+    expected = theirs.forward_intermediates(x, intermediates_only=True)[1:]
+    return theirs.state_dict(), x, expected, inserted(site)
+
+
+@round_trip('timm ECA-ResNet-D')
+def timm_eca_resnet():
+    timm = pytest.importorskip('timm')
+    theirs = randomize(timm.create_model('ecaresnet50d')).eval()
+    x = image()
+    site = dict(after=r'layer\d\.\d+\.bn3', attention=dict(type='ECA'))
+    expected = theirs.forward_intermediates(x, intermediates_only=True)[1:]
+    return theirs.state_dict(), x, expected, inserted(site, type='mmdet.ResNetV1d')
+
+
+class PublishedBAM(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        m = c // 16
+        self.channel_att = nn.Module()
+        self.channel_att.gate_c = nn.Sequential(
+            OrderedDict(
+                flatten=nn.Flatten(),
+                gate_c_fc_0=nn.Linear(c, m),
+                gate_c_bn_1=nn.BatchNorm1d(m),
+                gate_c_relu_1=nn.ReLU(),
+                gate_c_fc_final=nn.Linear(m, c),
+            )
+        )
+        self.spatial_att = nn.Module()
+        layers = dict(gate_s_conv_reduce0=nn.Conv2d(c, m, 1), gate_s_bn_reduce0=nn.BatchNorm2d(m))
+        layers.update(gate_s_relu_reduce0=nn.ReLU())
+        for i in range(2):
+            layers[f'gate_s_conv_di_{i}'] = nn.Conv2d(m, m, 3, padding=4, dilation=4)
+            layers[f'gate_s_bn_di_{i}'] = nn.BatchNorm2d(m)
+            layers[f'gate_s_relu_di_{i}'] = nn.ReLU()
+        layers['gate_s_conv_final'] = nn.Conv2d(m, 1, 1)
+        self.spatial_att.gate_s = nn.Sequential(OrderedDict(layers))
+
+    def forward(self, x):
+        channels = self.channel_att.gate_c(x.mean((2, 3)))[..., None, None]
+        return x * (1 + (channels * self.spatial_att.gate_s(x)).sigmoid())
+
+
+@round_trip('BAM-ResNet')
+def bam_resnet():
+    theirs = torchvision.models.resnet50()
+    for i in range(1, 4):
+        bam = PublishedBAM(128 * 2**i)
+        theirs.add_module(f'bam{i}', bam)
+        stage = getattr(theirs, f'layer{i}')
+        stage.register_forward_hook(lambda module, args, out, bam=bam: bam(out))
+    randomize(theirs).eval()
+    x = image()
+    site = dict(after=r'layer[123]', attention=dict(type='BAM'))
+    # As the authors' script wraps the network and what it saves.
+    state_dict = {f'module.{key}': value for key, value in theirs.state_dict().items()}
+    return {'state_dict': state_dict}, x, torchvision_maps(theirs, x), inserted(site)
+
+
+class PublishedStripPooling(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.conv1 = nn.Conv2d(c, c, (3, 1), padding=(1, 0), bias=False)
+        self.bn1 = nn.BatchNorm2d(c)
+        self.conv2 = nn.Conv2d(c, c, (1, 3), padding=(0, 1), bias=False)
+        self.bn2 = nn.BatchNorm2d(c)
+        self.conv3 = nn.Conv2d(c, c, 1)
+
+    def forward(self, x):
+        rows = self.bn1(self.conv1(x.mean(3, keepdim=True)))
+        columns = self.bn2(self.conv2(x.mean(2, keepdim=True)))
+        return self.conv3((rows + columns).relu()).sigmoid()
+
+
+def deep_stem(*widths):
+    layers = []
+    for i, (before, width) in enumerate(zip((3, *widths), widths, strict=False)):
+        layers.append(nn.Conv2d(before, width, 3, 1 if i else 2, 1, bias=False))
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])  # The last norm is bn1.
+
+
+@round_trip('SPNet')
+def spnet():
+    theirs = torchvision.models.resnet50()
+    theirs.conv1, theirs.bn1 = deep_stem(64, 64, 128), nn.BatchNorm2d(128)
+    theirs.layer1[0].conv1 = nn.Conv2d(128, 64, 1, bias=False)
+    theirs.layer1[0].downsample[0] = nn.Conv2d(128, 256, 1, bias=False)
+    for place in ('layer1.2', 'layer2.3', 'layer3.5', 'layer4.0', 'layer4.1', 'layer4.2'):
+        block = blocks_of(theirs)[place]
+        block.spm = PublishedStripPooling(block.conv3.in_channels)
+        block.conv3.register_forward_pre_hook(
+            lambda module, args, spm=block.spm: args[0] * spm(args[0])
+        )
+    randomize(theirs).eval()
+    x = image()
+    site = dict(
+        before=r'(layer1\.2|layer2\.3|layer3\.5|layer4\.\d)\.conv3',
+        attention=dict(type='StripPooling'),
+    )
+    ours = inserted(site, deep_stem=True, stem_channels=128)
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), ours
+
+
+@round_trip('GSoP-ResNet')
+def gsop_resnet():
+    theirs = torchvision.models.resnet50()
+    for layer in (theirs.layer4[0].conv2, theirs.layer4[0].downsample[0]):
+        layer.stride = (1, 1)
+    for place, block in blocks_of(theirs).items():
+        c = block.bn3.num_features
+        block.conv_for_DR = nn.Conv2d(c, 128, 1, 2 if 'layer1' in place else 1)
+        block.bn_for_DR = nn.BatchNorm2d(128)
+        block.row_bn = nn.BatchNorm2d(128)
+        block.row_conv_group = nn.Conv2d(128, 512, (128, 1), groups=128)
+        block.fc_adapt_channels = nn.Conv2d(512, c, 1)
+
+        def attend(x, b=block):
+            y = b.bn_for_DR(b.conv_for_DR(x.relu())).relu().flatten(2)
+            y = y - y.mean(2, keepdim=True)
+            covariance = (y @ y.mT / y.shape[2])[..., None]
+            return x * b.fc_adapt_channels(b.row_conv_group(b.row_bn(covariance))).sigmoid()
+
+        behind_bn3(block, attend)
+    randomize(theirs).eval()
+    x = image()
+    sites = [
+        dict(after=r'layer1\.\d\.bn3', attention=dict(type='GSoP', stride=2)),
+        dict(after=r'layer[234]\.\d\.bn3', attention=dict(type='GSoP')),
+    ]
+    ours = inserted(*sites, strides=(1, 2, 2, 1))
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), ours
+
+
+class PublishedSimAM(nn.Module):
+    def forward(self, x):
+        square = (x - x.mean((2, 3), keepdim=True)) ** 2
+        n = x.shape[2] * x.shape[3] - 1
+        variance = square.sum((2, 3), keepdim=True) / n
+        return x * (square / (4 * (variance + 0.1)) + 0.5).sigmoid()
+
+
+@round_trip('SimAM-ResNet')
+def simam_resnet():
+    theirs = torchvision.models.resnet50()
+    for block in blocks_of(theirs).values():
+        block.conv2 = nn.Sequential(block.conv2, PublishedSimAM())
+    randomize(theirs).eval()
+    x = image()
+    site = dict(after=r'layer\d\.\d+\.conv2', attention=dict(type='SimAM', e_lambda=0.1))
+    return theirs.state_dict(), x, torchvision_maps(theirs, x), inserted(site)
+
+
+@round_trip('GC-ResNet')
+def gc_resnet():
+    theirs = torchvision.models.resnet50()
+    for place, block in blocks_of(theirs).items():
+        if 'layer1' not in place:
+            block.context_block = ContextBlock(block.bn3.num_features, ratio=1 / 16)
+            behind_bn3(block, block.context_block)
+    randomize(theirs).eval()
+    x = image()
+    # Released within detectors.
+    state_dict = {f'backbone.{key}': value for key, value in theirs.state_dict().items()}
+    site = dict(after=r'layer[234]\.\d+\.bn3', attention=dict(type='GlobalContext', reduction=16))
+    return state_dict, x, torchvision_maps(theirs, x), inserted(site)
+
+
 CHANNELS = [8, 12, 16]
 
 
@@ -289,17 +555,18 @@ def in_double():
 def test_round_trip(name):
     state_dict, x, expected, model = ROUND_TRIPS[name]()
     before = copy.deepcopy(state_dict)
-    assert recognise(state_dict).name == name
+    assert recognise(find_state_dict(state_dict)).name == name
     fit = fit_weights(weights_in(state_dict, 'a.pth'), model)
     fit.load()
     assert f'a.pth ({name} layout): ' in fit.report.line()
     assert set(fit.report.new.values()) <= {'head'}
+    assert not (fit.report.missing or fit.report.mismatched or fit.report.left_inside)
     assert state_dict.keys() == before.keys()
     model.eval()
     with torch.no_grad():
         for a, b in zip(model(x), expected, strict=True):
             scale = b.abs().max()
-            torch.testing.assert_close(a / scale, b / scale, rtol=0, atol=1e-4)
+            torch.testing.assert_close(a / scale, b / scale, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', ['layer1.0.eca', 'layer1.0.bn.eca', 'eca'])
@@ -314,6 +581,19 @@ def test_attention_goes_to_the_inserted_module_of_the_block(name):
     assert list(state_dict) == ['host.layer1.0.bn.inserted_attention.eca.conv.weight']
 
 
+@pytest.mark.parametrize('ours', ['global_context', 'context_block'])
+def test_context_blocks_go_to_ours_and_to_that_of_mmcv(ours):
+    model = nn.Module()
+    model.layer2 = nn.Sequential(nn.Module())
+    block = model.layer2[0]
+    block.bn3 = nn.BatchNorm2d(32)
+    attention = GlobalContext(32) if ours == 'global_context' else ContextBlock(32, ratio=1 / 16)
+    block.bn3.inserted_attention = nn.ModuleDict({ours: attention})
+    state_dict = {'backbone.layer2.0.context_block.conv_mask.weight': torch.rand(1, 32, 1, 1)}
+    rename_published(model, state_dict)
+    assert list(state_dict) == [f'layer2.0.bn3.inserted_attention.{ours}.conv_mask.weight']
+
+
 def test_attention_that_could_go_to_two_modules_goes_nowhere():
     model = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(2))
     for norm in model:
@@ -321,6 +601,32 @@ def test_attention_that_could_go_to_two_modules_goes_nowhere():
     state_dict = {'cbam.ChannelGate.mlp.1.bias': torch.rand(4)}
     rename_published(model, state_dict)
     assert list(state_dict) == ['cbam.ChannelGate.mlp.1.bias']
+
+
+@pytest.mark.parametrize('package', ['mmseg', 'mmpretrain'])
+def test_mobilenet_v2_of_others_takes_that_of_torchvision(package):
+    theirs = randomize(torchvision.models.mobilenet_v2(width_mult=0.35)).eval()
+    models = pytest.importorskip(f'{package}.models.backbones')
+    host = models.MobileNetV2(widen_factor=0.35, out_indices=(3, 4))
+    host.eval()
+    fit = fit_weights(weights_in(theirs.state_dict(), 'a.pth'), host)
+    fit.refuse_or_report(pretrained=True)
+    fit.load()
+    x = image()
+    _, found = host(x)
+    torch.testing.assert_close(found, theirs.features[:14](x))
+
+
+@pytest.mark.parametrize(
+    'key', ['features.19.0.weight', 'features.5.conv.9.weight', 'features.5.gate.weight']
+)
+def test_what_mobilenet_v2_of_torchvision_does_not_have_stays(key):
+    state_dict = {
+        **torchvision.models.mobilenet_v2(width_mult=0.1).state_dict(),
+        key: torch.rand(1),
+    }
+    rename_published(CoordAttMobileNetV2(0.25), state_dict)
+    assert key in state_dict and 'layer2.0.conv.2.bn.weight' in state_dict
 
 
 def test_own_names_stay():

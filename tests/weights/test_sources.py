@@ -30,7 +30,7 @@ def folder(request, tmp_path, monkeypatch):
 
 
 def cut_off(monkeypatch, error):
-    for download in ('mmengine.runner.checkpoint.load_url', 'torch.hub.download_url_to_file'):
+    for download in ('mmengine.runner.checkpoint.load_url', 'mmattn.weights.sources.download'):
         monkeypatch.setattr(download, fail_with(error))
 
 

@@ -1,41 +1,6 @@
-# ImageNet-1K at 224x224 as VAN is fine-tuned, 32 images per GPU, tested on
-# the central 224x224 of 256.
-_base_ = './imagenet_loaders.py'
+# ImageNet-1K at 224x224 as VAN is fine-tuned, 32 images per GPU.
+_base_ = ['./imagenet_loaders.py', './pipeline_van_224.py']
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(
-        type='RandAugment',
-        policies='timm_increasing',
-        num_policies=2,
-        total_level=10,
-        magnitude_level=9,
-        magnitude_std=0.5,
-        # ImageNet's mean, blue first.
-        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic'),
-    ),
-    dict(
-        type='RandomErasing',
-        erase_prob=0.25,
-        mode='rand',
-        min_area_ratio=0.02,
-        max_area_ratio=1 / 3,
-        fill_color=[103.53, 116.28, 123.675],
-        fill_std=[57.375, 57.12, 58.395],
-    ),
-    dict(type='PackInputs'),
-]
-test_pipeline = [
-    # By the name that inferencers look for.
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='PackInputs'),
-]
-# The validation reads with a loader that names a file that is wrong.
-val_pipeline = [dict(type='LoadImage'), *test_pipeline[1:]]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=32, dataset=dict(pipeline=val_pipeline))
-test_dataloader = dict(batch_size=32, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.val_pipeline}}))
+test_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.test_pipeline}}))

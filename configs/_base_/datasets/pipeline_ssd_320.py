@@ -1,4 +1,5 @@
-# Images of 320x320 pixels, trained with the augmentations of SSD.
+# Images of 320x320 pixels, trained with the augmentations of SSD as the authors of MobileNeXt and
+# coordinate attention released them.
 ssd_train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadAnnotations', with_bbox=True),
@@ -11,7 +12,8 @@ ssd_train_pipeline = [
     ),
     # What is added around an image has the colour that the model takes for zero.
     dict(type='Expand', mean=[123, 117, 104], to_rgb=True, ratio_range=(1, 4)),
-    dict(type='MinIoURandomCrop', min_ious=(0.1, 0.3, 0.5, 0.7, 0.9), min_crop_size=0.3),
+    # The whole image, any crop, or one of these overlaps; SSD itself has 0.5, too.
+    dict(type='MinIoURandomCrop', min_ious=(0.1, 0.3, 0.7, 0.9), min_crop_size=0.3),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),

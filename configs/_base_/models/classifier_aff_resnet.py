@@ -3,8 +3,12 @@
 # residual branch starts at zero.
 _base_ = './image_classifier_smoothed.py'
 
+# MXNet's MSRAPrelu: the square of the gain is 2 / (1 + 0.25 ** 2), for a PReLU of slope 0.25, over
+# the mean of what comes in and what goes out.
+msra_prelu = dict(type='Xavier', layer=['Conv2d', 'Linear'], gain=1.372, distribution='normal')
+
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    data_preprocessor=dict(mean=[123.68, 116.779, 103.939], std=[58.393, 57.12, 57.375]),
     backbone=dict(
         type='AFFResNet',
         depth=50,
@@ -12,7 +16,8 @@ model = dict(
         avg_down=True,
         zero_init_residual=True,
         out_indices=(3,),
+        init_cfg=msra_prelu,
     ),
-    head=dict(in_channels=2048),
+    head=dict(in_channels=2048, init_cfg=msra_prelu),
     train_cfg=dict(augments=dict(type='Mixup', alpha=0.2)),
 )

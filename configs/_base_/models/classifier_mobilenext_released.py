@@ -1,4 +1,4 @@
-# MobileNeXt with the label smoothing of its released script.
+# MobileNeXt with the label smoothing of its release.
 _base_ = './image_classifier_mobile.py'
 
 model = dict(

@@ -9,7 +9,7 @@ model = dict(
         strides=(1, 2, 1, 1),
         dilations=(1, 1, 2, 4),
         contract_dilation=True,
-        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://resnet50_v1c'),
     ),
     decode_head=dict(
         type='ASPPHead',

@@ -35,7 +35,7 @@ model = dict(
                 num_channels=(18, 36, 72, 144),
             ),
         ),
-        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://msra/hrnetv2_w18'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://hrnetv2_w18'),
     ),
     decode_head=dict(
         type='FCNHead',

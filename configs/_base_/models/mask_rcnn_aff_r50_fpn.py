@@ -13,7 +13,7 @@ model = dict(
         fusion_stages=(2, 3),
         frozen_stages=1,
         norm_cfg=norm_cfg,
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://resnet50_tv'),
     ),
     neck=dict(in_channels=[256, 512, 1024, 2048]),
 )

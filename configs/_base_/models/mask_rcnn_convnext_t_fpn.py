@@ -11,8 +11,7 @@ model = dict(
         gap_before_final_norm=False,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='https://mmassets.onedl.ai/mmclassification/v0/convnext/downstream/'
-            'convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth',
+            checkpoint='mmattn://convnext_t',
             prefix='backbone.',
         ),
     ),

@@ -11,7 +11,7 @@ model = dict(
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=True,
         style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://resnet18_tv'),
     ),
     neck=dict(in_channels=[64, 128, 256, 512]),
 )

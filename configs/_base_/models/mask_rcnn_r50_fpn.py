@@ -11,7 +11,7 @@ model = dict(
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=True,
         style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://resnet50_tv'),
     ),
     neck=dict(in_channels=[256, 512, 1024, 2048]),
 )

@@ -10,11 +10,7 @@ model = dict(
         window_size=7,
         drop_path_rate=0.2,
         convert_weights=True,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://github.com/SwinTransformer/storage/releases/download/v1.0.0/'
-            'swin_tiny_patch4_window7_224.pth',
-        ),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://swin_t'),
     ),
     neck=dict(in_channels=[96, 192, 384, 768]),
 )

@@ -9,7 +9,7 @@ model = dict(
         frozen_stages=1,
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://regnetx_800mf'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://regnetx_800mf'),
     ),
     neck=dict(in_channels=[64, 128, 288, 672]),
 )

@@ -7,7 +7,13 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
     ),
-    backbone=dict(type='VAN', arch='b2', drop_path_rate=0.1, out_indices=(3,)),
+    backbone=dict(
+        type='VAN',
+        arch='b2',
+        drop_path_rate=0.1,
+        out_indices=(3,),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://van_b2_in1k'),
+    ),
     head=dict(
         type='HeatmapHead',
         in_channels=512,

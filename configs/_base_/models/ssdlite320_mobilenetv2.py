@@ -1,11 +1,12 @@
 # What SSDLite for 320x320 pixels has in common on COCO and VOC, as the authors of MobileNeXt and
-# coordinate attention released it: MobileNetV2 gives the maps of stride 16 and 32.
+# coordinate attention released it: MobileNetV2 gives the maps of stride 16 and 32, and pixels are
+# divided by ImageNet's deviations, by a transform that the release names after the mean alone.
 model = dict(
     type='SingleStageDetector',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[123, 117, 104],
-        std=[1, 1, 1],
+        std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_size_divisor=1,
     ),
@@ -26,5 +27,6 @@ model = dict(
         pos_weight=-1,
         debug=False,
     ),
+    # The release suppresses among all boxes above the threshold, mmdet among 1000 of each level.
     test_cfg=dict(nms_pre=1000, min_bbox_size=0, max_per_img=100),
 )

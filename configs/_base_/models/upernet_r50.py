@@ -6,7 +6,7 @@ model = dict(
         type='ResNetV1c',
         depth=50,
         norm_cfg={{_base_.norm_cfg}},
-        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://resnet50_v1c'),
     ),
     decode_head=dict(in_channels=[256, 512, 1024, 2048]),
     auxiliary_head=dict(in_channels=1024),

@@ -1,4 +1,5 @@
-# AdamW at a total batch size of 16 (8 GPUs x 2), as Swin and VAN train detectors.
+# AdamW at a total batch size of 16 (8 GPUs x 2), as Swin and VAN train detectors. The paper of VAN
+# does not state whether norms decay.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),

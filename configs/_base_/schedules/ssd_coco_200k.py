@@ -4,9 +4,10 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.08, momentum=0.9, weight_decay=4e-5),
 )
+# The cosine counts from the first iteration on, below the warm-up.
 param_scheduler = [
     dict(type='LinearLR', start_factor=1 / 3, by_epoch=False, begin=0, end=500),
-    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=500, end=200000),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=200000),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=200000, val_interval=5000)
 val_cfg = dict(type='ValLoop')

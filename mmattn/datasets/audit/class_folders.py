@@ -1,4 +1,4 @@
-"""Images with one class each, in a folder for each class or in a list: ImageNet."""
+"""Images with one class each, in class folders or in a list: ImageNet and ImageNet-21K."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +15,7 @@ from mmattn.errors import InputError
 # Those that ImageNet and CustomDataset of mmpretrain read by default.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 _IMAGENET_CLASSES = 1000
+_IMAGENET21K_CLASSES = 21841
 
 
 def plan_imagenet(root: Path) -> Plan:
@@ -35,6 +36,32 @@ def plan_imagenet(root: Path) -> Plan:
             plan.faults += check_number_of_classes(folder, classes, _IMAGENET_CLASSES)
             found = images_in_classes(folder, classes, EXTENSIONS, plan.faults)
         plan.tasks += [partial(check_image, image) for image in found]
+    return plan
+
+
+def plan_imagenet21k(root: Path) -> Plan:
+    """Plan to look at the images of ImageNet-21K by those lists that are there, or by folders."""
+    plan = Plan()
+    folder = root / 'train'
+    if not folder.is_dir():
+        raise InputError(
+            f'{root} has no folder train; expected a copy of ImageNet-21K with train, and lists '
+            'of its images in meta'
+        )
+    lists = [
+        names for split in ('train', 'val') if (names := root / 'meta' / f'{split}.txt').exists()
+    ]
+    if lists:
+        found = [
+            image
+            for names in lists
+            for image in listed_images(names, folder, _IMAGENET21K_CLASSES, plan.faults)
+        ]
+    else:
+        classes = class_folders(folder, plan.faults)
+        plan.faults += check_number_of_classes(folder, classes, _IMAGENET21K_CLASSES)
+        found = images_in_classes(folder, classes, EXTENSIONS, plan.faults)
+    plan.tasks += [partial(check_image, image) for image in found]
     return plan
 
 
