@@ -34,13 +34,3 @@ def test_readme_is_short_and_leads_to_every_page():
     assert {(ROOT / link.partition('#')[0]).resolve() for link in links(README)} >= {
         page for page in PAGES if page != README
     }
-
-
-def test_what_configs_and_code_say_of_the_readme_is_there():
-    referring = [*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'mmattn').rglob('*.py')]
-    wanted = set()
-    for path in referring:
-        text = re.sub(r'\n *# *', ' ', path.read_text(encoding='utf-8'))
-        wanted |= set(re.findall(r'see "([^"]+)" in the README', text))
-    assert wanted == {'Load published weights'}
-    assert {name.lower().replace(' ', '-') for name in wanted} <= anchors(README)
