@@ -33,7 +33,7 @@ def config(root, **dataset):
             val_dataloader=dict(dataset=inner, **loader),
             val_evaluator=dict(type='CocoMetric', ann_file=f'{root}annotations/val.json'),
             train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=12),
-            auto_scale_lr=dict(enable=False, base_batch_size=512),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
             default_hooks=dict(logger=dict(interval=50)),
             load_from='somewhere',
         )
@@ -62,7 +62,7 @@ def test_everything_gets_small_and_moves_to_the_generated_data(tmp_path):
     assert cfg.model.test_cfg.rpn.max_per_img == 20
     assert cfg.model.backbone.init_cfg is None and cfg.load_from is None
     assert cfg.train_dataloader.num_workers == cfg.val_dataloader.num_workers == 0
-    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=512)
+    assert cfg.optim_wrapper.clip_grad == dict(max_norm=1.0)
 
 
 def test_the_model_is_found_inside_insert_attention(tmp_path):
@@ -94,6 +94,16 @@ def test_the_kind_of_loop_stays(tmp_path):
     assert cfg.load_from == str(tmp_path / 'iter_4.pth') and cfg.train_cfg.max_iters == 6
 
 
+@pytest.mark.parametrize(
+    'wrapper', [dict(clip_grad=dict(max_norm=0.01)), dict(type='MyWrapper'), dict(clip_grad=None)]
+)
+def test_gradients_that_a_config_clips_or_not_stay_its_own(tmp_path, wrapper):
+    cfg = config('data/coco/')
+    cfg.optim_wrapper = wrapper
+    smoke.shrink(cfg, str(tmp_path / 'data'))
+    assert cfg.optim_wrapper == wrapper
+
+
 def test_takes_the_first_images_of_the_data_that_are_there(tmp_path, capsys):
     for folder in ('train', 'val'):
         save_coco(tmp_path / f'{folder}.json', tmp_path / folder, 3, {1: 'cat'})
@@ -114,7 +124,7 @@ def test_a_config_without_validation_and_hooks(tmp_path):
     save_coco(tmp_path / 'train.json', tmp_path, 3, {1: 'cat'})
     cfg = config(str(tmp_path), ann_file='train.json')
     cfg.default_scope = 'mmdet'
-    for key in ('val_dataloader', 'val_evaluator', 'default_hooks', 'auto_scale_lr'):
+    for key in ('val_dataloader', 'val_evaluator', 'default_hooks', 'optim_wrapper'):
         cfg.pop(key)
     smoke.shrink(cfg, str(tmp_path / 'generated'))
     assert cfg.train_dataloader.dataset.dataset.indices == 4

@@ -143,8 +143,7 @@ def train(cfg, work_dir, checkpoint=None):
     cfg = Config(cfg.to_dict())
     cfg.update(work_dir=str(work_dir), resume=checkpoint is not None, load_from=checkpoint)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=3)
-    # Steps of the warmup, or of the rate for a batch of two, are lost in rounding.
-    cfg.param_scheduler, cfg.auto_scale_lr.enable = [], False
+    cfg.param_scheduler = []  # Steps of the warmup are lost in rounding.
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=2)
     for key in ('dataloader', 'evaluator', 'cfg'):
         cfg[f'val_{key}'] = cfg[f'test_{key}'] = None
