@@ -148,7 +148,7 @@ def _fetch(url: str, path: Path, check_sum: str) -> Path:
         part = path.with_name(f'{path.name}.{_version(url, answer, check_sum)}.incomplete')
         if answer.status != 206:
             start = 0
-        elif part != parts[0] or not _begins_at(answer, start):
+        elif start and (part != parts[0] or not _begins_at(answer, start)):
             # It is another file by now.
             return _fetch_anew(parts, url, path, check_sum)
         for other in parts:

@@ -18,14 +18,15 @@ class Host(ThreadingHTTPServer):
             that are sent.
         pause: Seconds of silence before each answer.
         headers: What else it says of each file.
+        status: What it answers instead of 200 to whom it sends a whole file.
     """
 
     daemon_threads = True
 
-    def __init__(self, files, *, ranges=True, breaks=(), pause=0, headers=None):
+    def __init__(self, files, *, ranges=True, breaks=(), pause=0, headers=None, status=200):
         super().__init__(('127.0.0.1', 0), _Handler)
         self.files, self.ranges, self.breaks, self.pause = files, ranges, list(breaks), pause
-        self.headers = headers or {}
+        self.headers, self.status = headers or {}, status
         self.asked, self.connections = [], 0
 
     def url(self, path):
@@ -59,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start and start >= len(content):
             self.send_error(416)
             return
-        self.send_response(206 if start else 200)
+        self.send_response(206 if start else host.status)
         if start:
             self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
         self.send_header('Content-Length', str(len(content) - start))

@@ -95,6 +95,12 @@ def test_a_host_that_sends_all_again(tmp_path):
     assert (tmp_path / 'a.pth').read_bytes() == CONTENT
 
 
+def test_a_host_that_calls_the_whole_a_part(tmp_path):
+    with hosting({'a.pth': CONTENT}, status=206) as host:
+        download(host.url('a.pth'), tmp_path / 'a.pth', SUM[:8])
+    assert (tmp_path / 'a.pth').read_bytes() == CONTENT
+
+
 def refusing(line):
     return pytest.raises(InputError, match=line)
 
