@@ -15,6 +15,7 @@ from mmattn.attention.base import Attention
 from mmattn.backbones import *  # noqa: F403
 from mmattn.backbones.base import Backbone
 from mmattn.datasets.cifar import CIFAR100Superclasses
+from mmattn.datasets.coco_category import COCOCategoryDataset, LoadCategoryMap
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
 from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
@@ -43,7 +44,9 @@ _BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
 __all__ = [
     'KINDS',
     'CIFAR100Superclasses',
+    'COCOCategoryDataset',
     'KeepAttentionTraining',
+    'LoadCategoryMap',
     'LoadImage',
     'LoadSegMap',
     'NonFiniteLossGuard',

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mmattn.datasets.audit.cifar import plan_cifar100
 from mmattn.datasets.audit.class_folders import plan_imagenet, plan_imagenet21k
 from mmattn.datasets.audit.coco import plan_coco
+from mmattn.datasets.audit.coco_category import plan_coco_category
 from mmattn.datasets.audit.cub import plan_cub
 from mmattn.datasets.audit.faults import Plan
 from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
@@ -140,6 +142,21 @@ _ENTRIES = (
         'annotations/instances_train2017.json or annotations/panoptic_train2017.json',
         make=make_tiny_coco,
         plan=plan_coco,
+    ),
+    Benchmark(
+        name='coco-stopsign',
+        readers=(
+            Reader(
+                'COCOCategoryDataset',
+                title='COCO (stop signs)',
+                expected='a copy of COCO with train2017, val2017 and annotations',
+                check=check_folders,
+            ),
+        ),
+        use='COCOCategoryDataset as data_root, with an ann_file such as '
+        'annotations/instances_train2017.json',
+        make=partial(make_tiny_coco, first='stop sign'),
+        plan=partial(plan_coco_category, category='stop sign'),
     ),
     Benchmark(
         name='cub',

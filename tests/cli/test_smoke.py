@@ -145,5 +145,6 @@ def test_data_that_are_not_there_and_no_generator(tmp_path):
     assert str(raised.value) == (
         f'--smoke finds no data in {tmp_path}/x and has no generated ones for MyDataset; it has '
         'for ADE20KDataset, CIFAR100Superclasses, CityscapesDataset, CocoDataset, '
-        'CocoPanopticDataset, CUB, ImageNet, ImageNet21k, PascalVOCDataset, VOCDataset'
+        'CocoPanopticDataset, COCOCategoryDataset, CUB, ImageNet, ImageNet21k, '
+        'PascalVOCDataset, VOCDataset'
     )
