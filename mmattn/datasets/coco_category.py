@@ -113,6 +113,10 @@ class LoadCategoryMap(BaseTransform):
         results['seg_fields'].append('gt_seg_map')
         return results
 
+    def __repr__(self) -> str:
+        """Show that there are no options."""
+        return f'{type(self).__name__}()'
+
 
 def _draw(segmentation: list | dict, height: int, width: int) -> np.ndarray:
     """Draw the polygons or the run lengths of an instance as a mask of shape (H, W)."""

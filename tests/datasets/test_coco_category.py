@@ -206,6 +206,11 @@ DAMAGES = {
         'duplicate id',
         'category name stop sign, 2 times',
     ),
+    'not shown': (
+        lambda content: content.update(annotations=content['annotations'][2:3]),
+        'category that is not shown',
+        'instances_val2017.json: no image has a stop sign',
+    ),
     'no annotations': (
         lambda content: content.pop('annotations'),
         'unreadable annotation file',

@@ -66,6 +66,8 @@ def describe_category(
         return described
     ids = [c.get('id') for c in categories]
     annotations = [a for a in lists['annotations'] if a.get('category_id') in ids]
+    if not annotations:
+        faults.append(Fault('category that is not shown', f'{path}: no image has a {category}'))
     shown = {a['image_id'] for a in annotations if is_id(a.get('image_id'))}
     images = [i for i in lists['images'] if is_id(i.get('id')) and i['id'] in shown]
     chosen = dict(images=images, annotations=annotations, categories=categories)
