@@ -20,9 +20,6 @@ published = dict(
 
 model = dict(
     data_preprocessor=dict(size=(256, 256)),
-    neck=dict(
-        type='AFFFPN',
-        fusion=dict(type='AFF', reduction=4, norm_cfg={{_base_.norm_cfg}}),
-    ),
+    neck=dict(fusion=dict(type='AFF', reduction=4, norm_cfg={{_base_.norm_cfg}})),
     decode_head=dict(num_classes=2),
 )

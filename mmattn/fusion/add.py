@@ -15,6 +15,9 @@ from mmattn.ops.precision import on_map
 class AddFusion(Fusion):
     """Addition: ``x + y``, what most networks do, as a fusion that a config can name.
 
+    Paper: `Deep Residual Learning for Image Recognition <https://arxiv.org/abs/1512.03385>`_
+    (CVPR 2016), whose shortcuts add.
+
     It has no parameters and is the same under both starts. What overflows float16 becomes its
     largest value instead of infinity.
 

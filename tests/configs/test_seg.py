@@ -190,8 +190,11 @@ def test_aff_replaces_every_sum_of_the_pyramid():
     assert shapes(build_part(plain)) <= shapes(neck)
 
 
+STOP_SIGNS = ('fpn-addfusion_r20_coco-stopsign', 'fpn-aff_r20_coco-stopsign')
+
+
 def test_stop_signs_train_as_the_paper_says():
-    for name in ('fpn-aff_r20_coco-stopsign', 'fpn_r20_coco-stopsign'):
+    for name in STOP_SIGNS:
         cfg = load(name)
         assert cfg.optim_wrapper.optimizer == dict(type='Adagrad', lr=0.01)
         assert (cfg.train_cfg.type, cfg.train_cfg.max_epochs) == ('EpochBasedTrainLoop', 300)
@@ -203,11 +206,11 @@ def test_stop_signs_train_as_the_paper_says():
 
 
 def test_the_pyramid_on_resnet_20_fuses_by_the_paper_and_nothing_else_does():
-    names = ('fpn_r20_coco-stopsign', 'fpn-aff_r20_coco-stopsign')
-    models = [load(name).model for name in names]
-    assert models[1].neck.pop('fusion').reduction == 4
-    assert {**models[1], 'neck': {**models[1].neck, 'type': 'FPN'}} == models[0]
-    plain, fusing = (leaves.build(leaves.named('seg', name)) for name in names)
+    adding, fusing = (load(name).to_dict() for name in STOP_SIGNS)
+    assert adding['model']['neck'].pop('fusion') == dict(type='AddFusion')
+    assert fusing['model']['neck'].pop('fusion')['reduction'] == 4
+    assert adding.pop('published') != fusing.pop('published') and adding == fusing
+    plain, fusing = (leaves.build(leaves.named('seg', name)) for name in STOP_SIGNS)
     assert shapes(plain) < shapes(fusing)
     count = [sum(p.numel() for p in model.parameters()) for model in (plain, fusing)]
     # A branch of AFF has 1x1 convolutions with a bias, from 64 to 16 and back, each with a norm.
@@ -219,7 +222,7 @@ def test_the_pyramid_on_resnet_20_fuses_by_the_paper_and_nothing_else_does():
 
 
 def test_the_resnet_of_20_layers_has_the_widths_and_the_blocks_of_the_one_for_cifar():
-    backbone = leaves.build(leaves.named('seg', 'fpn_r20_coco-stopsign')).backbone
+    backbone = leaves.build(leaves.named('seg', STOP_SIGNS[0])).backbone
     convs = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]
     # With the classifier that it does not have here, twenty; the shortcuts do not count.
     assert len([c for c in convs if c.kernel_size == (3, 3)]) == 19

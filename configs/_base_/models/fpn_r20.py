@@ -1,4 +1,5 @@
-# Semantic FPN on the three maps of a ResNet-20 for small images, at strides 1, 2 and 4.
+# Semantic FPN on the three maps of a ResNet-20 for small images, at strides 1, 2 and 4. What fuses
+# in the pyramid is left open.
 _base_ = './encoder_decoder.py'
 
 model = dict(
@@ -11,7 +12,7 @@ model = dict(
         out_indices=(0, 1, 2),
         norm_cfg={{_base_.norm_cfg}},
     ),
-    neck=dict(type='FPN', in_channels=[16, 32, 64], out_channels=64, num_outs=3),
+    neck=dict(type='AFFFPN', in_channels=[16, 32, 64], out_channels=64, num_outs=3),
     decode_head=dict(
         type='FPNHead',
         in_channels=[64, 64, 64],

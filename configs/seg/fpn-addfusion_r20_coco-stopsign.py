@@ -1,5 +1,5 @@
-# Semantic FPN + ResNet-20 on the stop signs of COCO, whose pyramid adds: what
-# fpn-aff_r20_coco-stopsign.py, which says what of it is published, is compared with in the paper.
+# Semantic FPN + ResNet-20 on the stop signs of COCO, whose pyramid adds as the plain one does: what
+# the paper compares with fpn-aff_r20_coco-stopsign.py, whose header says what is not published.
 _base_ = [
     '../_base_/models/fpn_r20.py',
     '../_base_/datasets/coco_stop_sign.py',
@@ -16,5 +16,6 @@ published = dict(
 
 model = dict(
     data_preprocessor=dict(size=(256, 256)),
+    neck=dict(fusion=dict(type='AddFusion')),
     decode_head=dict(num_classes=2),
 )
