@@ -4,6 +4,8 @@
 """
 # ruff: noqa: E402
 
+from typing import Any
+
 from mmattn.entrance import enter
 
 # Looks whether what follows can be imported.
@@ -49,6 +51,7 @@ __all__ = [
     'NonFiniteLossGuard',
     'config_path',
     'list_modules',
+    'load',
     *(name for names in KINDS.values() for name in names),
 ]
 
@@ -79,3 +82,23 @@ def list_modules(kind: str | None = None) -> list[str]:
     for each in KINDS if kind is None else [kind]:
         names |= {*KINDS[each], *(registered(_BASES[each]) if each in _BASES else ())}
     return sorted(names, key=str.lower)
+
+
+def load(config: Any, checkpoint: Any, **options: Any) -> Any:
+    """Load a trained model; see :func:`mmattn.prediction.model.load`.
+
+    Args:
+        config: Config file, ``mmattn::PATH`` for one that comes with the package, or a config.
+        checkpoint: Its checkpoint: a file, or an address.
+        options: ``device``, ``cfg_options`` and ``trust_checkpoint``, as there.
+
+    Returns:
+        A :class:`mmattn.prediction.model.Model`.
+
+    Raises:
+        InputError: If one of them cannot be used, or they do not belong to each other.
+    """
+    # What reads configs and checkpoints is not needed for a `type` in a config.
+    from mmattn.prediction.model import load
+
+    return load(config, checkpoint, **options)
