@@ -25,6 +25,7 @@ from mmattn.fusion import *  # noqa: F403
 from mmattn.fusion.base import Fusion
 from mmattn.heads import *  # noqa: F403
 from mmattn.insertion import *  # noqa: F403
+from mmattn.inspection.attention_hook import AttentionVisualizationHook
 from mmattn.layers.registered import registered
 from mmattn.necks import *  # noqa: F403
 
@@ -44,6 +45,7 @@ _BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
 
 __all__ = [
     'KINDS',
+    'AttentionVisualizationHook',
     'CIFAR100Superclasses',
     'KeepAttentionTraining',
     'LoadImage',

@@ -18,6 +18,7 @@ from mmattn.cli import (
     sites,
     test,
     train,
+    visualize,
     weights_check,
     weights_convert,
     weights_get,
@@ -31,6 +32,7 @@ from mmattn.cli.environment import set_environment
 COMMANDS = {
     'train': train,
     'test': test,
+    'visualize': visualize,
     'demo': demo,
     'list': modules,
     'sites': sites,

@@ -1,17 +1,20 @@
 """What attention and fusion modules do to an image, noted while a model runs on it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmattn.inspection.sites import unwrapped
+
+if TYPE_CHECKING:
+    from mmattn.prediction.model import Model
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Seen:
 
 @contextmanager
 def watching(
-    model: nn.Module, sites: dict[str, nn.Module], images: int = 1
+    model: nn.Module, sites: Mapping[str, nn.Module], images: int = 1
 ) -> Iterator[list[Seen]]:
     """Note what modules do while the body runs the model.
 
@@ -75,6 +78,23 @@ def watching(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def look(model: 'Model', image: np.ndarray, sites: Mapping[str, nn.Module]) -> list[Seen]:
+    """Let a trained model see an image, and note what its attention does to it.
+
+    Args:
+        model: The model, by :func:`mmattn.load`.
+        image: Image (H, W, 3), uint8, RGB.
+        sites: Its modules, by :func:`mmattn.inspection.sites.attention_sites`.
+
+    Returns:
+        What is seen, in the order in which the modules run.
+    """
+    data = model.prepare([image])
+    with watching(model.module, sites) as seen, torch.no_grad():
+        model.module.test_step(data)
+    return seen
 
 
 class _Watch:

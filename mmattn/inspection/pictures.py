@@ -72,8 +72,8 @@ def _page(rows: Sequence[Seen], headings: Sequence[str], title: str) -> Figure:
     image = rows[0].image
     top = 0.4 if image is None else _height(image.shape)
     size = (_PANEL * columns, top + sum(heights))
-    figure = Figure(figsize=size, layout='constrained')
-    figure.get_layout_engine().set(wspace=0.04)
+    figure = Figure(figsize=size)
+    figure.set_layout_engine('constrained', wspace=0.04)
     head, *parts = figure.subfigures(
         len(rows) + 1, 1, height_ratios=[top, *heights], squeeze=False
     )[:, 0]
@@ -194,10 +194,9 @@ def draw_strips(
             extent=(0, 1, bottom, top) if is_of_rows else (left, right, 0, 1),
         )
         _without_ticks(strip)
-    label = f'factor, mean of {len(next(iter(gates.values())))} channels'
-    _add_bar(part, [ax], beside, f'strips: {label}', pad=0.06)
+    _add_bar(part, [ax], beside, 'strips: factor, channel mean', pad=0.06)
     if len(gates) > 1:
-        _add_bar(part, [ax], drawn, 'product')
+        _add_bar(part, [ax], drawn, 'image: product')
 
 
 def draw_map(
@@ -220,7 +219,7 @@ def draw_map(
         norm, colors = CenteredNorm(0, max(-norm.vmin, norm.vmax)), 'RdBu_r'
     drawn = _draw_over(ax, values, image, norm, colors)
     unit = _unit(name)
-    _add_bar(part, [ax], drawn, unit if len(gate) == 1 else f'{unit}, mean of channels')
+    _add_bar(part, [ax], drawn, unit if len(gate) == 1 else f'{unit}, channel mean')
 
 
 def _draw_over(

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from typing import Any
 
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -15,16 +16,17 @@ from mmattn.insertion.sites import nearest
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Give the model itself that DDP or ``torch.compile`` has wrapped."""
+    inner: Any = model
     while True:
-        if hasattr(model, '_orig_mod'):
-            model = model._orig_mod
-        elif is_model_wrapper(model):
-            model = model.module
+        if hasattr(inner, '_orig_mod'):
+            inner = inner._orig_mod
+        elif is_model_wrapper(inner):
+            inner = inner.module
         else:
-            return model
+            return inner
 
 
-def attention_sites(model: nn.Module, pattern: str = '.*') -> dict[str, nn.Module]:
+def attention_sites(model: nn.Module, pattern: str = '.*') -> dict[str, Attention | Fusion]:
     """Find the attention and fusion modules of a model.
 
     Args:
