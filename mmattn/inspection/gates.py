@@ -91,9 +91,9 @@ def look(model: 'Model', image: np.ndarray, sites: Mapping[str, nn.Module]) -> l
     Returns:
         What is seen, in the order in which the modules run.
     """
-    data = model.prepare([image])
-    with watching(model.module, sites) as seen, torch.no_grad():
-        model.module.test_step(data)
+    module: Any = model.module
+    with watching(module, sites) as seen, torch.no_grad():
+        module.test_step(model.prepare([image]))
     return seen
 
 
