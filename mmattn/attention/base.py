@@ -19,6 +19,9 @@ class Attention(Blended):
     """Prefix of the name that :func:`mmcv.cnn.build_plugin_layer` gives the module in its host, and
     so of its keys in a checkpoint; by default the name of the class in snake case."""
 
+    gates_are_averaged = False
+    """Whether the map is multiplied by the mean of the gates, instead of by one after the other."""
+
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if not hasattr(cls, '_abbr_'):

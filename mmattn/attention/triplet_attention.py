@@ -75,6 +75,7 @@ class TripletAttention(Attention):
     """
 
     _abbr_ = 'triplet_attention'
+    gates_are_averaged = True
     released_names: ClassVar[dict[str, str]] = {
         'ChannelGateH.spatial.': 'cw.conv.',
         'ChannelGateW.spatial.': 'hc.conv.',

@@ -28,6 +28,7 @@ class Seen:
         index: Which image of the batch this is, from 0 on.
         gates: Its gates by name, each (C, H, W) with ones where it is the same for all channels,
             rows or columns.
+        averaged: Whether the map is multiplied by their mean, instead of by one after the other.
         before: What came in, one map (H, W) for each input: the mean over its channels.
         after: What went out, in the same way.
         channels: How many channels the maps have.
@@ -41,6 +42,7 @@ class Seen:
     call: int
     index: int
     gates: dict[str, np.ndarray]
+    averaged: bool
     before: list[np.ndarray]
     after: np.ndarray
     channels: int
@@ -141,6 +143,7 @@ class _Watch:
                 self.calls[site],
                 i,
                 {name: _as_array(gate[min(i, len(gate) - 1)]) for name, gate in gates.items()},
+                getattr(module, 'gates_are_averaged', False),
                 [_as_array(x[i].detach().float().mean(0)) for x in inputs],
                 _as_array(out[i].detach().float().mean(0)),
                 out.shape[1],

@@ -132,12 +132,13 @@ def _draw_row(part: SubFigure, axes: list[Axes], seen: Seen) -> None:
     for ax, panel in zip(axes[count:], _panels(seen), strict=False):
         [name, *others] = panel
         if others or kind_of(panel[name]) in ('rows', 'columns'):
-            draw_strips(part, ax, panel, seen.image)
+            draw_strips(part, ax, panel, seen)
         elif kind_of(panel[name]) == 'bars':
             draw_bars(ax, name, panel[name])
         else:
             draw_map(part, ax, name, panel[name], seen.image)
-        ax.set_title(' x '.join(panel), fontsize=_SMALL)
+        sign = ' + ' if seen.averaged else ' x '
+        ax.set_title(sign.join(panel), fontsize=_SMALL)
     for ax in axes[count + len(_panels(seen)) :]:
         ax.set_axis_off()
 
@@ -171,16 +172,16 @@ def draw_bars(ax: Axes, name: str, gate: np.ndarray) -> None:
     ax.legend(fontsize=_SMALL, frameon=False, loc='upper right')
 
 
-def draw_strips(
-    part: SubFigure, ax: Axes, gates: dict[str, np.ndarray], image: np.ndarray | None
-) -> None:
-    """Draw gates of rows (C, H, 1) and columns (C, 1, W) as strips, their product on the image.
+def draw_strips(part: SubFigure, ax: Axes, gates: dict[str, np.ndarray], seen: Seen) -> None:
+    """Draw gates of rows (C, H, 1) and columns (C, 1, W) as strips beside the image.
 
-    All are means over the channels. The strips have one scale, and the product its own.
+    Over the image is their product, or their mean where the module takes that. All are means over
+    the channels. The strips have one scale, and what is over the image its own.
     """
-    product = np.prod(np.broadcast_arrays(*gates.values()), axis=0).mean(0)
+    together = np.stack(np.broadcast_arrays(*gates.values()))
+    whole = (together.mean(0) if seen.averaged else together.prod(0)).mean(0)
     means = [gate.mean(0) for gate in gates.values()]
-    drawn = _draw_over(ax, product, image, _norm([product]), 'cividis')
+    drawn = _draw_over(ax, whole, seen.image, _norm([whole]), 'cividis')
     left, right, bottom, top = drawn.get_extent()
     for mean in means:
         is_of_rows = mean.shape[1] == 1
@@ -196,7 +197,7 @@ def draw_strips(
         _without_ticks(strip)
     _add_bar(part, [ax], beside, 'strips: factor, channel mean', pad=0.06)
     if len(gates) > 1:
-        _add_bar(part, [ax], drawn, 'image: product')
+        _add_bar(part, [ax], drawn, f'image: {"mean" if seen.averaged else "product"}')
 
 
 def draw_map(
