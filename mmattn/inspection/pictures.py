@@ -213,7 +213,7 @@ def draw_map(
         # Weights that differ by less say that neither has won.
         reach = max(0.05, float(np.abs(values - 0.5).max()))
         drawn = _draw_over(ax, values, image, CenteredNorm(0.5, reach), 'PuOr')
-        _add_bar(part, [ax], drawn, 'weight of x, above 0.5: x won')
+        _add_bar(part, [ax], drawn, 'weight of x; > 0.5: x won')
         return
     norm, colors = _norm([values]), 'cividis'
     if norm.vmin is not None and norm.vmax is not None and norm.vmin < 0 < norm.vmax:
@@ -279,23 +279,24 @@ def draw_blend(factors: dict[str, list[float]]) -> Figure:
         A bar for each module: its factor, or the mean of those of its channels and their range.
     """
     names = [_fitting(name, 90) for name in factors]
+    means, least, most = (
+        np.array([of(values) for values in factors.values()]) for of in (np.mean, min, max)
+    )
+    places = np.arange(len(names))
     figure = Figure(figsize=(10, 1.2 + 0.2 * len(names)), layout='constrained')
     ax = figure.subplots()
-    means = np.array([np.mean(values) for values in factors.values()])
-    places = np.arange(len(names))
     ax.barh(places, means, color=_BLUE, label='blend factor')
-    if any(len(values) > 1 for values in factors.values()):
-        ranges = np.array([(min(values), max(values)) for values in factors.values()])
-        errors = np.abs(ranges.T - means)
+    if (least < most).any():
+        ranges = [means - least, most - means]
         ax.errorbar(
-            means, places, xerr=errors, fmt='none', ecolor=_VERMILION, label='range over channels'
+            means, places, xerr=ranges, fmt='none', ecolor=_VERMILION, label='range over channels'
         )
     ax.axvline(0, color='black', linewidth=0.8)
     ax.set_yticks(places, labels=names, fontsize=_SMALL, parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    # Of factors that are all but zero, the sign is not told by an empty picture.
-    reach = max(float(np.abs(means).max()) * 1.1, 0.1)
-    ax.set_xlim(-reach if means.min() < 0 else 0, reach)
+    # Factors that are all but zero look so.
+    reach = max(float(np.abs([least, most]).max()) * 1.1, 0.1)
+    ax.set_xlim(-reach if least.min() < 0 else 0, reach)
     ax.set_xlabel(
         'blend factor (0: the model without the module, 1: the module as published)',
         fontsize=_SMALL,
