@@ -35,6 +35,7 @@ class Seen:
         blend: Its blend factor, the mean of those of its channels; None where it has none.
         image: The image (H, W, 3) as the network saw it, resized, padded or cropped; None where
             the maps are not those of whole images, as those of the boxes of a detector.
+        maps: How many maps there were for the one that this is: those of all boxes.
     """
 
     site: str
@@ -48,6 +49,7 @@ class Seen:
     channels: int
     blend: float | None
     image: np.ndarray | None
+    maps: int
 
 
 @contextmanager
@@ -149,6 +151,7 @@ class _Watch:
                 out.shape[1],
                 None if module.blend is None else float(module.blend.detach().mean()),
                 self.pictures[i] if is_of_images else None,
+                1 if is_of_images else count,
             )
             self.seen.append(seen)
 

@@ -25,6 +25,8 @@ ROWS = 8
 _PANEL = 2.6
 _LETTER = 0.085
 _SMALL, _LARGE = 8, 10
+# Of numbers, relative to their size: below it they count as equal.
+_LEAST = 0.002
 # Of Okabe and Ito.
 _BLUE, _VERMILION = '#0072B2', '#D55E00'
 
@@ -63,6 +65,8 @@ def _heading(seen: Seen, calls: int) -> str:
     heading = f'{seen.site}: {seen.type}'
     if calls > 1:
         heading += f', call {seen.call} of {calls}'
+    if seen.maps > 1:
+        heading += f', the first of {seen.maps} maps'
     return heading if seen.blend is None else f'{heading}, blend factor {seen.blend:.3g}'
 
 
@@ -71,7 +75,9 @@ def _page(rows: Sequence[Seen], headings: Sequence[str], title: str) -> Figure:
     heights = [_height(each.after.shape) + 0.3 * _has_bars(each) for each in rows]
     image = rows[0].image
     top = 0.4 if image is None else _height(image.shape)
-    size = (_PANEL * columns, top + sum(heights))
+    # Two colour bars stand beside strips.
+    has_strips = any('rows' in each.gates and 'columns' in each.gates for each in rows)
+    size = (_PANEL * (columns + has_strips), top + sum(heights))
     figure = Figure(figsize=size)
     figure.set_layout_engine('constrained', wspace=0.04)
     head, *parts = figure.subfigures(
@@ -165,7 +171,8 @@ def draw_bars(ax: Axes, name: str, gate: np.ndarray) -> None:
     ax.axhline(middle, color=_VERMILION, linewidth=1, linestyle='--', label=label)
     ax.set_xlim(0, len(values))
     ax.set_ylim(min(0, values.min()), max(1, values.max()) * 1.3)
-    ax.set_xlabel(f'{len(values)} channels, sorted', fontsize=_SMALL)
+    shared = len(values) == 1
+    ax.set_xlabel('all channels' if shared else f'{len(values)} channels, sorted', fontsize=_SMALL)
     ax.set_ylabel(_unit(name), fontsize=_SMALL)
     ax.tick_params(labelsize=_SMALL)
     ax.spines[['top', 'right']].set_visible(False)
@@ -244,10 +251,17 @@ def _draw_over(
 
 
 def _norm(maps: Sequence[np.ndarray]) -> Normalize:
-    """Give the scale of several maps, from their smallest to their largest number."""
+    """Give the scale of several maps, from their smallest to their largest number.
+
+    Where these differ by less than :data:`_LEAST`, they have nearly one colour.
+    """
     values = np.concatenate([values.ravel() for values in maps])
-    values = values[np.isfinite(values)]
-    return Normalize(values.min(), values.max()) if values.size else Normalize(0, 1)
+    values = values[np.isfinite(values)].astype(np.float64)
+    if not values.size:
+        return Normalize(0, 1)
+    low, high = values.min(), values.max()
+    missing = _LEAST * max(abs(low), abs(high)) - (high - low)
+    return Normalize(low - max(missing, 0) / 2, high + max(missing, 0) / 2)
 
 
 def _add_bar(
@@ -256,6 +270,8 @@ def _add_bar(
     bar = part.colorbar(drawn, ax=list(axes), fraction=0.05, pad=pad)
     bar.set_label(label, fontsize=_SMALL)
     bar.ax.tick_params(labelsize=_SMALL)
+    # An offset above the bar would be in the way of the titles.
+    bar.ax.yaxis.set_major_formatter('{x:.5g}')
 
 
 def _unit(name: str) -> str:
@@ -285,17 +301,19 @@ def draw_blend(factors: dict[str, list[float]]) -> Figure:
     places = np.arange(len(names))
     figure = Figure(figsize=(10, 1.2 + 0.2 * len(names)), layout='constrained')
     ax = figure.subplots()
-    ax.barh(places, means, color=_BLUE, label='blend factor')
+    bars = ax.barh(places, means, color=_BLUE, label='blend factor')
     if (least < most).any():
         ranges = [means - least, most - means]
         ax.errorbar(
             means, places, xerr=ranges, fmt='none', ecolor=_VERMILION, label='range over channels'
         )
+    else:
+        ax.bar_label(bars, fmt='%.3g', padding=3, fontsize=_SMALL)
     ax.axvline(0, color='black', linewidth=0.8)
     ax.set_yticks(places, labels=names, fontsize=_SMALL, parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)
     # Factors that are all but zero look so.
-    reach = max(float(np.abs([least, most]).max()) * 1.1, 0.1)
+    reach = max(float(np.abs([least, most]).max()) * 1.2, 0.1)
     ax.set_xlim(-reach if least.min() < 0 else 0, reach)
     ax.set_xlabel(
         'blend factor (0: the model without the module, 1: the module as published)',

@@ -83,17 +83,11 @@ def test_other_images_are_done_and_failures_listed(call, trained, photo, tmp_pat
     status, out, errors = call(*trained, *words, '--site', '.*coord_att')
     assert status == 1
     assert '1 of 3 images drawn: out/report.html' in out
-    assert len(errors) == 3
-    for error, start in zip(
-        sorted(errors),
-        (
-            'error: folder empty has no image in it',
-            'error: image broken.jpg',
-            'error: image missing.png is not a file',
-        ),
-        strict=True,
-    ):
-        assert error.startswith(start) or start.split()[2] in error
+    assert [error.partition(';')[0].partition(' (')[0] for error in errors] == [
+        'error: folder empty has no image in it',
+        'error: image missing.png is not a file',
+        'error: image broken.jpg cannot be read',
+    ]
     assert 'missing.png is not a file' in (tmp_path / 'out' / 'report.html').read_text()
 
 

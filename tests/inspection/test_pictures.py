@@ -32,6 +32,7 @@ def seen(gates, **others):
         channels=C,
         blend=None,
         image=IMAGE,
+        maps=1,
     )
     return Seen(gates=gates, **{**fields, **others})
 
@@ -192,6 +193,16 @@ def test_the_image_is_on_the_page():
     np.testing.assert_array_equal(data(panel(figure, 'as the network saw it').images[0]), IMAGE)
 
 
+def test_what_hardly_differs_or_is_tiny_has_readable_scales():
+    gate = 0.25 + 1e-8 * array(C, H, W)
+    gates = dict(spatial=gate, rows=gate[:, :, :1], columns=gate[:, :1])
+    row = seen(gates, before=[1e-8 * array(H, W)], after=1e-9 * array(H, W))
+    figure = page(row)
+    low, high = panel(figure, 'spatial').images[1].get_clim()
+    assert high - low == pytest.approx(0.0005)
+    assert collisions(figure) == []
+
+
 def test_maps_that_are_of_no_image_have_none_below():
     gate = array(1, H, W)
     [over] = panel(page(seen(dict(spatial=gate), image=None)), 'spatial').images
@@ -240,6 +251,11 @@ def test_a_heading_tells_call_and_blend():
     assert 'backbone.layer2.0.conv2.eca: ECA, call 2 of 2, blend factor 0.125' in texts
 
 
+def test_a_heading_tells_of_maps_that_are_not_drawn():
+    texts = [text for text, _ in texts_of(page(seen({}, image=None, maps=100)))]
+    assert 'backbone.layer2.0.conv2.eca: ECA, the first of 100 maps' in texts
+
+
 def test_a_hostile_name_is_text_that_fits():
     name = '$\\frac{' + '\n\x1b[31m' + '\u202e\u732b' + 'x' * 500 + '.jpg'
     figure = page(seen({}), title=name)
@@ -279,4 +295,5 @@ def test_blend_factors_of_channels_are_their_mean_and_range():
 def test_a_blend_factor_of_nothing_is_drawn():
     figure = draw_blend({'one': [0.0]})
     assert figure.axes[0].get_xlim() == (0, 0.1)
+    assert '0' in [text.get_text() for text in figure.axes[0].texts]
     assert collisions(figure) == []
