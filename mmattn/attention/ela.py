@@ -100,7 +100,6 @@ class ELA(Attention):
 
     def _logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         rows, columns = coord_pool(x)  # (N, C, H, 1), (N, C, 1, W)
-        layers = [self.conv, self.gn]
-        a_h = in_float32(layers, rows.squeeze(3)).unsqueeze(3)
-        a_w = in_float32(layers, columns.squeeze(2)).unsqueeze(2)
+        a_h = in_float32([self.conv, self.gn], rows.squeeze(3)).unsqueeze(3)
+        a_w = in_float32([self.conv, self.gn], columns.squeeze(2)).unsqueeze(2)
         return a_h, a_w

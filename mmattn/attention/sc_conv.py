@@ -77,7 +77,8 @@ class SCConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
-        return self.k4(gated(self.k3(x), self._gate(x)))
+        gate = self._gate(x)
+        return self.k4(gated(self.k3(x), gate))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W) of a convolution of the map, not of the map."""
