@@ -11,7 +11,7 @@ from mmcv.transforms import Compose, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
+from mmengine.registry import MODELS, TRANSFORMS, DefaultScope, init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -21,6 +21,8 @@ from mmattn.datasets.names import visible
 from mmattn.engine.config import load_config
 from mmattn.errors import InputError
 from mmattn.prediction.class_names import describe_classes
+from mmattn.prediction.drawing import Painter
+from mmattn.prediction.result import Result, arrays_of
 from mmattn.probe.config_check import check_model
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.reading import weights_in
@@ -97,6 +99,7 @@ class Model:
             ``'classification'``.
         classes: Names of the classes.
         palette: Their colours, RGB of 0 to 255.
+        painter: Who draws results.
 
     Raises:
         InputError: If the model has none of these tasks.
@@ -109,6 +112,7 @@ class Model:
         self.task = _task_of(module)
         self.classes: tuple[str, ...] = tuple(metainfo['classes'])
         self.palette: tuple[tuple[int, ...], ...] = metainfo['palette']
+        self.painter = Painter(cfg, self.task, self.classes, self.palette)
         self._loader, self._pipeline = _read_pipeline(cfg)
 
     @property
@@ -156,6 +160,62 @@ class Model:
         """
         with TRANSFORMS.switch_scope_and_registry(self.cfg.get('default_scope')):
             return pseudo_collate([self._pipeline(self._as_loaded(image)) for image in images])
+
+    def predict(self, image: str | Path | np.ndarray) -> Result:
+        """Predict what is on a picture.
+
+        Args:
+            image: What :meth:`read` takes: a path, or an array (H, W, 3) of uint8, RGB.
+
+        Returns:
+            The result, with arrays in the size of the picture.
+
+        Raises:
+            InputError: If it is no picture.
+        """
+        [result] = self.predict_batch([image])
+        return result
+
+    def predict_batch(self, images: Sequence[str | Path | np.ndarray]) -> list[Result]:
+        """Predict what is on each of several pictures, at once where they have one size.
+
+        Args:
+            images: As of :meth:`predict`.
+
+        Returns:
+            One result for each, which does not depend on its neighbours.
+
+        Raises:
+            InputError: If one is no picture, or they need more memory than the device has.
+        """
+        pictures = [self.read(image) for image in images]
+        data = self.prepare(pictures)
+        results: dict[int, Result] = {}
+        by_size: dict[torch.Size, list[int]] = {}
+        for i, prepared in enumerate(data['inputs']):
+            by_size.setdefault(prepared.shape, []).append(i)
+        for numbers in by_size.values():
+            # A smaller one would be padded by more than alone.
+            batch = {key: [values[i] for i in numbers] for key, values in data.items()}
+            samples = self._run(batch)
+            for i, sample in zip(numbers, samples, strict=True):
+                arrays = arrays_of(self.task, sample, len(self.classes))
+                results[i] = Result(pictures[i], arrays, self.painter)
+        return [results[i] for i in range(len(pictures))]
+
+    def _run(self, batch: dict[str, list]) -> list:
+        # Another model may have been loaded since, of another scope.
+        scope = self.cfg.get('default_scope')
+        try:
+            with DefaultScope.overwrite_default_scope(scope), torch.no_grad():
+                model: Any = self.module
+                return model.test_step(batch)
+        except torch.cuda.OutOfMemoryError as error:
+            count, sides = len(batch['inputs']), tuple(batch['inputs'][0].shape[1:])
+            raise InputError(
+                f'{count} images of {sides[1]}x{sides[0]} need more memory than the GPU has; take '
+                'fewer at once, or the CPU'
+            ) from error
 
     def _as_loaded(self, image: np.ndarray) -> dict[str, Any]:
         """Give what the loader of the config would have made of a picture."""

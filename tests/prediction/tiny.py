@@ -88,8 +88,10 @@ def tiny(task: str) -> Config:
     """Make the config of a model of seconds that sees images of about 64 pixels."""
     cfg = load(named(*NAMES[task]))
     cfg.merge_from_dict(dict(model=copy.deepcopy(OPTIONS[task])))
-    for dataset in (*datasets(cfg.val_dataloader.dataset), *datasets(cfg.test_dataloader.dataset)):
-        for step in dataset.pipeline:
+    inner = (*datasets(cfg.val_dataloader.dataset), *datasets(cfg.test_dataloader.dataset))
+    # mmseg's own functions read test_pipeline.
+    for pipeline in (*(dataset.pipeline for dataset in inner), cfg.test_pipeline):
+        for step in pipeline:
             if step['type'] == 'Resize':
                 step['scale'] = (64, 64)
     return cfg
