@@ -85,8 +85,9 @@ def test_tools_bring_what_commands_import(metadata):
                 imported |= {arg.value.split('.')[0] for arg in node.args[:1] if is_text(arg)}
     others = {*sys.stdlib_module_names, 'mmattn', 'torch', 'numpy', 'cv2', 'timm', 'pytest'}
     third = {name for name in imported - others if not name.startswith('mm')}
-    names = {'PIL': 'pillow'}
-    assert required(metadata, 'tools') == {names.get(name, name) for name in third}
+    names = {'PIL': 'pillow', 'pytorch_grad_cam': 'grad-cam'}
+    brought = required(metadata, 'tools') | required(metadata, 'app')
+    assert brought == {names.get(name, name) for name in third}
 
 
 def is_text(node):
