@@ -8,6 +8,7 @@ from types import ModuleType
 
 from mmattn import __version__
 from mmattn.cli import (
+    cam,
     complexity,
     data_check,
     data_init,
@@ -31,6 +32,7 @@ from mmattn.cli.environment import set_environment
 COMMANDS = {
     'train': train,
     'test': test,
+    'cam': cam,
     'demo': demo,
     'list': modules,
     'sites': sites,
