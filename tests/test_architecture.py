@@ -21,7 +21,7 @@ ARROWS = """
     backbones, insertion -> testing
     files -> datasets, weights, engine
     weights, datasets, launch, probe -> engine
-    engine, insertion -> prediction -> inspection -> __init__, cli
+    engine, insertion -> prediction -> inspection -> app, __init__ -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """

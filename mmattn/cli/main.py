@@ -8,6 +8,8 @@ from types import ModuleType
 
 from mmattn import __version__
 from mmattn.cli import (
+    app,
+    cam,
     complexity,
     data_check,
     data_init,
@@ -33,6 +35,8 @@ COMMANDS = {
     'train': train,
     'test': test,
     'visualize': visualize,
+    'cam': cam,
+    'app': app,
     'demo': demo,
     'list': modules,
     'sites': sites,
