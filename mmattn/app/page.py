@@ -1,6 +1,7 @@
 """The page: an image in; prediction, gates and class activation map side by side out."""
 
 import html
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def make_page(title: str, checkpoints: Iterable[str], load: Callable[[str], Mode
     """
     gradio: Any = import_optional('gradio', 'mmattn app')
     names = list(checkpoints)
-    looks: tuple[Callable, ...] = (_draw_gates, _draw_map)
+    looks: tuple[Callable, ...] = (_draw_map, _draw_gates)
 
     def show(upload: str | None, checkpoint: str, method: Method) -> tuple:
         """Look at an upload; the browser shows an error as it is."""
@@ -76,28 +77,30 @@ def make_page(title: str, checkpoints: Iterable[str], load: Callable[[str], Mode
         title=title, analytics_enabled=False, fill_width=True, delete_cache=(_KEPT, _KEPT)
     ) as page:
         gradio.Markdown(f'# {html.escape(title)}')
-        with gradio.Row(equal_height=True):
-            upload = gradio.File(label='Image', type='filepath', height=140, elem_id='upload')
+        with gradio.Row():
+            upload = gradio.File(label='Image', type='filepath', height=150, elem_id='upload')
+            checkpoint = gradio.Dropdown(names, value=names[0], label='Checkpoint')
             with gradio.Column():
-                checkpoint = gradio.Dropdown(names, value=names[0], label='Checkpoint')
                 words = [(word, key) for key, word in METHODS.items()]
                 method = gradio.Radio(words, value=words[0][1], label='Class activation map')
-            button = gradio.Button('Look', variant='primary', elem_id='look')
+                button = gradio.Button('Look', variant='primary', elem_id='look')
+        # Not among their buttons: the one that would send the picture to another machine.
+        kept = dict(show_label=False, interactive=False, format='png')
+        kept['buttons'] = ['download', 'fullscreen']
         with gradio.Row():
-            prediction = gradio.Image(
-                label='Prediction', interactive=False, format='png', elem_id='prediction'
-            )
-            gates = gradio.Gallery(
-                label='Gates', interactive=False, format='png', columns=1, elem_id='gates'
-            )
-            activation = gradio.Image(
-                label='Class activation map', interactive=False, format='png', elem_id='activation'
-            )
+            with gradio.Column():
+                gradio.Markdown('### Prediction')
+                prediction = gradio.Image(elem_id='prediction', **kept)
+            with gradio.Column():
+                gradio.Markdown('### Class activation map')
+                activation = gradio.Image(elem_id='activation', **kept)
+        gradio.Markdown('### Gates')
+        gates = gradio.Image(elem_id='gates', **kept)
         gradio.on(
             [button.click, upload.upload],
             show,
             [upload, checkpoint, method],
-            [prediction, gates, activation],
+            [prediction, activation, gates],
             api_visibility='private',
             # One after the other: a model takes all the memory that it gets.
             concurrency_limit=1,
@@ -121,26 +124,32 @@ def check_upload(path: Path) -> None:
         InputError: If it is no image, or one of more than :data:`MOST_PIXELS`.
     """
     name = visible(path.name)
+    remedy = f'give a JPEG or a PNG of at most {MOST_PIXELS // 10**6} million pixels'
     try:
         with open_image(path) as image:
             width, height = image.size
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f'{name} is no image that can be shown; give a JPEG or a PNG') from error
+    except (OSError, SyntaxError) as error:
+        raise InputError(f'{name} is no image that can be read; {remedy}') from error
+    except ValueError as error:
+        reason = re.split('[,;]', str(error))[0]
+        raise InputError(f'{name} is not read: {reason}; {remedy}') from error
     if width * height > MOST_PIXELS:
-        raise InputError(
-            f'{name} has {width}x{height} pixels; at most {MOST_PIXELS // 10**6} million are '
-            'shown, so make it smaller'
-        )
-
-
-def _draw_gates(model: Model, image: np.ndarray, name: str, method: Method) -> list[np.ndarray]:
-    sites = attention_sites(model.module)
-    return [_as_pixels(page) for page in pages(look(model, image, sites), visible(name))]
+        raise InputError(f'{name} is not read: {width}x{height} pixels are too many; {remedy}')
 
 
 def _draw_map(model: Model, image: np.ndarray, name: str, method: Method) -> np.ndarray:
     found = class_activation_map(model, image, method=method)
     return _as_pixels(draw_activation_maps([found], [visible(name)]))
+
+
+def _draw_gates(model: Model, image: np.ndarray, name: str, method: Method) -> np.ndarray:
+    """Draw all pages, one below the other."""
+    sites = attention_sites(model.module)
+    drawn = [_as_pixels(page) for page in pages(look(model, image, sites), visible(name))]
+    width = max(page.shape[1] for page in drawn)
+    white = [((0, 0), (0, width - page.shape[1]), (0, 0)) for page in drawn]
+    padded = [np.pad(*each, constant_values=255) for each in zip(drawn, white, strict=True)]
+    return np.concatenate(padded)
 
 
 def _as_pixels(figure: 'Figure') -> np.ndarray:

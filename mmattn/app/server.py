@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from mmattn.errors import InputError
 
 
 def serve(page: Any, host: str, port: int) -> None:
-    """Show a page until Ctrl-C.
+    """Show a page until Ctrl-C or SIGTERM.
 
     Args:
         page: A :class:`gradio.Blocks`.
@@ -29,11 +30,14 @@ def serve(page: Any, host: str, port: int) -> None:
         print(f'the page is at {address} (Ctrl-C ends it)', flush=True)
         if not _is_loopback(host):
             print('everybody who reaches this machine can use it', flush=True)
-        # Ctrl-C is how a page ends.
+        # How a page ends, whoever says so.
+        former = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             print('the page is closed')
+        finally:
+            signal.signal(signal.SIGTERM, former)
 
 
 @contextmanager
