@@ -22,6 +22,7 @@ ARROWS = """
     files -> datasets, weights, engine
     weights, datasets, launch, probe -> engine
     engine, insertion -> prediction -> inspection -> app, __init__ -> cli
+    fusion -> inspection
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """

@@ -55,9 +55,15 @@ class AttentionVisualizationHook(Hook):
         """Look for the modules, before the training takes its time.
 
         Raises:
-            InputError: If the model has none, or none of such a name.
+            InputError: If the model has none, or none of such a name, or if it is sharded.
         """
         attention_sites(runner.model, self.site)
+        # To put its parameters together takes all processes, and one draws.
+        if any(hasattr(parameter, 'to_local') for parameter in runner.model.parameters()):
+            raise InputError(
+                'AttentionVisualizationHook cannot look into a sharded model; leave it out, and '
+                'call mmattn visualize on a checkpoint'
+            )
 
     def before_val_epoch(self, runner: Runner) -> None:
         """See whether this validation is one to draw."""

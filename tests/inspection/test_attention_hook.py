@@ -111,6 +111,14 @@ def test_a_model_without_attention_is_said_before_the_training(tmp_path):
         Runner.from_cfg(cfg).train()
 
 
+def test_refuses_a_sharded_model(tmp_path):
+    runner = Runner.from_cfg(config(tmp_path, [HOOK]))
+    # What the parameters of a sharded model have.
+    runner.model.coord.blend.to_local = lambda: None
+    with pytest.raises(InputError, match='cannot look into a sharded model; leave it out'):
+        runner.train()
+
+
 def test_says_so_when_nothing_could_be_watched(tmp_path, added, monkeypatch):
     told = []
     runner = Runner.from_cfg(config(tmp_path, [dict(HOOK, site='coord')]))
