@@ -15,6 +15,7 @@ from mmattn.cli import (
     demo,
     doctor,
     modules,
+    predict,
     sites,
     test,
     train,
@@ -31,6 +32,7 @@ from mmattn.cli.environment import set_environment
 COMMANDS = {
     'train': train,
     'test': test,
+    'predict': predict,
     'demo': demo,
     'list': modules,
     'sites': sites,
