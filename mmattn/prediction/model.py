@@ -75,8 +75,12 @@ def load(
     read = CheckpointLoader.load_checkpoint(source, 'cpu')
     check_model(config)
     init_default_scope(config.get('default_scope', 'mmengine'))
+    model_cfg = config.model.copy()
+    if config.get('data_preprocessor') is not None:
+        # As a runner does.
+        model_cfg.setdefault('data_preprocessor', config.data_preprocessor)
     # One process has nobody to be in step with.
-    module = revert_sync_batchnorm(MODELS.build(config.model))
+    module = revert_sync_batchnorm(MODELS.build(model_cfg))
     fit = fit_weights(weights_in(read, source, [(r'^module\.', '')]), module)
     fit.refuse_or_report(exact=True)
     fit.load()
@@ -301,7 +305,8 @@ def _read_pipeline(cfg: Config) -> tuple[dict[str, Any], Compose]:
     )
     steps = list(dataset.get('pipeline') or [])
     with TRANSFORMS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-        kinds = [registry.get(step['type']) for step in steps]
+        types = [step['type'] for step in steps]
+        kinds = [registry.get(kind) if isinstance(kind, str) else kind for kind in types]
         loads = [isinstance(kind, type) and issubclass(kind, LoadImageFromFile) for kind in kinds]
         if not any(loads):
             raise InputError(f'{where}.pipeline loads no image; expected LoadImageFromFile in it')
