@@ -1,5 +1,6 @@
 """A trained model, ready to look at pictures."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -175,6 +176,8 @@ class Model:
         except Exception as error:
             height, width = image.shape[:2]
             reason = (str(error).strip().splitlines() or [''])[-1]
+            # Where that is in the sources of OpenCV helps nobody.
+            reason = re.sub(r'OpenCV\(\S+ \S+ error: ', '', reason)
             raise InputError(
                 f'an image of {width}x{height} pixels does not go through the test pipeline '
                 f'({type(error).__name__}: {reason}); give another one'
