@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from mmattn.errors import InputError
 from mmattn.inspection.cam import METHODS, class_activation_map
 from mmattn.inspection.cam_layers import find_layers
-from mmattn.inspection.cam_target import Target
+from mmattn.inspection.cam_target import Target, find_class
 from tests.inspection.colours import (
     CELL,
     GREEN,
@@ -92,7 +92,7 @@ def test_layer_cam_is_the_formula():
     channels = cells(SCENE)
     gradient = np.zeros_like(channels[0])
     gradient[row - 1 : row + 2, column - 1 : column + 2] = 8 / 9
-    # Jiang et al. 2021, equations 4 to 6.
+    # Jiang et al. 2021.
     expected = np.maximum(np.maximum(gradient, 0) * channels[0], 0)
     np.testing.assert_allclose(found.map, enlarged(expected, (64, 96)), atol=1e-5)
 
@@ -366,6 +366,15 @@ def test_classes_are_found_by_name_number_and_in_small_letters():
     model = classifier()
     for label in ('green', 'Green', 1, '1'):
         assert class_activation_map(model, SCENE, target=label).answer.label == 'green'
+
+
+def test_one_of_several_names_of_a_class_is_enough_unless_two_have_it():
+    model = classifier()
+    model.classes = ('crane, bird', 'crane, machine')
+    assert find_class(model, 'Machine') == 1
+    assert find_class(model, 'crane, bird') == 0
+    with pytest.raises(InputError, match="2 classes are called 'crane'; .* of 0, 1$"):
+        find_class(model, 'crane')
 
 
 def test_the_neck_of_a_detector_is_its_layer():
