@@ -157,9 +157,24 @@ class Model:
         Returns:
             What ``module.test_step`` takes: ``inputs``, one (C, H, W) of each picture, and
             ``data_samples``.
+
+        Raises:
+            InputError: If a picture cannot be prepared.
         """
         with TRANSFORMS.switch_scope_and_registry(self.cfg.get('default_scope')):
-            return pseudo_collate([self._pipeline(self._as_loaded(image)) for image in images])
+            return pseudo_collate([self._prepare(image) for image in images])
+
+    def _prepare(self, image: np.ndarray) -> dict[str, Any]:
+        try:
+            return self._pipeline(self._as_loaded(image))
+        # Transforms that cannot do with a size, such as one pixel by a thousand, fail in any way.
+        except Exception as error:
+            height, width = image.shape[:2]
+            reason = (str(error).strip().splitlines() or [''])[-1]
+            raise InputError(
+                f'an image of {width}x{height} pixels does not go through the test pipeline '
+                f'({type(error).__name__}: {reason}); give another one'
+            ) from error
 
     def predict(self, image: str | Path | np.ndarray) -> Result:
         """Predict what is on a picture.
@@ -189,11 +204,13 @@ class Model:
             InputError: If one is no picture, or they need more memory than the device has.
         """
         pictures = [self.read(image) for image in images]
+        if not pictures:
+            return []
         data = self.prepare(pictures)
         results: dict[int, Result] = {}
-        by_size: dict[torch.Size, list[int]] = {}
-        for i, prepared in enumerate(data['inputs']):
-            by_size.setdefault(prepared.shape, []).append(i)
+        by_size: dict[tuple, list[int]] = {}
+        for i, (prepared, picture) in enumerate(zip(data['inputs'], pictures, strict=True)):
+            by_size.setdefault((prepared.shape, picture.shape), []).append(i)
         for numbers in by_size.values():
             # A smaller one would be padded by more than alone.
             batch = {key: [values[i] for i in numbers] for key, values in data.items()}
