@@ -95,12 +95,11 @@ def main(args: argparse.Namespace) -> int:
             try:
                 _draw(models, each, args, file)
             except InputError as error:
-                failures.append(f'{visible(each.path)}: {error}')
+                shown, reason = visible(each.path), str(error)
+                failures.append(reason if shown in reason else f'{shown}: {reason}')
             except RuntimeError as error:
                 reason = str(error).strip().partition('\n')[0]
-                failures.append(
-                    f'{visible(each.path)}: it does not go through the model ({reason})'
-                )
+                failures.append(f'{visible(each.path)} does not go through the model ({reason})')
             else:
                 drawn += 1
                 print(file)
