@@ -1,5 +1,6 @@
 """A trained model, ready to look at pictures."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -75,8 +76,12 @@ def load(
     read = CheckpointLoader.load_checkpoint(source, 'cpu')
     check_model(config)
     init_default_scope(config.get('default_scope', 'mmengine'))
+    model_cfg = config.model.copy()
+    if config.get('data_preprocessor') is not None:
+        # As a runner does.
+        model_cfg.setdefault('data_preprocessor', config.data_preprocessor)
     # One process has nobody to be in step with.
-    module = revert_sync_batchnorm(MODELS.build(config.model))
+    module = revert_sync_batchnorm(MODELS.build(model_cfg))
     fit = fit_weights(weights_in(read, source, [(r'^module\.', '')]), module)
     fit.refuse_or_report(exact=True)
     fit.load()
@@ -171,6 +176,8 @@ class Model:
         except Exception as error:
             height, width = image.shape[:2]
             reason = (str(error).strip().splitlines() or [''])[-1]
+            # Where that is in the sources of OpenCV helps nobody.
+            reason = re.sub(r'OpenCV\(\S+ \S+ error: ', '', reason)
             raise InputError(
                 f'an image of {width}x{height} pixels does not go through the test pipeline '
                 f'({type(error).__name__}: {reason}); give another one'
@@ -301,7 +308,8 @@ def _read_pipeline(cfg: Config) -> tuple[dict[str, Any], Compose]:
     )
     steps = list(dataset.get('pipeline') or [])
     with TRANSFORMS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-        kinds = [registry.get(step['type']) for step in steps]
+        types = [step['type'] for step in steps]
+        kinds = [registry.get(kind) if isinstance(kind, str) else kind for kind in types]
         loads = [isinstance(kind, type) and issubclass(kind, LoadImageFromFile) for kind in kinds]
         if not any(loads):
             raise InputError(f'{where}.pipeline loads no image; expected LoadImageFromFile in it')

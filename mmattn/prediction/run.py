@@ -146,7 +146,8 @@ class Run:
         try:
             yield
         except InputError as error:
-            self.failures.append(Failure(str(path), str(error)))
+            reason = str(error) if visible(path) in str(error) else f'{visible(path)}: {error}'
+            self.failures.append(Failure(str(path), reason))
 
     def _predict_images(self, batch: Sequence[Input]) -> None:
         pictures: list[tuple[Input, np.ndarray]] = []

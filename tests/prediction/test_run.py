@@ -204,8 +204,11 @@ def test_a_picture_that_cannot_be_prepared_does_not_harm_its_batch(predict, phot
     Image.new('RGB', (3000, 1)).save(photos / '2.png')
     run, out = predict('detection', photos, batch_size=3)
     [failure] = run.failures
-    assert 'an image of 3000x1 pixels does not go through the test pipeline' in failure.reason
-    assert '\n' not in failure.reason
+    message = (
+        '/2.png: an image of 3000x1 pixels does not go through the test pipeline (error: (-215:'
+    )
+    assert message in failure.reason
+    assert '\n' not in failure.reason and 'OpenCV' not in failure.reason
     assert len(read(out / 'summary.json')['inputs']) == 2
 
 
@@ -221,7 +224,8 @@ def test_full_disk(predict, photos, monkeypatch):
     monkeypatch.setattr(writing, 'write_whole', refuse_one)
     run, out = predict('detection', photos)
     [failure] = run.failures
-    assert '1.png cannot be written (No space left on device)' in failure.reason
+    assert failure.reason.startswith(f'{photos / "1.png"}: ')
+    assert 'drawn/1.png cannot be written (No space left on device)' in failure.reason
     assert failure.reason.endswith('make room, and repeat the command')
     assert 'drawn/1.png' not in names(out) and not list(out.rglob('*.partial'))
     assert len(read(out / 'summary.json')['inputs']) == 2
