@@ -8,7 +8,6 @@ side in it, both asked for the same. The exit status is 1 if an image could not 
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +15,7 @@ from typing import TYPE_CHECKING
 from mmattn.cli.arguments import add_config, add_config_arguments
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from mmattn.inspection.cam_target import Target
+    from mmattn.prediction.inputs import Input
     from mmattn.prediction.model import Model
 
 
@@ -26,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('images', nargs='+', metavar='image', help='image, or folder of images')
+    parser.add_argument(
+        'images', nargs='+', metavar='IMAGE', help='image, folder of them, or a pattern in quotes'
+    )
     parser.add_argument(
         '--method',
         choices=['grad-cam', 'layer-cam', 'eigen-cam'],
@@ -65,110 +64,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
     add_config_arguments(parser)
-    parser.set_defaults(local_rank=0)
+    parser.set_defaults(local_rank=0, interrupted='interrupted; pictures drawn so far are whole')
 
 
 def main(args: argparse.Namespace) -> int:
     """Draw the images, and give 1 if there were failures."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     from mmattn.cli import options
     from mmattn.datasets.names import visible
     from mmattn.engine import terminal
     from mmattn.errors import InputError
-    from mmattn.files.whole_file import write_whole
-    from mmattn.inspection.cam_layers import find_layers
-    from mmattn.inspection.cam_target import Target, find_class
     from mmattn.layers.packages import import_optional
+    from mmattn.prediction.inputs import find_inputs
 
     for package in ('pytorch_grad_cam', 'matplotlib'):
         import_optional(package, 'mmattn cam')
     terminal.use(verbose=False)
     options.check_device(args.device)
-    pairs = [(args.config, args.checkpoint), *([tuple(args.compare)] if args.compare else [])]
-    for _, checkpoint in pairs:
-        options.check_checkpoint(checkpoint)
-    models = _load(pairs, args)
-    # What is wrong with every image alike is told once.
-    for _, model in models:
-        find_layers(model, args.layer)
-        if args.target is not None:
-            find_class(model, args.target)
+    models = _load(args)
     out = _make_folder(args)
-    target = Target(args.target, args.region, args.detection)
-    paths, failures = _find_images(args.images)
+    inputs, missing = find_inputs(args.images)
+    failures = [failure.reason for failure in missing]
     drawn = 0
-    for path, stem in zip(paths, _stems(paths), strict=True):
-        file = out / f'{stem}_{args.method}.png'
-        try:
-            figure = _draw(models, path, target, args)
-            save = partial(figure.savefig, format='png', dpi=110)
-            write_whole(file, save, remedy='call the command again')
-        except InputError as error:
-            failures.append(f'{visible(path)}: {error}')
-        except RuntimeError as error:
-            reason = str(error).strip().partition('\n')[0]
-            failures.append(f'{visible(path)}: it does not go through the model ({reason})')
-        else:
-            drawn += 1
-            print(file)
-    print(f'{drawn} of {len(paths)} images drawn')
-    for failure in failures:
-        print(f'error: {failure}', file=sys.stderr)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
+        for each in progress.track(inputs, description='drawing'):
+            file = out / f'{each.name}_{args.method}.png'
+            try:
+                _draw(models, each, args, file)
+            except InputError as error:
+                shown, reason = visible(each.path), str(error)
+                failures.append(reason if shown in reason else f'{shown}: {reason}')
+            except RuntimeError as error:
+                reason = str(error).strip().partition('\n')[0]
+                failures.append(f'{visible(each.path)} does not go through the model ({reason})')
+            else:
+                drawn += 1
+                print(file)
+    print(f'{drawn} of {len(inputs)} images drawn')
+    for reason in failures:
+        print(f'error: {reason}', file=sys.stderr)
     return 1 if failures else 0
 
 
-def _find_images(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Give the images that the command line names, and what is wrong with it, a line each."""
-    from PIL import Image
-
-    from mmattn.datasets.names import visible
-
-    suffixes = Image.registered_extensions()
-    paths, failures = [], []
-    for word in words:
-        path = Path(word)
-        inside = []
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in suffixes)
-            if not inside:
-                failures.append(f'folder {visible(path)} has no image in it; check the path')
-        paths += inside if path.is_dir() else [path]
-    return paths, failures
-
-
-def _stems(paths: Sequence[Path]) -> Iterator[str]:
-    """Give the names of the pictures of each image: no two the same, none too long for a file."""
-    used = set()
-    for path in paths:
-        stem = path.stem.encode(errors='ignore')[:120].decode(errors='ignore')
-        name, number = stem, 1
-        while name in used:
-            number += 1
-            name = f'{stem}-{number}'
-        used.add(name)
-        yield name
-
-
-def _load(pairs: list[tuple[str, str]], args: argparse.Namespace) -> list[tuple[str, 'Model']]:
+def _load(args: argparse.Namespace) -> list[tuple[str, 'Model']]:
     """Load the models, each with what it is called in the picture."""
+    from mmattn.cli import options
+    from mmattn.inspection.cam_layers import find_layers
+    from mmattn.inspection.cam_target import find_class
     from mmattn.prediction.model import load
 
+    pairs = [(args.config, args.checkpoint), *([tuple(args.compare)] if args.compare else [])]
+    for _, checkpoint in pairs:
+        options.check_checkpoint(checkpoint)
     names = [Path(config).stem for config, _ in pairs]
     if len(set(names)) < len(names):
         # Two trainings of one config.
         names = [checkpoint for _, checkpoint in pairs]
-    return [
-        (
-            name,
-            load(
-                config,
-                checkpoint,
-                device=args.device,
-                cfg_options=args.cfg_options,
-                trust_checkpoint=args.trust_checkpoint,
-            ),
+    models = [
+        load(
+            config,
+            checkpoint,
+            device=args.device,
+            cfg_options=args.cfg_options,
+            trust_checkpoint=args.trust_checkpoint,
         )
-        for name, (config, checkpoint) in zip(names, pairs, strict=True)
+        for config, checkpoint in pairs
     ]
+    # What is wrong with every image alike is told once.
+    for model in models:
+        find_layers(model, args.layer)
+        if args.target is not None:
+            find_class(model, args.target)
+    return list(zip(names, models, strict=True))
 
 
 def _make_folder(args: argparse.Namespace) -> Path:
@@ -185,22 +155,29 @@ def _make_folder(args: argparse.Namespace) -> Path:
 
 
 def _draw(
-    models: list[tuple[str, 'Model']], path: Path, target: 'Target', args: argparse.Namespace
-) -> 'Figure':
+    models: list[tuple[str, 'Model']], image: 'Input', args: argparse.Namespace, file: Path
+) -> None:
     """Draw one image, as one model sees it or two."""
     from mmattn.errors import InputError
+    from mmattn.files.whole_file import write_whole
     from mmattn.inspection.cam import ActivationMap, class_activation_map
     from mmattn.inspection.cam_picture import draw_activation_maps
+    from mmattn.inspection.cam_target import Target
 
+    if image.is_video:
+        raise InputError('a video has no one map; give images of it')
+    target = Target(args.target, args.region, args.detection)
     maps: list[ActivationMap] = []
     for name, model in models:
         try:
             found = class_activation_map(
-                model, path, method=args.method, target=target, layer=args.layer
+                model, image.path, method=args.method, target=target, layer=args.layer
             )
         except InputError as error:
             raise InputError(f'{name}: {error}' if maps else str(error)) from error
         maps.append(found)
         # The next one is asked for what this one was.
         target = found.answer.target
-    return draw_activation_maps(maps, [name for name, _ in models])
+    figure = draw_activation_maps(maps, [name for name, _ in models])
+    save = partial(figure.savefig, format='png', dpi=110)
+    write_whole(file, save, remedy='call the command again')

@@ -35,10 +35,10 @@ from mmattn.cli.environment import set_environment
 COMMANDS = {
     'train': train,
     'test': test,
+    'predict': predict,
     'visualize': visualize,
     'cam': cam,
     'app': app,
-    'predict': predict,
     'demo': demo,
     'list': modules,
     'sites': sites,

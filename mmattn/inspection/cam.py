@@ -128,12 +128,13 @@ def _gradients(answer: Answer, maps: Maps) -> list[Tensor]:
 
 
 def _check_numbers(maps: Maps, gradients: list[Tensor]) -> None:
-    for values, what in ((maps.values, 'maps'), (gradients, 'gradients')):
+    hints = {'maps': 'look at the checkpoint', 'gradients': 'use --method eigen-cam'}
+    for (what, hint), values in zip(hints.items(), (maps.values, gradients), strict=True):
         for name, value in zip(maps.names, values, strict=False):
             if not value.isfinite().all():
                 raise InputError(
                     f'the {what} of layer {name} are not finite (NaN or infinite) for this image; '
-                    'look at the checkpoint'
+                    f'{hint}'
                 )
 
 

@@ -66,6 +66,8 @@ def draw_activation_maps(maps: Sequence[ActivationMap], names: Sequence[str]) ->
     figure.colorbar(scale, ax=list(axes), label='map, from 0 to 1 in each panel')
     layers = ', '.join(dict.fromkeys(name for each in maps for name in each.layers))
     title = f'{METHODS[maps[0].method]} of {layers}'
+    if maps[0].method == 'eigen-cam':
+        title += ', whatever is asked for'
     figure.suptitle(
         fill(title, int(figure.get_figwidth() * 9)), fontsize='medium', parse_math=False
     )

@@ -208,20 +208,26 @@ def find_class(model: Model, label: str | int) -> int:
     Raises:
         InputError: If the model has no such class; it tells the nearest names.
     """
-    classes = model.classes
-    if label in classes:
-        return classes.index(label)  # type: ignore[arg-type]  # it is in there, so it is a name
-    if str(label).isdecimal():
-        if int(label) < len(classes):
-            return int(label)
+    classes, wanted = model.classes, str(label).lower()
+    # ImageNet's names are lists of them, as in "hammer, hammerhead shark".
+    words = [[word.strip().lower() for word in (name, *name.split(','))] for name in classes]
+    found = [i for i, name in enumerate(classes) if name == label]
+    found = found or [i for i, names in enumerate(words) if wanted in names]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f'{len(found)} classes are called {label!r}; give the number of the one that is meant, '
+            f'of {", ".join(map(str, found))}'
+        )
+    if wanted.isdecimal():
+        if int(wanted) < len(classes):
+            return int(wanted)
         raise InputError(
             f'there is no class {label}: the {len(classes)} classes are counted from 0 to '
             f'{len(classes) - 1}'
         )
-    lower = {name.lower(): name for name in reversed(classes)}
-    if str(label).lower() in lower:
-        return classes.index(lower[str(label).lower()])
-    close = [lower[key] for key in get_close_matches(str(label).lower(), lower, n=3, cutoff=0)]
+    close = get_close_matches(wanted, {word for names in words for word in names}, n=3, cutoff=0)
     raise InputError(f'there is no class {label!r}; the nearest names are {_first(close)}')
 
 

@@ -58,11 +58,11 @@ def test_each_image_gets_a_picture_and_failures_come_last(call):
     )
     assert status == 1
     assert [*pictures] == ['both_grad-cam.png']
-    assert lines[-1] == '1 of 4 images drawn'
+    assert lines[-1] == '1 of 3 images drawn'
     expected = [
-        'folder empty has no image in it',
+        'none.png is not a file',
+        'folder empty has no image',
         'broken.png',
-        'image none.png is not a file',
         "green.png: 'red' is predicted for no pixel",
     ]
     assert len(errors) == 4
@@ -134,8 +134,17 @@ def test_without_the_package_it_says_which_one_to_install(call, monkeypatch):
     assert errors == ['error: mmattn cam needs pytorch_grad_cam: pip install grad-cam']
 
 
+def test_a_video_is_refused(call, saved):
+    (saved[0] / 'film.mp4').write_bytes(b'')
+    status, _, errors, _ = call('classifier', 'film.mp4')
+    assert (status, errors) == (
+        1,
+        ['error: film.mp4: a video has no one map; give images of it'],
+    )
+
+
 def test_images_of_one_name_get_pictures_of_two(call, saved):
     (saved[0] / 'more').mkdir(exist_ok=True)
     Image.fromarray(SCENE).save(saved[0] / 'more' / 'both.png')
     _, _, errors, pictures = call('classifier', 'both.png', 'more')
-    assert errors == [] and [*pictures] == ['both-2_grad-cam.png', 'both_grad-cam.png']
+    assert errors == [] and [*pictures] == ['both_2_grad-cam.png', 'both_grad-cam.png']

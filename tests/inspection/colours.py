@@ -71,19 +71,17 @@ def preprocessor(kind: str) -> dict:
     return {**plain, ('to_rgb' if kind == 'ClsDataPreprocessor' else 'bgr_to_rgb'): True}
 
 
-def classifier(steps: list = ()) -> Model:
-    model = build(
-        dict(
-            type='ImageClassifier',
-            data_preprocessor=preprocessor('ClsDataPreprocessor'),
-            backbone=dict(type='ColourBackbone'),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=2, in_channels=2),
-        ),
-        'mmpretrain',
-        'PackInputs',
-        steps,
+def classifier(steps: list = (), sites: list = ()) -> Model:
+    config = dict(
+        type='ImageClassifier',
+        data_preprocessor=preprocessor('ClsDataPreprocessor'),
+        backbone=dict(type='ColourBackbone'),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=2, in_channels=2),
     )
+    if sites:
+        config = dict(type='InsertAttention', host=config, sites=sites)
+    model = build(config, 'mmpretrain', 'PackInputs', steps)
     model.module.head.fc.weight.data = torch.tensor([[20.0, -5], [-5, 20]])
     model.module.head.fc.bias.data.zero_()
     return model

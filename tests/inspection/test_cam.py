@@ -1,14 +1,17 @@
 """Class activation maps of models whose answers are known."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from mmattn import CoordAtt
 from mmattn.errors import InputError
 from mmattn.inspection.cam import METHODS, class_activation_map
 from mmattn.inspection.cam_layers import find_layers
-from mmattn.inspection.cam_target import Target
+from mmattn.inspection.cam_target import Target, _Attached, find_class
 from tests.inspection.colours import (
     CELL,
     GREEN,
@@ -28,6 +31,11 @@ MAKERS = [classifier, segmentor, one_stage, two_stage]
 @pytest.fixture(scope='module', params=MAKERS, ids=lambda make: make.__name__)
 def model(request):
     return request.param()
+
+
+class Root(torch.nn.Module):
+    def forward(self, x):
+        return x.clamp(min=0).sqrt()
 
 
 def share_inside(heat, box, margin=CELL):
@@ -92,7 +100,7 @@ def test_layer_cam_is_the_formula():
     channels = cells(SCENE)
     gradient = np.zeros_like(channels[0])
     gradient[row - 1 : row + 2, column - 1 : column + 2] = 8 / 9
-    # Jiang et al. 2021, equations 4 to 6.
+    # Jiang et al. 2021.
     expected = np.maximum(np.maximum(gradient, 0) * channels[0], 0)
     np.testing.assert_allclose(found.map, enlarged(expected, (64, 96)), atol=1e-5)
 
@@ -353,6 +361,14 @@ def test_nan_is_told():
             class_activation_map(model, SCENE, method=method)
 
 
+def test_nan_of_the_gradient_alone_is_told():
+    # A square root has an infinite slope at zero.
+    model = classifier()
+    model.module.backbone.blocks[0] = Root()
+    with pytest.raises(InputError, match='gradients of layer backbone.conv.*eigen-cam'):
+        class_activation_map(model, SCENE, layer='backbone.conv')
+
+
 def test_a_score_without_gradient_is_told():
     model = one_stage()
     model.module.test_cfg.nms = dict(type='soft_nms', iou_threshold=0.1)
@@ -366,6 +382,42 @@ def test_classes_are_found_by_name_number_and_in_small_letters():
     model = classifier()
     for label in ('green', 'Green', 1, '1'):
         assert class_activation_map(model, SCENE, target=label).answer.label == 'green'
+
+
+def test_one_of_several_names_of_a_class_is_enough_unless_two_have_it():
+    model = classifier()
+    model.classes = ('crane, bird', 'crane, machine')
+    assert find_class(model, 'Machine') == 1
+    assert find_class(model, 'crane, bird') == 0
+    with pytest.raises(InputError, match="2 classes are called 'crane'; .* of 0, 1$"):
+        find_class(model, 'crane')
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_attention_that_starts_as_the_identity_changes_no_map(method):
+    sites = [dict(after='backbone', attention=dict(type='CoordAtt', reduction=1))]
+    maps = [
+        class_activation_map(model, SCENE, method=method, target='red')
+        for model in (classifier(), classifier(sites=sites))
+    ]
+    np.testing.assert_allclose(maps[1].map, maps[0].map, atol=1e-6)
+    inside = classifier(sites=sites)
+    [(name, attention)] = [
+        each for each in inside.module.named_modules() if isinstance(each[1], CoordAtt)
+    ]
+    attention.blend.data.fill_(1)
+    found = class_activation_map(inside, SCENE, method=method, layer=re.escape(name))
+    assert found.layers == [name] and found.map.any()
+
+
+def test_the_gradient_is_kept_where_the_head_drops_it():
+    x = torch.ones(2, requires_grad=True)
+    with _Attached():
+        kept = (2 * x).detach()
+        assert (2 * x).numpy().tolist() == [2, 2]
+    kept.sum().backward()
+    assert x.grad.tolist() == [2, 2]
+    assert not (2 * x).detach().requires_grad
 
 
 def test_the_neck_of_a_detector_is_its_layer():

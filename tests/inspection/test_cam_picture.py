@@ -33,6 +33,12 @@ def test_the_map_that_is_drawn_is_the_one_that_was_computed():
     assert bar.get_ylabel() == 'map, from 0 to 1 in each panel'
 
 
+def test_eigen_cam_says_that_it_knows_of_no_target():
+    found = class_activation_map(classifier(), SCENE, method='eigen-cam', target='red')
+    figure = draw_activation_maps([found], ['mine'])
+    assert figure.get_suptitle() == 'EigenCAM of backbone, whatever is asked for'
+
+
 def test_two_models_share_image_and_colour_bar():
     one = class_activation_map(two_stage(), SCENE, target='red')
     other = class_activation_map(one_stage(), SCENE, target=one.answer.target)
