@@ -126,7 +126,8 @@ def _stems(paths: Sequence[Path]) -> Iterator[str]:
     """Give the names of the pictures of each image: no two the same, none too long for a file."""
     used = set()
     for path in paths:
-        stem = path.stem.encode(errors='ignore')[:120].decode(errors='ignore')
+        stem = ''.join(letter if letter.isprintable() else '_' for letter in path.stem)
+        stem = stem.encode(errors='ignore')[:120].decode(errors='ignore')
         name, number = stem, 1
         while name in used:
             number += 1
