@@ -119,7 +119,7 @@ class AttentionAugmentedConv(Attention):
         return torch.cat([on_map(self.conv_out, x), on_map(self.attn_out, attended)], dim=1)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
-        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all others.
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
 
         The mean of all heads, which sums to one. It is that of the channels that attention
         computes; those of the convolution have none.

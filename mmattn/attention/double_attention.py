@@ -76,7 +76,7 @@ class DoubleAttention(Attention):
         return saturate(x + out) if self.residual else out
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
-        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all others.
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
 
         It reaches them through the descriptors, and sums to one.
         """

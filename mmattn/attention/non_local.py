@@ -106,7 +106,7 @@ class NonLocal(Attention):
         return saturate(x + self.conv_out(y))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
-        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all others.
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
 
         It sums to one in the two modes of a Gaussian. Where positions are pooled, each channel
         of a cell counts for the pixel that it comes from.

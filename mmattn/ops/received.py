@@ -32,7 +32,7 @@ def received(gather: Callable[..., Tensor], maps: Sequence[Tensor], values: int)
     """
     with torch.inference_mode(False), torch.enable_grad():
         # Copies, as there is no gradient of what comes from inference mode.
-        maps = [widened(x).detach().clone() for x in maps]
+        maps = [widened(x).clone() for x in maps]
         maps[values].requires_grad_()
         mean = gather(*maps).flatten(1).mean(1).sum()
         [grad] = torch.autograd.grad(mean, maps[values])

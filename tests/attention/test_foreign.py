@@ -161,6 +161,17 @@ def test_tells_what_its_sigmoids_return(name):
     torch.testing.assert_close(out, x)
 
 
+@pytest.mark.parametrize('package', ['mmdet.models.layers', 'mmseg.models.utils'])
+@torch.no_grad()
+def test_tells_the_gate_of_openmmlab(package):
+    kind = pytest.importorskip(package).SELayer
+    module = randomize(build_attention(dict(type=kind), 64, 'paper')[1]).eval()
+    x = torch.randn(2, 64, 6, 5)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('channel', (2, 64, 1, 1))
+    torch.testing.assert_close(x * gate, kind.forward(module.attention, x))
+
+
 class TwoGates(nn.Module):
     """Two gates of one kind, or a gate of which a half is kept."""
 
