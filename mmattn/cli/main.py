@@ -15,6 +15,7 @@ from mmattn.cli import (
     demo,
     doctor,
     modules,
+    predict,
     sites,
     test,
     train,
@@ -32,6 +33,7 @@ from mmattn.cli.environment import set_environment
 COMMANDS = {
     'train': train,
     'test': test,
+    'predict': predict,
     'visualize': visualize,
     'demo': demo,
     'list': modules,

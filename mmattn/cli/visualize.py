@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mmattn.inspection.report import Entry
+    from mmattn.prediction.inputs import Input
     from mmattn.prediction.model import Model
 
 _DPI = 100
@@ -29,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('images', nargs='+', metavar='image', help='image, or folder of images')
+    parser.add_argument(
+        'images',
+        nargs='+',
+        metavar='IMAGE',
+        help='image, folder of them, or a pattern in quotes',
+    )
     parser.add_argument(
         '--site',
         metavar='PATTERN',
@@ -41,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
     add_config_arguments(parser)
-    parser.set_defaults(local_rank=0)
+    parser.set_defaults(local_rank=0, interrupted='interrupted; pictures drawn so far are whole')
 
 
 def main(args: argparse.Namespace) -> int:
@@ -52,6 +58,7 @@ def main(args: argparse.Namespace) -> int:
     from mmattn.errors import InputError
     from mmattn.inspection.sites import attention_sites, blend_factors
     from mmattn.layers.packages import import_optional
+    from mmattn.prediction.inputs import find_inputs
     from mmattn.prediction.model import load
 
     for package in ('matplotlib', 'jinja2'):
@@ -77,17 +84,18 @@ def main(args: argparse.Namespace) -> int:
             f'--out {out} cannot be made ({error.strerror}); give another folder'
         ) from error
 
-    paths, failures = _find_images(args.images)
+    inputs, missing = find_inputs(args.images)
+    failures = [failure.reason for failure in missing]
     entries = []
-    for path, stem in _with_progress(paths, _stems(paths)):
+    for each in _with_progress(inputs):
         try:
-            entries.append(_draw(model, path, sites, out, stem))
+            entries.append(_draw(model, each, sites, out))
         except InputError as error:
             failures.append(str(error))
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().partition('\n')[0]
             failures.append(
-                f'{visible(path)} does not go through the model ({reason}); give another image'
+                f'{visible(each.path)} does not go through the model ({reason}); give another image'
             )
     if entries:
         try:
@@ -95,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
             report = out / 'report.html'
             names = Path(args.config).name, Path(args.checkpoint).name
             write_report(report, *names, blend, entries, failures)
-            print(f'{len(entries)} of {len(paths)} images drawn: {report}')
+            print(f'{len(entries)} of {len(inputs)} images drawn: {report}')
         except InputError as error:
             failures.append(str(error))
     for failure in failures:
@@ -103,52 +111,15 @@ def main(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _find_images(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Give the images that the command line names, and what is wrong with it, a line each."""
-    from PIL import Image
-
-    from mmattn.datasets.names import visible
-
-    suffixes = Image.registered_extensions()
-    paths, failures = [], []
-    for word in words:
-        path = Path(word)
-        inside = []
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in suffixes)
-            if not inside:
-                failures.append(f'folder {visible(path)} has no image in it; check the path')
-        paths += inside if path.is_dir() else [path]
-    return paths, failures
-
-
-def _stems(paths: Sequence[Path]) -> Iterator[str]:
-    """Give the names of the pictures of each image: no two the same, none too long for a file."""
-    used = set()
-    for path in paths:
-        stem = ''.join(letter if letter.isprintable() else '_' for letter in path.stem)
-        stem = stem.encode(errors='ignore')[:120].decode(errors='ignore')
-        name, number = stem, 1
-        while name in used:
-            number += 1
-            name = f'{stem}-{number}'
-        used.add(name)
-        yield name
-
-
-def _with_progress(paths: Sequence[Path], stems: Iterator[str]) -> Iterator[tuple[Path, str]]:
+def _with_progress(inputs: Sequence['Input']) -> Iterator['Input']:
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-        pairs = list(zip(paths, stems, strict=True))
-        yield from progress.track(pairs, description='drawing')
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        yield from progress.track(inputs, description='drawing')
 
 
-def _draw(
-    model: 'Model', path: Path, sites: Mapping[str, 'nn.Module'], out: Path, stem: str
-) -> 'Entry':
+def _draw(model: 'Model', image: 'Input', sites: Mapping[str, 'nn.Module'], out: Path) -> 'Entry':
     """Draw the pages of one image."""
     from mmattn.datasets.names import visible
     from mmattn.errors import InputError
@@ -156,14 +127,16 @@ def _draw(
     from mmattn.inspection.pictures import pages
     from mmattn.inspection.report import Entry, describe
 
-    seen = look(model, model.read(path), sites)
+    if image.is_video:
+        raise InputError(f'{visible(image.path)} is a video; give images')
+    seen = look(model, model.read(image.path), sites)
     if not seen:
-        raise InputError(f'no module that --site matches has run for {visible(path)}')
+        raise InputError(f'no module that --site matches has run for {visible(image.path)}')
     files = []
-    for number, page in enumerate(pages(seen, path.name), 1):
-        files.append(out / f'{stem}_{number}.png')
+    for number, page in enumerate(pages(seen, image.path.name), 1):
+        files.append(out / f'{image.name}_{number}.png')
         _save(page, files[-1])
-    return Entry(str(path), files, describe(seen))
+    return Entry(str(image.path), files, describe(seen))
 
 
 def _draw_blend(factors: dict[str, list[float]], out: Path) -> Path | None:

@@ -16,6 +16,7 @@ from mmattn.probe.places import listed
 # The hue of a class is this much of a circle behind that of the class before it: however many there
 # are, two neighbours are far apart.
 _STEP = 0.618034
+_REDUCED = 'reduce_zero_label'
 
 
 def describe_classes(cfg: Config, meta: Any) -> dict[str, Any]:
@@ -50,7 +51,15 @@ def describe_classes(cfg: Config, meta: Any) -> dict[str, Any]:
             f'{source} names {len(classes)} classes ({first_of(classes)}), but the config has '
             f'{keys}; use the checkpoint and the data set that belong to the config'
         )
-    return {**metainfo, 'palette': _palette(metainfo.get('palette'), len(classes))}
+    palette = _palette(metainfo.get('palette'), len(classes))
+    return {**metainfo, 'palette': palette, _REDUCED: _is_reduced(cfg, metainfo)}
+
+
+def _is_reduced(cfg: Config, metainfo: dict[str, Any]) -> bool:
+    """Tell whether 0 is no label in the label maps of the data, which older checkpoints do not."""
+    if _REDUCED in metainfo:
+        return bool(metainfo[_REDUCED])
+    return any(described.get(_REDUCED) for _, described in _descriptions(cfg, None))
 
 
 def _descriptions(cfg: Config, meta: Any) -> Iterator[tuple[str, dict[str, Any]]]:

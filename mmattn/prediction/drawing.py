@@ -92,8 +92,11 @@ class Painter:
         sample = self._segments(arrays) if self.task == 'panoptic' else self._boxes(arrays)
         if self.task == 'instance':
             image = self._with_masks(image, arrays)
-        # What is left out of a result is not here any more, so no score is too low.
-        self._visualizer.add_datasample('', image, sample, draw_gt=False, pred_score_thr=-1.0)
+        with warnings.catch_warnings():
+            # As a box is that reaches the edge of the picture.
+            warnings.filterwarnings('ignore', '.* is out of bounds')
+            # What is left out of a result is not here any more, so no score is too low.
+            self._visualizer.add_datasample('', image, sample, draw_gt=False, pred_score_thr=-1.0)
         return self._visualizer.get_image()
 
     def _with_colours(self, image: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A trained model, ready to look at pictures."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -75,8 +76,12 @@ def load(
     read = CheckpointLoader.load_checkpoint(source, 'cpu')
     check_model(config)
     init_default_scope(config.get('default_scope', 'mmengine'))
+    model_cfg = config.model.copy()
+    if config.get('data_preprocessor') is not None:
+        # As a runner does.
+        model_cfg.setdefault('data_preprocessor', config.data_preprocessor)
     # One process has nobody to be in step with.
-    module = revert_sync_batchnorm(MODELS.build(config.model))
+    module = revert_sync_batchnorm(MODELS.build(model_cfg))
     fit = fit_weights(weights_in(read, source, [(r'^module\.', '')]), module)
     fit.refuse_or_report(exact=True)
     fit.load()
@@ -157,9 +162,26 @@ class Model:
         Returns:
             What ``module.test_step`` takes: ``inputs``, one (C, H, W) of each picture, and
             ``data_samples``.
+
+        Raises:
+            InputError: If a picture cannot be prepared.
         """
         with TRANSFORMS.switch_scope_and_registry(self.cfg.get('default_scope')):
-            return pseudo_collate([self._pipeline(self._as_loaded(image)) for image in images])
+            return pseudo_collate([self._prepare(image) for image in images])
+
+    def _prepare(self, image: np.ndarray) -> dict[str, Any]:
+        try:
+            return self._pipeline(self._as_loaded(image))
+        # Transforms that cannot do with a size, such as one pixel by a thousand, fail in any way.
+        except Exception as error:
+            height, width = image.shape[:2]
+            reason = (str(error).strip().splitlines() or [''])[-1]
+            # Where that is in the sources of OpenCV helps nobody.
+            reason = re.sub(r'OpenCV\(\S+ \S+ error: ', '', reason)
+            raise InputError(
+                f'an image of {width}x{height} pixels does not go through the test pipeline '
+                f'({type(error).__name__}: {reason}); give another one'
+            ) from error
 
     def predict(self, image: str | Path | np.ndarray) -> Result:
         """Predict what is on a picture.
@@ -189,11 +211,13 @@ class Model:
             InputError: If one is no picture, or they need more memory than the device has.
         """
         pictures = [self.read(image) for image in images]
+        if not pictures:
+            return []
         data = self.prepare(pictures)
         results: dict[int, Result] = {}
-        by_size: dict[torch.Size, list[int]] = {}
-        for i, prepared in enumerate(data['inputs']):
-            by_size.setdefault(prepared.shape, []).append(i)
+        by_size: dict[tuple, list[int]] = {}
+        for i, (prepared, picture) in enumerate(zip(data['inputs'], pictures, strict=True)):
+            by_size.setdefault((prepared.shape, picture.shape), []).append(i)
         for numbers in by_size.values():
             # A smaller one would be padded by more than alone.
             batch = {key: [values[i] for i in numbers] for key, values in data.items()}
@@ -284,7 +308,8 @@ def _read_pipeline(cfg: Config) -> tuple[dict[str, Any], Compose]:
     )
     steps = list(dataset.get('pipeline') or [])
     with TRANSFORMS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
-        kinds = [registry.get(step['type']) for step in steps]
+        types = [step['type'] for step in steps]
+        kinds = [registry.get(kind) if isinstance(kind, str) else kind for kind in types]
         loads = [isinstance(kind, type) and issubclass(kind, LoadImageFromFile) for kind in kinds]
         if not any(loads):
             raise InputError(f'{where}.pipeline loads no image; expected LoadImageFromFile in it')

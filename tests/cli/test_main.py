@@ -25,6 +25,7 @@ CONFIG = ROOT / 'configs' / 'seg' / 'upernet_van_b0_ade20k.py'
 TOOLS = {
     'train': 'train.py',
     'test': 'test.py',
+    'predict': 'predict.py',
     'demo': 'demo.py',
     'sites': 'list_sites.py',
     'complexity': 'complexity.py',

@@ -66,7 +66,7 @@ def test_draws_images_of_folders_too(call, trained, photo, tmp_path):
     assert (status, errors) == (0, [])
     folder = tmp_path / 'work_dirs' / 'config' / 'attention'
     assert out.splitlines()[-1] == ('2 of 2 images drawn: work_dirs/config/attention/report.html')
-    names = ['a-2_1.png', 'a_1.png', 'blend_factors.png', 'report.html']
+    names = ['a_1.png', 'a_2_1.png', 'blend_factors.png', 'report.html']
     assert sorted(path.name for path in folder.iterdir()) == names
     report = (folder / 'report.html').read_text()
     assert 'backbone.coord_att: CoordAtt' not in report  # It is on the picture.
@@ -79,13 +79,15 @@ def test_draws_images_of_folders_too(call, trained, photo, tmp_path):
 def test_other_images_are_done_and_failures_listed(call, trained, photo, tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'broken.jpg').write_bytes(b'\xff\xd8\xff\xe0 no image')
-    words = ['missing.png', 'empty', 'broken.jpg', photo('good.png'), '--out', 'out']
+    (tmp_path / 'film.mp4').touch()
+    words = ['missing.png', 'empty', 'film.mp4', 'broken.jpg', photo('good.png'), '--out', 'out']
     status, out, errors = call(*trained, *words, '--site', '.*coord_att')
     assert status == 1
     assert '1 of 3 images drawn: out/report.html' in out
     assert [error.partition(';')[0].partition(' (')[0] for error in errors] == [
-        'error: folder empty has no image in it',
-        'error: image missing.png is not a file',
+        'error: missing.png is not a file, a folder or a pattern',
+        'error: folder empty has no image and no video',
+        'error: film.mp4 is a video',
         'error: image broken.jpg cannot be read',
     ]
     assert 'missing.png is not a file' in (tmp_path / 'out' / 'report.html').read_text()
@@ -115,7 +117,7 @@ def test_a_full_disk_costs_one_image(call, trained, photo, tmp_path, monkeypatch
 def test_nothing_drawn_leaves_no_report(call, trained, tmp_path):
     status, _, [error] = call(*trained, 'missing.png', '--out', 'out')
     assert status == 1
-    assert error.startswith('error: image missing.png is not a file')
+    assert error.startswith('error: missing.png is not a file')
     assert not [*(tmp_path / 'out').iterdir()]
 
 

@@ -78,7 +78,19 @@ def test_reads_the_names_of_an_older_checkpoint(tmp_path):
     cfg.merge_from_dict({f'model.{head}_head.num_classes': 2 for head in ('decode', 'auxiliary')})
     loaded = load(*save(cfg, tmp_path, dict(CLASSES=('sea', 'sky'))), device='cpu')
     assert loaded.classes == ('sea', 'sky')
+    # It does not say so, but the config does.
+    assert loaded.reduce_zero_label
     assert len(set(loaded.palette)) == 2
+
+
+def test_takes_the_preprocessor_that_stands_beside_the_model(tmp_path):
+    cfg = tiny('classification')
+    cfg.model.pop('data_preprocessor', None)
+    cfg.data_preprocessor = dict(
+        type='ClsDataPreprocessor', num_classes=1000, mean=[1, 2, 3], std=[4, 5, 6], to_rgb=True
+    )
+    paths = save(cfg, tmp_path)
+    assert load(*paths, device='cpu').module.data_preprocessor.mean.flatten().tolist() == [1, 2, 3]
 
 
 def test_names_that_nobody_gives_are_numbers(tmp_path):
