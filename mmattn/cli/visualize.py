@@ -68,6 +68,10 @@ def main(args: argparse.Namespace) -> int:
     terminal.use(verbose=False)
     options.check_device(args.device)
     options.check_checkpoint(args.checkpoint)
+    inputs, missing = find_inputs(args.images)
+    failures = [failure.reason for failure in missing]
+    if not inputs:
+        return _end(failures)
     model = load(
         args.config,
         args.checkpoint,
@@ -84,8 +88,6 @@ def main(args: argparse.Namespace) -> int:
             f'--out {out} cannot be made ({error.strerror}); give another folder'
         ) from error
 
-    inputs, missing = find_inputs(args.images)
-    failures = [failure.reason for failure in missing]
     entries = []
     for each in _with_progress(inputs):
         try:
@@ -106,6 +108,11 @@ def main(args: argparse.Namespace) -> int:
             print(f'{len(entries)} of {len(inputs)} images drawn: {report}')
         except InputError as error:
             failures.append(str(error))
+    return _end(failures)
+
+
+def _end(failures: Sequence[str]) -> int:
+    """List what failed, and give the exit status."""
     for failure in failures:
         print(f'error: {failure}', file=sys.stderr)
     return 1 if failures else 0

@@ -115,10 +115,17 @@ def test_a_full_disk_costs_one_image(call, trained, photo, tmp_path, monkeypatch
 
 
 def test_nothing_drawn_leaves_no_report(call, trained, tmp_path):
+    (tmp_path / 'broken.jpg').write_bytes(b'no image')
+    status, _, [error] = call(*trained, 'broken.jpg', '--out', 'out')
+    assert (status, 'broken.jpg cannot be read' in error) == (1, True)
+    assert not [*(tmp_path / 'out').iterdir()]
+
+
+def test_nothing_to_draw_is_said_at_once(call, trained, tmp_path):
     status, _, [error] = call(*trained, 'missing.png', '--out', 'out')
     assert status == 1
     assert error.startswith('error: missing.png is not a file')
-    assert not [*(tmp_path / 'out').iterdir()]
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(
