@@ -84,9 +84,15 @@ def _ask_classifier(model: Model, inputs: Tensor, samples: list, target: Target)
     if target.region is not None or target.detection is not None:
         raise InputError('a classifier answers for the whole image; give a class alone')
     module: Any = model.module
-    maps = module.extract_feat(inputs)
-    logits = module.head(maps)
-    scores = module.head.predict(maps, samples)[0].pred_score
+    head = getattr(module, 'head', None)
+    maps = module.extract_feat(inputs) if head is not None else None
+    logits = head(maps) if head is not None else None
+    if head is None or not isinstance(logits, Tensor):
+        raise InputError(
+            f'{type(module).__name__} with {type(head).__name__} as its head gives no one score of '
+            'each class ahead of the softmax, which a map could be about'
+        )
+    scores = head.predict(maps, samples)[0].pred_score
     label = int(scores.argmax()) if target.label is None else find_class(model, target.label)
     name = model.classes[label]
     return Answer(

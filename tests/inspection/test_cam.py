@@ -353,6 +353,16 @@ def test_what_is_not_there_is_told():
             class_activation_map(make(), picture())
 
 
+def test_heads_of_several_outputs_are_told(monkeypatch):
+    model = classifier()
+    monkeypatch.setattr(model.module.head, 'forward', lambda maps: (maps[0], maps[0]))
+    with pytest.raises(InputError, match='LinearClsHead as its head gives no one score'):
+        class_activation_map(model, SCENE)
+    model.module.head = None
+    with pytest.raises(InputError, match='NoneType as its head gives no one score'):
+        class_activation_map(model, SCENE)
+
+
 def test_nan_is_told():
     model = classifier()
     model.module.backbone.conv.weight.data[0] = float('nan')
