@@ -157,9 +157,9 @@ def test_reads_pictures_of_other_kinds(model, tmp_path, pixels):
     deep = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20
     Image.fromarray(deep).save(tmp_path / 'deep.png')
     assert np.array_equal(read(tmp_path / 'deep.png')[..., 0], deep // 256)
-    opaque = np.dstack([pixels, np.full((48, 64), 255, np.uint8)])
-    Image.fromarray(opaque).save(tmp_path / 'opaque.png')
-    assert np.array_equal(read(tmp_path / 'opaque.png'), pixels)
+    half = np.dstack([pixels, np.full((48, 64), 128, np.uint8)])
+    Image.fromarray(half).save(tmp_path / 'transparent.png')
+    assert np.array_equal(read(tmp_path / 'transparent.png'), pixels)
     flat = Image.new('P', (4, 2), 1)
     flat.putpalette([0, 0, 0, 10, 20, 30])
     flat.save(tmp_path / 'palette.png')
