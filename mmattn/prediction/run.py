@@ -73,7 +73,10 @@ class Run:
         self.folder.make(DRAWN, PREDICTIONS, *[MASKS] * self.format.has_masks)
         inputs = [each for each in inputs if not self._is_result(each)]
         images = [each for each in inputs if not each.is_video]
-        videos = [(each, video) for each in inputs if each.is_video and (video := self._open(each))]
+        # Each is opened again in its turn: there may be more than a process can have open.
+        videos = {
+            each: video.count for each in inputs if each.is_video and (video := self._open(each))
+        }
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn())
         with Progress(
             *columns,
@@ -81,7 +84,7 @@ class Run:
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         ) as progress:
-            total = len(images) + sum(video.count for _, video in videos)
+            total = len(images) + sum(videos.values())
             task = progress.add_task('predicting', total=total)
 
             def advance(count: int = 1) -> None:
@@ -90,9 +93,9 @@ class Run:
             for batch in _batches(iter(images), self.batch_size):
                 self._predict_images(batch)
                 advance(len(batch))
-            for each, video in videos:
+            for each in videos:
                 with self._noting(each.path):
-                    self._predict_video(each, video, advance)
+                    self._predict_video(each, Video(each.path), advance)
 
     def summarize(self, config: str, checkpoint: str, missing: Sequence[Failure]) -> str:
         """Write what belongs to all inputs: the results for COCO's tools, and the summary.
