@@ -45,7 +45,9 @@ def count_training_memory(model: nn.Module, *shapes: tuple[int, ...]) -> Trainin
     with _LiveBytes([*model.parameters(), *model.buffers(), *inputs]) as live:
         with _kept_bytes(model) as kept:
             loss = loss_of(model, *inputs)
-        loss.backward()
+        # Nothing goes back where all is frozen.
+        if loss.requires_grad:
+            loss.backward()
     model.zero_grad()
     return TrainingMemory(dict(kept), live.peak)
 
