@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, OPTIMIZERS
 from torch import Tensor, nn
 
 from mmattn.datasets.checks import check_data
@@ -272,6 +272,9 @@ def optimizer_state(model: nn.Module, cfg: Config) -> list[tuple[nn.Parameter, T
         raise InputError(
             f'config {cfg.filename} has no optim_wrapper with an optimizer; --gpus needs one'
         )
+    kind = wrapper['optimizer'].get('type')
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        raise InputError(f'the optimizer of {cfg.filename} cannot be built: there is no {kind}')
     own = {key: wrapper[key] for key in ('constructor', 'paramwise_cfg') if key in wrapper}
     try:
         # Half precision changes what the optimizer keeps in nothing, and needs a GPU.
