@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, OPTIMIZERS
 from torch import Tensor, nn
 
@@ -267,20 +266,17 @@ def optimizer_state(model: nn.Module, cfg: Config) -> list[tuple[nn.Parameter, T
     Raises:
         InputError: If the config has no optimizer, or one that cannot be built.
     """
-    wrapper = cfg.get('optim_wrapper') or {}
-    if not wrapper.get('optimizer'):
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer')
+    if not optimizer:
         raise InputError(
             f'config {cfg.filename} has no optim_wrapper with an optimizer; --gpus needs one'
         )
-    kind = wrapper['optimizer'].get('type')
+    kind = optimizer.get('type')
     if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
         raise InputError(f'the optimizer of {cfg.filename} cannot be built: there is no {kind}')
-    own = {key: wrapper[key] for key in ('constructor', 'paramwise_cfg') if key in wrapper}
     try:
-        # Half precision changes what the optimizer keeps in nothing, and needs a GPU.
-        built = build_optim_wrapper(
-            model, dict(type='OptimWrapper', optimizer=wrapper['optimizer'], **own)
-        )
+        # Rates and decays of single parameters change nothing of what is kept.
+        built = OPTIMIZERS.build({**optimizer, 'params': list(model.parameters())})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f'the optimizer of {cfg.filename} cannot be built ({_reason(error)})'
@@ -288,11 +284,11 @@ def optimizer_state(model: nn.Module, cfg: Config) -> list[tuple[nn.Parameter, T
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.empty_like(parameter)
-    built.optimizer.step()
+    built.step()
     model.zero_grad()
     return [
         (parameter, value)
-        for parameter, values in built.optimizer.state.items()
+        for parameter, values in built.state.items()
         for value in values.values()
         if isinstance(value, Tensor)
     ]

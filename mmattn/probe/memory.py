@@ -43,7 +43,7 @@ def count_training_memory(model: nn.Module, *shapes: tuple[int, ...]) -> Trainin
     model.train()
     inputs = [torch.empty(shape, device='meta') for shape in shapes]
     with _LiveBytes([*model.parameters(), *model.buffers(), *inputs]) as live:
-        with _kept_bytes(model) as kept:
+        with _kept_bytes(model, live) as kept:
             loss = loss_of(model, *inputs)
         # Nothing goes back where all is frozen.
         if loss.requires_grad:
@@ -72,7 +72,7 @@ def measure_training_memory(model: nn.Module, *shapes: tuple[int, ...]) -> int:
 
 
 @contextmanager
-def _kept_bytes(model: nn.Module) -> Iterator[Counter[str]]:
+def _kept_bytes(model: nn.Module, live: '_LiveBytes') -> Iterator[Counter[str]]:
     """Count what is kept for the backward pass of what runs within."""
     kept: Counter[str] = Counter()
     own = [*model.parameters(), *model.buffers()]
@@ -85,10 +85,12 @@ def _kept_bytes(model: nn.Module) -> Iterator[Counter[str]]:
                 # Whose storage goes has its address given to another one.
                 seen[storage._cdata] = storage
                 kept[running[-1]] += size
+                live.hold(storage)
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             yield kept
+    live.release()
 
 
 def _storages(tensors: list[Tensor]) -> list[tuple[torch.UntypedStorage, int]]:
@@ -103,8 +105,10 @@ class _LiveBytes(TorchDispatchMode):
     def __init__(self, there: list[Tensor]) -> None:
         super().__init__()
         self.sizes: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.total = self.peak = 0
-        self._add(there)
+        self.held: dict[int, tuple[StorageWeakRef, int]] = {}
+        # Those that were there before stay.
+        self.own = {storage._cdata: storage for storage, _ in _storages(there)}
+        self.total = self.peak = sum(storage.nbytes() for storage in self.own.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and add what it gave."""
@@ -112,14 +116,24 @@ class _LiveBytes(TorchDispatchMode):
         self._add([value for _, value in leaves(out) if isinstance(value, Tensor)])
         return out
 
+    def hold(self, storage: torch.UntypedStorage) -> None:
+        """Take for granted that a storage is there, until :meth:`release`; this saves time."""
+        if storage._cdata in self.sizes:
+            self.held[storage._cdata] = self.sizes.pop(storage._cdata)
+
+    def release(self) -> None:
+        """Look at all storages again."""
+        self.sizes |= self.held
+        self.held = {}
+
     def _add(self, tensors: list[Tensor]) -> None:
         for storage, size in _storages(tensors):
-            if storage._cdata not in self.sizes:
+            if not any(storage._cdata in known for known in (self.sizes, self.held, self.own)):
                 # It keeps the address from being given to another storage.
                 self.sizes[storage._cdata] = StorageWeakRef(storage), size
                 self.total += size
         # To look at all of them takes time, and the peak can only be higher where the sum is.
         if self.total > self.peak:
-            live = {key: found for key, found in self.sizes.items() if not found[0].expired()}
-            self.sizes, self.total = live, sum(size for _, size in live.values())
+            gone = [key for key, (storage, _) in self.sizes.items() if storage.expired()]
+            self.total -= sum(self.sizes.pop(key)[1] for key in gone)
             self.peak = max(self.peak, self.total)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -12,6 +13,8 @@ from mmattn.cli.main import start
 from mmattn.probe.build import build
 from mmattn.probe.count import count_costs, count_parameters
 from mmattn.probe.memory import count_training_memory
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'complexity.md'
 
 NET = """
 custom_imports = dict(imports=['mmattn'])
@@ -179,3 +182,23 @@ def test_what_cannot_be_done_is_one_line(call, options, message):
     assert (status, out) == (1, '')
     [line] = err.splitlines()
     assert line.startswith('error: ') and message in line
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        'mmattn::cls/mobilenetv2-coordatt_in1k.py --batch-size 2 --format markdown',
+        pytest.param(
+            'mmattn::seg/upernet_van_b6_fsdp_ade20k.py --shape 512 512 --batch-size 4 --gpus 8 '
+            '--memory 80 --bandwidth 10 --step-time 0.5 --depth 0 --format markdown',
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=['count', 'cluster'],
+)
+def test_the_page_shows_what_is_written(call, words):
+    status, out, err = call(*words.split())
+    assert status == 0, err
+    page = PAGE.read_text(encoding='utf-8')
+    assert words in ' '.join(page.split())
+    assert f'\n\n{out.strip()}\n\n' in page
