@@ -24,7 +24,7 @@ optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=500)
 train_dataloader = dict(batch_size=3, dataset=dict(type='Nothing'))
 """
-INSERTED = """
+INSERTED = r"""
 _base_ = 'net.py'
 model = dict(
     _delete_=True,
@@ -70,7 +70,8 @@ def test_a_network_beside_the_one_without_its_attention(call, folder):
     assert (found['shape'], found['batch_size']) == ([3, 64, 96], 3)
     assert [model['config'] for model in found['models']] == ['net.py', 'without attention']
     cfg = Config.fromfile(folder / 'net.py')
-    for model, attention in zip(found['models'], (dict(type='CoordAtt', reduction=32), None)):
+    attentions = (dict(type='CoordAtt', reduction=32), None)
+    for model, attention in zip(found['models'], attentions, strict=True):
         cfg.model.attention = attention
         plain = build(cfg)
         costs = count_costs(plain, (1, 3, 64, 96)).values()
