@@ -200,15 +200,17 @@ def _training(training: Training) -> _Sheet:
     return _Sheet(f'A rank of {training.gpus}', ['', *names], rows)
 
 
+_MISSING = {
+    'prediction': 'what it computes is',
+    'training': 'what its training keeps and its peak are',
+}
+
+
 def _notes(report: Report) -> Iterator[str]:
     """Give what tables cannot say, one sentence each."""
     for model in report.models:
         for what, reason in model.counts.uncounted.items():
-            yield (
-                f'{model.name}: multiply-adds and the like are not counted, {reason}'
-                if (what == 'prediction')
-                else f'{model.name}: memory of the training is not counted: {reason}'
-            )
+            yield f'{model.name}: {_MISSING[what]} not counted ({reason})'
         for name in model.counts.idle:
             yield f'{model.name}: the attention {name} never runs in a prediction'
     if report.training:

@@ -96,7 +96,7 @@ def count_complexity(model: nn.Module, shape: tuple[int, int, int], batch_size: 
     kept: dict[str, int] = {}
     peak = 0
     if needs_values(model):
-        reason = 'they depend on the values of the maps'
+        reason = 'the layers of a Mask2Former depend on the values of the maps'
         uncounted = {'prediction': reason, 'training': reason}
     else:
         costs = _counted(lambda: count_costs(model, (1, *shape)), shape)

@@ -10,8 +10,6 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mmattn.engine import shards
-
 BATCH, FEATURES = 4, 5
 
 
@@ -64,6 +62,9 @@ def _first(future):
 
 
 def _sharded(ranks: int) -> dict[str, int]:
+    # Needs a newer PyTorch than the rest.
+    from mmattn.engine import shards
+
     model = Net()
     shards.shard(model, list(model.units), 'cpu', ranks)
     sent = Counter()

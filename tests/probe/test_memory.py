@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmattn.probe.build import meta_device
 from mmattn.probe.memory import count_training_memory
@@ -98,6 +99,21 @@ def test_kept_are_the_bytes_of_real_tensors():
         out = model(torch.rand(2, 3, 12, 10)).sum()
     assert sum(t.untyped_storage().nbytes() for t in found.values()) == sum(kept.values())
     assert out.requires_grad
+
+
+class Recomputed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.chain = Chain()
+
+    def forward(self, x):
+        return checkpoint(self.chain, x, use_reentrant=True)
+
+
+def test_of_what_is_computed_again_the_input_is_kept():
+    model = nn.Sequential(nn.Conv2d(C, C, 1, bias=False), Recomputed()).to('meta')
+    kept, _ = count_training_memory(model, (N, C, H, W))
+    assert kept == {'0': IMAGE, '1': IMAGE}
 
 
 @pytest.mark.parametrize('kind', [Chain, Gate, Deep])
