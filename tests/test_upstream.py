@@ -105,7 +105,10 @@ NAMES = {
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',
     'torch.overrides.TorchFunctionMode': 'probe',
-    'torch.utils.flop_counter.FlopCounterMode': 'probe',
+    'torch._ops.OpOverload._schema': 'probe',
+    'torch.multiprocessing.reductions.StorageWeakRef': 'probe',
+    'torch.storage.UntypedStorage._cdata': 'probe',
+    'torch.utils._python_dispatch.TorchDispatchMode': 'probe',
 }
 
 # Names that came with a version of PyTorch, and are asked for from then on.
@@ -144,7 +147,7 @@ FACES = {
     'torch.utils.hooks',
 }
 # Underscores that are no secret: of Python, of mmcv's plug-ins, of named tuples.
-PUBLIC = {'_exit', '_abbr_', '_replace'}
+PUBLIC = {'_exit', '_abbr_', '_asdict', '_replace'}
 
 FILES = {
     path: ast.parse(path.read_text())
