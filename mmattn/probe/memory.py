@@ -65,7 +65,9 @@ def measure_training_memory(model: nn.Module, *shapes: tuple[int, ...]) -> int:
     before = torch.cuda.memory_allocated()
     own = sum(size for _, size in _storages([*model.parameters(), *model.buffers()]))
     torch.cuda.reset_peak_memory_stats()
-    loss_of(model, *[torch.rand(shape, device='cuda') for shape in shapes]).backward()
+    loss = loss_of(model, *[torch.rand(shape, device='cuda') for shape in shapes])
+    if loss.requires_grad:
+        loss.backward()
     torch.cuda.synchronize()
     model.zero_grad()
     return torch.cuda.max_memory_allocated() - before + own
