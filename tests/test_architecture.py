@@ -21,6 +21,7 @@ ARROWS = """
     backbones, insertion -> testing
     files -> datasets, weights, engine
     weights, datasets, launch, probe -> engine
+    probe, engine -> sweep -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """

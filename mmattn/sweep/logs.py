@@ -1,0 +1,111 @@
+"""What a training has written down: curves, metrics, the best checkpoint."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmattn.errors import InputError
+
+
+def read_scalars(work_dir: Path) -> list[tuple[str, int, float]]:
+    """Read all that a training has logged, over all its starts.
+
+    A training that goes on repeats the iterations since its last checkpoint; the later ones count.
+
+    Args:
+        work_dir: Folder of the training.
+
+    Returns:
+        Name, step and value, by name and step.
+    """
+    found: dict[tuple[str, int], float] = {}
+    # Their folders are named after the time.
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for entry in _entries(path):
+            step = entry.get('step')
+            for name, value in entry.items():
+                if name != 'step' and type(step) is int and type(value) in (int, float):
+                    found[name, step] = float(value)
+    return [(name, step, value) for (name, step), value in sorted(found.items())]
+
+
+def last_iteration(work_dir: Path) -> int:
+    """Give how far a training has come, in the steps of its log; 0 if it has logged none."""
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    return max((e.get('iter', 0) for e in _entries(logs[-1])), default=0) if logs else 0
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text().splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the last line of a killed process
+        if isinstance(entry, dict):
+            yield entry
+
+
+def was_interrupted(work_dir: Path) -> bool:
+    """Tell whether a training has ended by saving itself before its end."""
+    record = work_dir / 'last_checkpoint'
+    return not record.is_file() or record.read_text().strip().endswith('preempted.pth')
+
+
+def best_checkpoint(work_dir: Path) -> Path:
+    """Find the checkpoint that the validation chose.
+
+    Raises:
+        InputError: If there is none.
+    """
+    found = sorted(work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError(
+            f'no best checkpoint in {work_dir}: no validation gave a number; look at val_interval '
+            'and the metric'
+        )
+    return found[-1]
+
+
+def best_validation(work_dir: Path, metric: str, checkpoint: Path) -> dict[str, float]:
+    """Give the metrics of the validation that chose the checkpoint.
+
+    Args:
+        work_dir: Folder of the training.
+        metric: Name of the metric that counts.
+        checkpoint: The best one, whose name ends in its iteration or epoch.
+
+    Raises:
+        InputError: If the log does not have it.
+    """
+    number = checkpoint.stem.rpartition('_')[2]
+    found: dict[str, Any] = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for entry in _entries(path):
+            if metric in entry and str(entry.get('step')) == number:
+                found = entry
+    if not found:
+        raise InputError(f'the log in {work_dir} has no {metric} of the validation at {number}')
+    return _numbers(found)
+
+
+def read_test(work_dir: Path) -> dict[str, float]:
+    """Read the metrics that the last test has given.
+
+    Raises:
+        InputError: If there are none.
+    """
+    for folder in sorted(work_dir.glob('*/'), reverse=True):
+        path = folder / f'{folder.name}.json'
+        if path.is_file():
+            return _numbers(json.loads(path.read_text()))
+    raise InputError(f'{work_dir} has no metrics of a test; look at test_evaluator')
+
+
+def _numbers(entry: dict[str, Any]) -> dict[str, float]:
+    """Give the metrics of a validation or a test; how long it took is none."""
+    return {
+        name: float(value)
+        for name, value in entry.items()
+        if type(value) in (int, float) and name not in ('step', 'time', 'data_time')
+    }
