@@ -7,6 +7,9 @@ from typing import Any
 
 from mmattn.errors import InputError
 
+# Bytes, of some lines at least.
+_TAIL = 16384
+
 
 def read_scalars(work_dir: Path) -> list[tuple[str, int, float]]:
     """Read all that a training has logged, over all its starts.
@@ -22,7 +25,7 @@ def read_scalars(work_dir: Path) -> list[tuple[str, int, float]]:
     found: dict[tuple[str, int], float] = {}
     # Their folders are named after the time.
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for entry in _entries(path):
+        for entry in _entries(path.read_text()):
             step = entry.get('step')
             for name, value in entry.items():
                 if name != 'step' and type(step) is int and type(value) in (int, float):
@@ -33,11 +36,17 @@ def read_scalars(work_dir: Path) -> list[tuple[str, int, float]]:
 def last_iteration(work_dir: Path) -> int:
     """Give how far a training has come, in the steps of its log; 0 if it has logged none."""
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    return max((e.get('iter', 0) for e in _entries(logs[-1])), default=0) if logs else 0
+    if not logs:
+        return 0
+    with logs[-1].open('rb') as file:
+        # It is asked for every moment, and a log has many thousands of lines.
+        file.seek(max(0, logs[-1].stat().st_size - _TAIL))
+        tail = file.read().decode(errors='replace')
+    return max((entry.get('iter', 0) for entry in _entries(tail)), default=0)
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text().splitlines():
+def _entries(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
@@ -81,7 +90,7 @@ def best_validation(work_dir: Path, metric: str, checkpoint: Path) -> dict[str, 
     number = checkpoint.stem.rpartition('_')[2]
     found: dict[str, Any] = {}
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for entry in _entries(path):
+        for entry in _entries(path.read_text()):
             if metric in entry and str(entry.get('step')) == number:
                 found = entry
     if not found:
@@ -103,9 +112,11 @@ def read_test(work_dir: Path) -> dict[str, float]:
 
 
 def _numbers(entry: dict[str, Any]) -> dict[str, float]:
-    """Give the metrics of a validation or a test; how long it took is none."""
+    """Give the metrics of a validation or a test; how long it took is none, nor is a weight."""
     return {
         name: float(value)
         for name, value in entry.items()
-        if type(value) in (int, float) and name not in ('step', 'time', 'data_time')
+        if type(value) in (int, float)
+        and name not in ('step', 'time', 'data_time')
+        and not name.startswith('blend/')
     }

@@ -180,7 +180,9 @@ def make_plan(content: dict[str, Any], source: str = 'the plan') -> Plan:
     if baseline == BASELINE and baseline not in rows:
         rows = {BASELINE: Row(), **rows}
     if baseline not in rows:
-        raise InputError(f'{source}: baseline {baseline!r} is no row; there are {", ".join(rows) or "none"}')
+        raise InputError(
+            f'{source}: baseline {baseline!r} is no row; there are {", ".join(rows) or "none"}'
+        )
     plan = Plan(
         base=content['base'],
         rows=rows,
