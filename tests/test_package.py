@@ -288,7 +288,7 @@ def test_commands_work_without_a_clone(run):
     ('words', 'said'),
     [
         ('list --kind fusion', 'AFF'),
-        ('complexity mmattn::seg/upernet_van_b0_ade20k.py', 'parameters: '),
+        ('complexity mmattn::seg/upernet_van_b0_ade20k.py', 'parameters '),
         ('data make voc --out voc --train 2 --val 1', 'give this folder to VOCDataset'),
         (
             'train mmattn::seg/upernet_van_b0_ade20k.py --smoke --device cpu',
