@@ -1,6 +1,9 @@
 """Train and test many variants of a config, with several seeds each, and record the results."""
 
 import argparse
+import ast
+import shlex
+from pathlib import Path
 from typing import Any
 
 from mmattn.cli.arguments import add_cfg_options
@@ -13,7 +16,10 @@ _INTERRUPTED = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument(
-        'plan', help='plan file (.py, .yaml, .json); or a base config, with --modules and --after'
+        'plan',
+        nargs='?',
+        help='plan file (.py, .yaml, .json); or a base config, with --modules and --after; without '
+        'one, the sweep in --out goes on',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the sweep')
     grid = parser.add_argument_group('instead of a plan file, around a base config')
@@ -54,14 +60,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--one', action='store_true', help='do one run and end, as a task of a job array does'
     )
-    parser.add_argument('--dry-run', action='store_true', help='list the runs, and start none')
+    parser.add_argument(
+        '--sbatch',
+        metavar='OPTIONS',
+        default='',
+        help="with --launcher slurm: options of sbatch, such as '-p gpu --time 8:00:00'",
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='list the runs, or print the job, and start none'
+    )
     parser.set_defaults(interrupted=_INTERRUPTED, local_rank=0)
 
 
 def main(args: argparse.Namespace) -> int:
     """Do the runs that are left, and measure what the variants cost."""
-    from pathlib import Path
-
     from mmattn import __version__
     from mmattn.cli import options
     from mmattn.errors import InputError
@@ -72,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     options.check_device(args.device)
     _check_numbers(args)
     plan = read(args)
-    if args.dry_run:
+    if args.dry_run and args.launcher != 'slurm':
         for run in plan.runs():
             print(run.name)
         return 0
@@ -91,6 +103,9 @@ def main(args: argparse.Namespace) -> int:
     )
     if not args.one:
         sweep.database.retry()
+    if args.launcher == 'slurm':
+        submit(sweep, args)
+        return 0
     try:
         sweep.work(launch, one=args.one)
     except Interrupted:
@@ -103,6 +118,28 @@ def main(args: argparse.Namespace) -> int:
     for record in failed:
         print(f'failed: {record.name}: {record.error}')
     return 1 if failed else 0
+
+
+def submit(sweep: Any, args: argparse.Namespace) -> None:
+    """Submit the runs that are left as a job array."""
+    from mmattn.sweep import slurm
+
+    words = ['--launcher', 'pytorch', '--gpus', str(args.gpus)] if (args.gpus or 1) > 1 else []
+    for name in ('device', 'data_root', 'timeout'):
+        if (value := getattr(args, name)) is not None:
+            words += [f'--{name.replace("_", "-")}', str(value)]
+    count = sum(record.state != 'done' for record in sweep.database.runs())
+    if not count:
+        print(f'no run is left; results: mmattn sweep table {args.out}')
+        return
+    gpus = 0 if args.device == 'cpu' else args.gpus or 1
+    script = slurm.write_script(sweep.folder, count, gpus, words)
+    command = slurm.command(script, args.sbatch)
+    if args.dry_run:
+        print(script.read_text())
+        print(shlex.join(command))
+    else:
+        print(slurm.submit(command))
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
@@ -133,6 +170,10 @@ def read(args: argparse.Namespace) -> Any:
         cfg_options=args.cfg_options,
     )
     given = [name for name, value in short.items() if value is not None]
+    if args.plan is None:
+        if given:
+            raise InputError(f'--{given[0].replace("_", "-")} is for a base config; name it')
+        return read_again(args.out)
     if args.modules is None and args.after is None:
         if given:
             raise InputError(
@@ -142,7 +183,7 @@ def read(args: argparse.Namespace) -> Any:
         return read_plan(args.plan)
     after = args.after or []
     content = dict(
-        base=args.plan,
+        base=args.plan if '::' in args.plan else str(Path(args.plan).resolve()),
         modules=_words(args.modules),
         positions={f'at {i + 1}' if len(after) > 1 else '': p for i, p in enumerate(after)},
         starts=_words(args.starts or 'identity'),
@@ -150,9 +191,18 @@ def read(args: argparse.Namespace) -> Any:
         lengths=[n for n in (args.max_iters, args.max_epochs) if n is not None],
         metric=args.metric,
         shape=args.shape,
-        options=args.cfg_options or {},
+        options=dict(args.cfg_options or {}),
     )
     return make_plan(content, 'the command line')
+
+
+def read_again(folder: str) -> Any:
+    """Read the plan of a sweep that was begun."""
+    from mmattn.sweep.database import Database
+    from mmattn.sweep.plan import make_plan
+
+    with Database(Path(folder)) as database:
+        return make_plan(ast.literal_eval(database.fact('plan')), f'the plan in {folder}')
 
 
 def _words(text: str | None) -> list[str]:

@@ -17,7 +17,7 @@ from mmattn.sweep.plan import Run
 
 # What a scope's papers compare, the first that a config has.
 _USUAL_METRICS = (
-    *('mIoU', 'coco_panoptic/PQ', 'coco/segm_mAP', 'coco/bbox_mAP', 'pascal_voc/mAP'),
+    *('mIoU', 'coco_panoptic/PQ', 'coco/bbox_mAP', 'coco/segm_mAP', 'pascal_voc/mAP'),
     *('accuracy/top1', 'coco/AP'),
 )
 

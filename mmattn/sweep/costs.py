@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import statistics
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +13,10 @@ from mmattn.engine.config import load_config
 from mmattn.errors import InputError
 from mmattn.probe.build import build
 from mmattn.probe.count import count_multiply_adds, count_parameters, counted_size
-from mmattn.probe.inputs import Trial
+from mmattn.probe.latency import measure_latency
 from mmattn.sweep.machine import machine
 
-# Forward passes of one image before the timed ones, and these.
-_WARM_UP = 5
+# Predictions of one image.
 _TIMED = 30
 
 
@@ -48,7 +45,9 @@ def measure(
             model = build(cfg)
             parameters = count_parameters(model)
             multiply_adds = count_multiply_adds(model, (1, 3, *size))
-            latency, spread = _time(build(cfg, meta=False), size, device)
+            on_gpu = device != 'cpu' and torch.cuda.is_available()
+            whole = build(cfg, meta=False).to('cuda' if on_gpu else 'cpu')
+            latency = measure_latency(whole, (1, 3, *size), repeats=_TIMED)
     except InputError:
         raise
     except (NotImplementedError, RuntimeError, ValueError, TypeError) as error:
@@ -59,8 +58,8 @@ def measure(
         multiply_adds=multiply_adds,
         height=size[0],
         width=size[1],
-        latency=latency,
-        latency_spread=spread,
+        latency=latency.median * 1000,
+        latency_spread=(latency.upper - latency.lower) * 1000,
         machine=machine(device),
     )
 
@@ -75,22 +74,3 @@ def _silence() -> Iterator[None]:
             yield
         finally:
             logging.disable(logging.NOTSET)
-
-
-def _time(model: Any, size: tuple[int, int], device: str | None) -> tuple[float, float]:
-    """Give median and distance of the quartiles of the time for one image, in milliseconds."""
-    on_gpu = device != 'cpu' and torch.cuda.is_available()
-    place = torch.device('cuda' if on_gpu else 'cpu')
-    model = model.to(place).eval()
-    trial = Trial((torch.Size((1, 3, *size)),), size, 'tensor')
-    times = []
-    with torch.no_grad():
-        for _ in range(_WARM_UP + _TIMED):
-            begin = time.perf_counter()
-            trial.run(model, lambda shape: torch.zeros(shape, device=place))
-            if on_gpu:
-                torch.cuda.synchronize()
-            times.append((time.perf_counter() - begin) * 1000)
-    timed = times[_WARM_UP:]
-    lower, _, upper = statistics.quantiles(timed, n=4)
-    return statistics.median(timed), upper - lower

@@ -195,6 +195,17 @@ class Database:
         """Give what is true of the whole sweep."""
         return {row['name']: row['value'] for row in self.rows('SELECT * FROM facts')}
 
+    def fact(self, name: str) -> str:
+        """Give one of them.
+
+        Raises:
+            InputError: If the sweep was killed before it was written down.
+        """
+        facts = self.facts()
+        if name not in facts:
+            raise InputError(f'{self.path} has no plan yet; start mmattn sweep run with one again')
+        return facts[name]
+
     def note(self, **facts: str) -> None:
         """Write down what is true of the whole sweep."""
         with self.changing() as connection:

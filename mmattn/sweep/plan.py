@@ -1,5 +1,6 @@
 """What a sweep is to run: rows, axes and seeds around one base config."""
 
+import ast
 import itertools
 import json
 import re
@@ -92,6 +93,8 @@ class Plan:
     """What a search draws, by the dotted key of the config option that it sets."""
 
     trials: int = 0
+    text: str = ''
+    """What it was made of, as a Python literal: :func:`make_plan` makes it again."""
 
     def runs(self) -> Iterator[Run]:
         """List the runs, seed by seed, so that what is done early compares all rows."""
@@ -195,11 +198,23 @@ def make_plan(content: dict[str, Any], source: str = 'the plan') -> Plan:
         shape=_read_shape(content.get('shape'), source),
         space=content.get('space') or {},
         trials=content.get('trials', 0),
+        text=_literal(content, source),
     )
     if not plan.seeds:
         raise InputError(f'{source} has no seeds; give some: seeds = [0, 1, 2]')
     _refuse_shared_names(plan, source)
     return plan
+
+
+def _literal(content: dict[str, Any], source: str) -> str:
+    text = repr(content)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise InputError(
+            f'{source} is expected to hold numbers, texts, lists and dicts alone ({error})'
+        ) from error
+    return text
 
 
 def _grid(content: dict[str, Any], source: str) -> dict[str, Row]:

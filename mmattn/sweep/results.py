@@ -74,8 +74,7 @@ def read_results(database: Database) -> Results:
     Args:
         database: Of the sweep.
     """
-    facts = database.facts()
-    metric, baseline = facts['metric'], facts['baseline']
+    metric, baseline = database.fact('metric'), database.fact('baseline')
     entries: dict[str, Entry] = {}
     by_id = {}
     for record in database.runs():
@@ -114,7 +113,7 @@ def read_results(database: Database) -> Results:
         kept['versions'],
         kept['revision'],
         kept['memory_of'],
-        facts['base'],
+        database.fact('base'),
     )
 
 

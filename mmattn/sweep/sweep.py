@@ -51,6 +51,7 @@ class Sweep:
             digest=self.base.digest,
             metric=self.base.metric,
             baseline=self.plan.baseline,
+            plan=self.plan.text,
         )
         former = self.database.facts()
         if former.get('metric', self.base.metric) != self.base.metric:

@@ -158,9 +158,11 @@ def test_runs_are_added_once_and_must_be_the_same(folder):
 
 def test_nothing_is_changed_if_the_body_fails(folder):
     with Database(folder) as database:
-        with pytest.raises(KeyboardInterrupt), database.changing() as connection:
-            connection.execute("UPDATE runs SET state = 'done'")
-            raise KeyboardInterrupt
+        with pytest.raises(InputError, match='no such table'), database.changing() as connection:
+            [
+                connection.execute(f'UPDATE {name}')
+                for name in ("runs SET state = 'done'", 'x SET y=1')
+            ]
         assert {record.state for record in database.runs()} == {'waiting'}
 
 
