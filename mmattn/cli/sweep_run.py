@@ -76,8 +76,8 @@ def main(args: argparse.Namespace) -> int:
     """Do the runs that are left, and measure what the variants cost."""
     from mmattn import __version__
     from mmattn.cli import options
-    from mmattn.errors import InputError
     from mmattn.sweep.config_files import Base
+    from mmattn.sweep.search import search
     from mmattn.sweep.sweep import Sweep
     from mmattn.sweep.training import Interrupted, Launch
 
@@ -89,9 +89,7 @@ def main(args: argparse.Namespace) -> int:
             print(run.name)
         return 0
     base = Base(plan.base, plan.metric)
-    if (args.max_iters if base.by_epoch else args.max_epochs) is not None:
-        counted = 'epochs: --max-epochs' if base.by_epoch else 'iterations: --max-iters'
-        raise InputError(f'config {plan.base} counts its training in {counted}')
+    _check_plan(plan, base, args)
     sweep = Sweep(Path(args.out), plan, base)
     launch = Launch(
         launcher=args.launcher,
@@ -108,6 +106,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     try:
         sweep.work(launch, one=args.one)
+        if plan.space:
+            search(sweep, launch)
     except Interrupted:
         print('stopped; the run has saved itself, and goes on when this is started again')
         return 0
@@ -118,6 +118,16 @@ def main(args: argparse.Namespace) -> int:
     for record in failed:
         print(f'failed: {record.name}: {record.error}')
     return 1 if failed else 0
+
+
+def _check_plan(plan: Any, base: Any, args: argparse.Namespace) -> None:
+    from mmattn.errors import InputError
+
+    if (args.max_iters if base.by_epoch else args.max_epochs) is not None:
+        counted = 'epochs: --max-epochs' if base.by_epoch else 'iterations: --max-iters'
+        raise InputError(f'config {plan.base} counts its training in {counted}')
+    if plan.space and (args.one or args.launcher == 'slurm'):
+        raise InputError('a search runs its trials one after another: --launcher none or pytorch')
 
 
 def submit(sweep: Any, args: argparse.Namespace) -> None:

@@ -90,7 +90,8 @@ class Plan:
     """Height and width of the image, in pixels, that costs are counted for; None for the usual."""
 
     space: dict[str, dict] = field(default_factory=dict)
-    """What a search draws, by the dotted key of the config option that it sets."""
+    """What a search draws, by the dotted key of the config option that it sets; ``attention``,
+    ``after`` and ``start`` are those of a row."""
 
     trials: int = 0
     text: str = ''
@@ -186,6 +187,7 @@ def make_plan(content: dict[str, Any], source: str = 'the plan') -> Plan:
         raise InputError(
             f'{source}: baseline {baseline!r} is no row; there are {", ".join(rows) or "none"}'
         )
+    space, trials = _read_space(content, source)
     plan = Plan(
         base=content['base'],
         rows=rows,
@@ -196,12 +198,14 @@ def make_plan(content: dict[str, Any], source: str = 'the plan') -> Plan:
         baseline=baseline,
         metric=content.get('metric'),
         shape=_read_shape(content.get('shape'), source),
-        space=content.get('space') or {},
-        trials=content.get('trials', 0),
+        space=space,
+        trials=trials,
         text=_literal(content, source),
     )
     if not plan.seeds:
         raise InputError(f'{source} has no seeds; give some: seeds = [0, 1, 2]')
+    if space and (plan.axes or len(plan.lengths) > 1):
+        raise InputError(f'{source}: a search has no axes, and one length at most')
     _refuse_shared_names(plan, source)
     return plan
 
@@ -272,6 +276,24 @@ def _read_axes(axes: Any, source: str) -> dict[str, dict[str, dict]]:
                 f'got {name or axes!r}'
             )
     return {str(n): {str(label): v for label, v in values.items()} for n, values in axes.items()}
+
+
+def _read_space(content: dict[str, Any], source: str) -> tuple[dict[str, dict], int]:
+    space, trials = content.get('space') or {}, content.get('trials', 0)
+    if not space and not trials:
+        return {}, 0
+    if not isinstance(space, dict) or type(trials) is not int or not space or trials < 1:
+        raise InputError(f'{source}: a search needs space=dict(...) and trials, at least 1')
+    if ('attention' in space) != ('after' in space):
+        raise InputError(f'{source}: space needs both attention and after, or neither')
+    for key, drawn in space.items():
+        keys = drawn.keys() if isinstance(drawn, dict) else set()
+        if not (keys == {'choices'} or {'low', 'high'} <= keys <= {'low', 'high', 'log', 'step'}):
+            raise InputError(
+                f'{source}: space[{key!r}] is expected as dict(choices=[...]), or as '
+                f'dict(low=..., high=...) with log=True or step=... beside them, got {drawn!r}'
+            )
+    return space, trials
 
 
 def _read_shape(given: Any, source: str) -> tuple[int, int] | None:

@@ -52,6 +52,7 @@ class Sweep:
             metric=self.base.metric,
             baseline=self.plan.baseline,
             plan=self.plan.text,
+            by_epoch=str(self.base.by_epoch),
         )
         former = self.database.facts()
         if former.get('metric', self.base.metric) != self.base.metric:

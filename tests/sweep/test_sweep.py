@@ -1,0 +1,161 @@
+"""Real trainings: some fail, some are killed, and each is done once in the end."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mmattn.cli import data_make
+from mmattn.cli.main import start
+from tests.launch.helpers import ENV, TOY
+
+TOY_BASE = f"""{TOY}
+val_dataloader = dict(
+    **loader,
+    dataset=dict(type='Numbers', length=4),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+val_evaluator = dict(type='Sum')
+val_cfg = dict()
+"""
+TOY_PLAN = """
+base = 'base.py'
+metric = 'sum'
+rows = dict(
+    broken=dict(options={'model.type': 'Nothing'}),
+    none=dict(),
+)
+options = {'default_hooks.checkpoint.rule': 'greater'}
+"""
+SEG_BASE = """
+_base_ = ['mmattn::demo/upernet_van_tiny_ade20k.py']
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)
+data = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root='data'))
+train_dataloader = dict(batch_size=2, **data)
+val_dataloader = data
+test_dataloader = data
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+"""
+
+
+def command(*words):
+    return [sys.executable, '-m', 'mmattn', 'sweep', *words]
+
+
+def mmattn(folder, *words):
+    done = subprocess.run(
+        command(*words), cwd=folder, env=ENV, capture_output=True, text=True, timeout=600
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def ask(folder, question):
+    with sqlite3.connect(folder / 'out' / 'sweep.db', timeout=60) as connection:
+        return connection.execute(question).fetchall()
+
+
+def test_failed_runs_are_listed_and_the_others_go_on_and_nothing_is_done_twice(tmp_path):
+    (tmp_path / 'base.py').write_text(TOY_BASE)
+    (tmp_path / 'plan.py').write_text(TOY_PLAN)
+    words = ['run', 'plan.py', '--out', 'out', '--device', 'cpu']
+    status, out, err = mmattn(tmp_path, *words)
+    assert status == 1 and err == ''
+    lines = out.splitlines()
+    assert lines[1].startswith('[0/2] broken-seed0 failed: ')
+    assert lines[3] == '[1/2] none-seed0: sum 15 on the test'
+    assert lines[-1].startswith('failed: broken-seed0: ') and 'Nothing' in lines[-1]
+    assert ask(tmp_path, "SELECT value FROM scalars WHERE name = 'sum'") == [(6.0,)]
+    # What was put right would be tried again, and that alone.
+    (tmp_path / 'base.py').write_text(TOY_BASE + 'train_cfg.update(max_iters=5)\n')
+    status, out, err = mmattn(tmp_path, *words)
+    assert (status, out) == (1, '')
+    assert 'base.py is not what it was when broken-seed0 began' in err
+    (tmp_path / 'base.py').write_text(TOY_BASE)
+    status, out, err = mmattn(tmp_path, 'run', '--out', 'out', '--device', 'cpu')
+    assert status == 1 and out.count('begins') == 1
+    assert ask(tmp_path, 'SELECT name, state, starts FROM runs ORDER BY id') == [
+        ('broken-seed0', 'failed', 2),
+        ('none-seed0', 'done', 1),
+    ]
+
+
+def seg(folder):
+    """Write a base config for mmseg and its data, and give the words of a sweep of two runs."""
+    with pytest.raises(SystemExit):
+        start(data_make, ['ade20k', '--out', str(folder / 'data'), '--train', '6', '--val', '2'])
+    (folder / 'base.py').write_text(SEG_BASE)
+    return [
+        *('run', 'base.py', '--modules', 'SE', '--after', r'backbone\.block1\.0\.attn'),
+        *('--shape', '96', '128', '--device', 'cpu', '--out', 'out'),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_sweep_that_is_killed_ends_with_every_run_once(tmp_path):
+    words = seg(tmp_path)
+    rng = random.Random(0)
+    kills = 0
+    with (tmp_path / 'sweep.txt').open('w') as log:
+        while kills < 6:
+            sweep = subprocess.Popen(command(*words), cwd=tmp_path, env=ENV, stdout=log, stderr=log)
+            try:
+                sweep.wait(rng.uniform(6, 20))
+                break
+            except subprocess.TimeoutExpired:
+                os.kill(sweep.pid, signal.SIGKILL)
+                sweep.wait()
+                kills += 1
+    assert kills >= 3
+    status, out, err = mmattn(tmp_path, *words)
+    assert (status, err) == (0, ''), out + err
+    runs = ask(tmp_path, 'SELECT name, state, worker, error FROM runs ORDER BY id')
+    assert runs == [('none-seed0', 'done', None, None), ('SE-seed0', 'done', None, None)]
+    for run in (1, 2):
+        steps = ask(
+            tmp_path, f"SELECT step FROM scalars WHERE name = 'loss' AND run = {run} ORDER BY step"
+        )
+        assert steps == [(1,), (2,), (3,), (4,)]
+        validated = ask(tmp_path, f"SELECT step FROM scalars WHERE name = 'mIoU' AND run = {run}")
+        assert sorted(validated) == [(2,), (4,)]
+        assert ask(tmp_path, f'SELECT DISTINCT part FROM metrics WHERE run = {run}') == [
+            ('test',),
+            ('val',),
+        ]
+    assert not [*(tmp_path / 'out' / 'workers').iterdir()]
+    # Killed or not, the same comes out.
+    interrupted = ask(tmp_path, 'SELECT * FROM metrics ORDER BY run, part, name')
+    (tmp_path / 'out').rename(tmp_path / 'killed')
+    status, out, err = mmattn(tmp_path, *words)
+    assert status == 0, out + err
+    assert ask(tmp_path, 'SELECT * FROM metrics ORDER BY run, part, name') == interrupted
+    status, table, _ = mmattn(tmp_path, 'table', 'out')
+    assert status == 0 and '| SE |' in table and 'one seed, no claim' in table
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_training_which_goes_on_at_the_next_start(tmp_path):
+    words = [*seg(tmp_path), '--max-iters', '200']
+    sweep = subprocess.Popen(
+        command(*words), cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True
+    )
+    work_dir = tmp_path / 'out' / 'runs' / 'none-seed0'
+    deadline = time.monotonic() + 300
+    while not (work_dir / 'last_checkpoint').is_file():
+        assert time.monotonic() < deadline and sweep.poll() is None
+        time.sleep(0.1)
+    sweep.send_signal(signal.SIGINT)
+    _, err = sweep.communicate(timeout=300)
+    assert sweep.returncode == 130
+    assert err.startswith('error: interrupted; finished runs are recorded')
+    assert (work_dir / 'last_checkpoint').read_text().endswith('preempted.pth')
+    assert ask(tmp_path, 'SELECT state, starts FROM runs WHERE id = 1') == [('waiting', 1)]
+    logs = [*work_dir.glob('*/vis_data/scalars.json')]
+    last = [json.loads(line) for line in logs[0].read_text().splitlines()][-1]
+    assert last['step'] < 200
