@@ -78,7 +78,7 @@ def _notes(results: Results) -> list[str]:
     left = sum(entry.left for entry in results.entries)
     failed = sum(entry.failed for entry in results.entries)
     if left:
-        lines.append(f'{left} runs are not done, of which {failed} have failed.')
+        lines.append(f'Runs that are not done: {left}; of these have failed: {failed}.')
     versions = [
         ', '.join(f'{name} {number}' for name, number in json.loads(text).items())
         for text in results.versions

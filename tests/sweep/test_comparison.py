@@ -109,9 +109,9 @@ def test_what_is_found_alone_may_not_be_found_among_many():
 def test_no_difference_is_called_one_more_often_than_in_one_of_twenty_sweeps():
     rng = np.random.default_rng(1)
     false = 0
-    for _ in range(300):
+    for _ in range(150):
         values = rng.normal(size=(5, 4))
         rows = {str(i): dict(enumerate(v)) for i, v in enumerate(values[1:])}
         found = compare(rows, dict(enumerate(values[0])))
         false += any(c.verdict in ('higher', 'lower') for c in found.values())
-    assert false <= 300 * 0.05 + 2 * np.sqrt(300 * 0.05 * 0.95)
+    assert false <= 150 * 0.05 + 2 * np.sqrt(150 * 0.05 * 0.95)
