@@ -63,7 +63,7 @@ class Sweep:
         begun = [row['name'] for row in self.database.rows('SELECT * FROM runs WHERE starts > 0')]
         if begun and former['digest'] != self.base.digest:
             raise InputError(
-                f'{self.base.path} is not what it was when {begun[0]["name"]} began: its runs '
+                f'{self.base.path} is not what it was when {begun[0]} began: its runs '
                 'could not be compared; put it back, or give another --out'
             )
         self.database.note(**facts)
