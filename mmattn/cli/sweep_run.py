@@ -195,7 +195,7 @@ def read(args: argparse.Namespace) -> Any:
     content = dict(
         base=args.plan if '::' in args.plan else str(Path(args.plan).resolve()),
         modules=_words(args.modules),
-        positions={f'at {i + 1}' if len(after) > 1 else '': p for i, p in enumerate(after)},
+        positions={pattern: pattern for pattern in after},
         starts=_words(args.starts or 'identity'),
         seeds=_numbers(args.seeds or '0'),
         lengths=[n for n in (args.max_iters, args.max_epochs) if n is not None],

@@ -21,6 +21,8 @@ _KEYS = (
     *('options', 'baseline', 'shape', 'space', 'trials'),
 )
 _ROW_KEYS = ('attention', 'after', 'before', 'instead_of', 'sites', 'start', 'options')
+# Of file systems it is 255 bytes, of which an ending needs some.
+_LONGEST = 200
 _PLACES = ('after', 'before', 'instead_of')
 
 
@@ -151,6 +153,11 @@ def read_plan(path: str) -> Plan:
     except Exception as error:  # whatever a Python file does
         line = (str(error).strip().splitlines() or ['no message'])[0]
         raise InputError(f'plan {path} cannot be read: {type(error).__name__}: {line}') from error
+    if 'model' in content:
+        raise InputError(
+            f'{path} is a config, not a plan; say what to compare: --modules SE,CoordAtt --after '
+            'PATTERN'
+        )
     base = content.get('base')
     if isinstance(base, str) and '::' not in base and not Path(base).is_absolute():
         # As _base_ of a config: from the folder of the file that names it.
@@ -326,6 +333,8 @@ def _refuse_unknown(given: dict, known: tuple[str, ...], source: str) -> None:
 def _refuse_shared_names(plan: Plan, source: str) -> None:
     owners: dict[str, str] = {}
     for run in plan.runs():
+        if len(run.name) > _LONGEST:
+            raise InputError(f'{source}: {run.name} is too long for a file; give it a shorter name')
         if owners.setdefault(run.name, run.variant) != run.variant:
             raise InputError(
                 f'{source}: {run.variant!r} and {owners[run.name]!r} would share the files '

@@ -119,7 +119,8 @@ class Sweep:
         except (Interrupted, KeyboardInterrupt):
             self.database.release(record.id, time.monotonic() - begin)
             raise
-        except Failed as error:
+        except (Failed, OSError) as error:
+            # Such as a folder that cannot be written any more.
             self.database.fail(record.id, str(error), time.monotonic() - begin)
             display.end(f'{record.name} failed: {error}', self._count_done())
             return
