@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmattn.errors import InputError
-from mmattn.sweep.plan import Run
+from mmattn.sweep.plan import TRIAL, Run
 
 FILE = 'sweep.db'
 # Of the tables below; 'mmsw' tells whose file it is.
@@ -238,6 +238,21 @@ class Database:
                         f'{self.path} has a run {run.name} with other options; give another --out, '
                         'or the row another name'
                     )
+
+    def forget(self, rows: Iterable[str]) -> None:
+        """Remove what is not done of rows that the plan has no longer; trials are of no plan.
+
+        Args:
+            rows: The rows of the plan.
+        """
+        kept = [*rows]
+        marks = ', '.join('?' for _ in kept)
+        with self.changing() as connection:
+            connection.execute(
+                "DELETE FROM runs WHERE state IN ('waiting', 'failed') "
+                f"AND row NOT LIKE '{TRIAL}%' AND row NOT IN ({marks})",
+                kept,
+            )
 
     def retry(self) -> None:
         """Let the runs that failed wait for another try."""

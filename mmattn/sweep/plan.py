@@ -14,6 +14,8 @@ from mmengine.config import Config
 from mmattn.errors import InputError
 
 BASELINE = 'none'
+# What the name of a row begins with that a search has proposed.
+TRIAL = 'trial '
 
 # What a plan file may have, and a row of it.
 _KEYS = (
@@ -187,6 +189,9 @@ def make_plan(content: dict[str, Any], source: str = 'the plan') -> Plan:
     if twice:
         raise InputError(f'{source}: {sorted(twice)[0]} is both a row and one of the grid')
     rows |= grid
+    proposed = [name for name in rows if name.startswith(TRIAL)]
+    if proposed:
+        raise InputError(f'{source}: {proposed[0]!r} is a name of a search; take another one')
     baseline = content.get('baseline', BASELINE)
     if baseline == BASELINE and baseline not in rows:
         rows = {BASELINE: Row(), **rows}

@@ -8,7 +8,7 @@ import numpy as np
 from mmattn.errors import InputError
 from mmattn.files.lock import in_turn
 from mmattn.layers.packages import import_optional
-from mmattn.sweep.plan import Plan, Row, Run
+from mmattn.sweep.plan import TRIAL, Plan, Row, Run
 from mmattn.sweep.sweep import Sweep
 from mmattn.sweep.training import Launch
 
@@ -86,7 +86,7 @@ def trial_runs(plan: Plan, number: int, drawn: dict[str, Any]) -> list[Run]:
         sites = (dict(after=drawn['after'], attention=dict(type=drawn['attention'])),)
     row = Row(sites, drawn.get('start', 'identity'), options)
     parts = [f'{key.rpartition(".")[2]}={_short(value)}' for key, value in drawn.items()]
-    name = f'trial {number}: {" ".join(parts)}'
+    name = f'{TRIAL}{number}: {" ".join(parts)}'
     length = plan.lengths[0] if plan.lengths else None
     return [plan.run(name, row, seed, length) for seed in plan.seeds]
 

@@ -43,7 +43,9 @@ class Sweep:
             ) from error
         self.database = Database(self.folder, create=True)
         self._check_base()
-        self.add([*plan.runs()])
+        runs = [*plan.runs()]
+        self.add(runs)
+        self.database.forget(run.row for run in runs)
 
     def _check_base(self) -> None:
         facts = dict(
@@ -69,11 +71,10 @@ class Sweep:
         self.database.note(**facts)
 
     def add(self, runs: list[Run]) -> None:
-        """Write the configs of runs, and add the runs to those that are to be done."""
-        folder = self.folder / 'configs'
-        for run in runs:
-            write_config(run, self.base, folder)
+        """Add runs to those that are to be done, and write their configs."""
         self.database.add(runs)
+        for run in runs:
+            write_config(run, self.base, self.folder / 'configs')
 
     def _iterations(self) -> int:
         """Give the iterations of a run, or 0 where runs differ or epochs are counted."""
@@ -125,9 +126,9 @@ class Sweep:
             display.end(f'{record.name} failed: {error}', self._count_done())
             return
         self.database.finish(record.id, outcome, time.monotonic() - begin)
-        value = outcome.test.get(self.base.metric)
-        shown = f'{value:.4g}' if value is not None else 'not given'
-        display.end(f'{record.name}: {self.base.metric} {shown} on the test', self._count_done())
+        value = outcome.test[self.base.metric]
+        line = f'{record.name}: {self.base.metric} {value:.4g} on the test'
+        display.end(line, self._count_done())
 
     def _count_done(self) -> int:
         return sum(record.state == 'done' for record in self.database.runs())

@@ -139,12 +139,17 @@ def do_run(
         test_dir = work_dir / 'test'
         test = launch.command('test', str(config), str(best), '--work-dir', str(test_dir))
         _call(test, work_dir / 'test.txt', launch.timeout, worker, lambda: None)
+        metrics = read_test(test_dir)
+        if metric not in metrics:
+            raise Failed(
+                f'the test gives no {metric}, but {", ".join(metrics)}; look at test_evaluator'
+            )
         scalars = read_scalars(work_dir)
         # mmengine logs it of the GPU alone, in MiB.
         on_gpu = [value for name, _, value in scalars if name == 'memory']
         return Outcome(
             val=best_validation(work_dir, metric, best),
-            test=read_test(test_dir),
+            test=metrics,
             scalars=scalars,
             memory=max(on_gpu) if on_gpu else memory,
             memory_of='GPU' if on_gpu else 'process',

@@ -88,6 +88,25 @@ def test_a_sweep_is_begun_once_and_grows(toy):
     assert sorted(path.stem for path in (toy / 'out' / 'configs').iterdir()) == sorted(names)
 
 
+def test_a_row_that_was_taken_out_is_forgotten_unless_it_is_done(toy):
+    with begin(toy, seeds=(0, 1)).database as database:
+        done = database.claim('me', lambda name: True)
+        database.rows("UPDATE runs SET state = 'done' WHERE id = ?", done.id)
+    plan = read_plan(str(toy / 'plan.py'))
+    with begin(toy, seeds=(0, 1), rows={'none': plan.rows['none']}).database as database:
+        names = [record.name for record in database.runs()]
+    assert names == ['broken-seed0', 'none-seed0', 'none-seed1']
+
+
+def test_other_options_under_an_old_name_are_refused_and_the_config_stays(toy):
+    begin(toy)
+    config = toy / 'out' / 'configs' / 'none-seed0.py'
+    before = config.read_text()
+    with pytest.raises(InputError, match='has a run broken-seed0 with other options'):
+        begin(toy, options={'default_hooks.checkpoint.rule': 'less'})
+    assert config.read_text() == before
+
+
 def test_what_could_not_be_compared_is_refused(toy):
     with pytest.raises(InputError, match='compares sum, this plan other'):
         [begin(toy, metric=metric) for metric in ('sum', 'other')]
