@@ -55,10 +55,22 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def was_interrupted(work_dir: Path) -> bool:
-    """Tell whether a training has ended by saving itself before its end."""
+def noted(work_dir: Path) -> int:
+    """Tell when a training has last noted a checkpoint, in nanoseconds; 0 if never."""
     record = work_dir / 'last_checkpoint'
-    return not record.is_file() or record.read_text().strip().endswith('preempted.pth')
+    return record.stat().st_mtime_ns if record.is_file() else 0
+
+
+def was_interrupted(work_dir: Path, since: int) -> bool:
+    """Tell whether a training has ended by saving itself before its end.
+
+    Args:
+        work_dir: Its folder.
+        since: What :func:`noted` gave when it began: one that was saved after its last iteration
+            finds nothing left to train at its next start, and writes no checkpoint any more.
+    """
+    record = work_dir / 'last_checkpoint'
+    return noted(work_dir) > since and record.read_text().strip().endswith('preempted.pth')
 
 
 def best_checkpoint(work_dir: Path) -> Path:

@@ -24,6 +24,7 @@ from mmattn.sweep.logs import (
     best_checkpoint,
     best_validation,
     last_iteration,
+    noted,
     read_scalars,
     read_test,
     was_interrupted,
@@ -117,11 +118,10 @@ def do_run(
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     train = launch.command('train', str(config), '--work-dir', str(work_dir))
-    record = work_dir / 'last_checkpoint'
-    begun = record.stat().st_mtime_ns if record.is_file() else 0
+    before = noted(work_dir)
     try:
         memory = _call(
-            train + ['--resume'] * bool(begun),
+            train + ['--resume'] * bool(before),
             work_dir / 'train.txt',
             launch.timeout,
             worker,
@@ -129,10 +129,10 @@ def do_run(
         )
     except Failed:
         # torchrun that was told to go ends so, too.
-        if record.is_file() and record.stat().st_mtime_ns > begun and was_interrupted(work_dir):
+        if was_interrupted(work_dir, before):
             raise Interrupted from None
         raise
-    if was_interrupted(work_dir):
+    if was_interrupted(work_dir, before):
         raise Interrupted
     try:
         best = best_checkpoint(work_dir)

@@ -10,6 +10,7 @@ from mmattn.sweep.logs import (
     best_checkpoint,
     best_validation,
     last_iteration,
+    noted,
     read_scalars,
     read_test,
     was_interrupted,
@@ -71,11 +72,16 @@ def test_the_validation_that_chose_the_checkpoint(work_dir):
 
 
 def test_whether_a_training_is_over(work_dir):
-    assert not was_interrupted(work_dir)
-    (work_dir / 'last_checkpoint').write_text('/elsewhere/preempted.pth')
-    assert was_interrupted(work_dir)
-    (work_dir / 'last_checkpoint').unlink()
-    assert was_interrupted(work_dir)
+    assert not was_interrupted(work_dir, 0)
+    begin = noted(work_dir)
+    record = work_dir / 'last_checkpoint'
+    record.write_text('/elsewhere/preempted.pth')
+    os.utime(record, ns=(begin + 1, begin + 1))
+    assert was_interrupted(work_dir, begin)
+    # It was saved after its last iteration, and the next start had only a validation to make up.
+    assert not was_interrupted(work_dir, begin + 1)
+    record.unlink()
+    assert noted(work_dir) == 0 and not was_interrupted(work_dir, 0)
 
 
 def test_the_last_test_counts(tmp_path):
