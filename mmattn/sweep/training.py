@@ -80,6 +80,13 @@ class Launch:
             *(*words[1:], '--launcher', 'pytorch'),
         ]
 
+    def environment(self) -> dict[str, str]:
+        """Give the environment of what is started; a script of ``tools`` finds mmattn there."""
+        if self.launcher == 'none':
+            return dict(os.environ)
+        paths = [str(tools_folder().parent), os.environ.get('PYTHONPATH', '')]
+        return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+
 
 def tools_folder() -> Path:
     """Give the folder of the scripts that come with the package.
@@ -123,7 +130,7 @@ def do_run(
         memory = _call(
             train + ['--resume'] * bool(before),
             work_dir / 'train.txt',
-            launch.timeout,
+            launch,
             worker,
             lambda: watch(last_iteration(work_dir)),
         )
@@ -138,7 +145,7 @@ def do_run(
         best = best_checkpoint(work_dir)
         test_dir = work_dir / 'test'
         test = launch.command('test', str(config), str(best), '--work-dir', str(test_dir))
-        _call(test, work_dir / 'test.txt', launch.timeout, worker, lambda: None)
+        _call(test, work_dir / 'test.txt', launch, worker, lambda: None)
         metrics = read_test(test_dir)
         if metric not in metrics:
             raise Failed(
@@ -165,7 +172,7 @@ def do_run(
 def _call(
     command: list[str],
     log: Path,
-    timeout: float | None,
+    launch: Launch,
     worker: Worker,
     tick: Callable[[], None],
 ) -> float:
@@ -182,6 +189,7 @@ def _call(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            env=launch.environment(),
             pass_fds=(worker.file,),
             # Ctrl-C reaches this process, which passes it on.
             start_new_session=True,
@@ -190,11 +198,11 @@ def _call(
         with _passing_on(process) as told:
             while (status := _poll(process)) is None:
                 tick()
-                if timeout is not None and time.monotonic() - begin > timeout:
+                if launch.timeout and time.monotonic() - begin > launch.timeout:
                     _stop(process)
                     raise Failed(
-                        f'took longer than --timeout {timeout / 60:g} min; start again with more, '
-                        'and it goes on'
+                        f'took longer than --timeout {launch.timeout / 60:g} min; start again '
+                        'with more, and it goes on'
                     )
                 time.sleep(_TICK)
     code, memory = status

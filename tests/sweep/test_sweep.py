@@ -19,7 +19,7 @@ from mmattn.sweep.claims import working
 from mmattn.sweep.config_files import Base
 from mmattn.sweep.plan import read_plan
 from mmattn.sweep.sweep import Sweep
-from mmattn.sweep.training import Failed, Interrupted, _call
+from mmattn.sweep.training import Failed, Interrupted, Launch, _call
 from tests.launch.helpers import ENV, TOY
 
 TOY_BASE = f"""{TOY}
@@ -124,7 +124,21 @@ def test_what_could_not_be_compared_is_refused(toy):
 
 def call(command, tmp_path, timeout=None):
     with working(tmp_path / 'workers') as worker:
-        return _call(['bash', '-c', command], tmp_path / 'log.txt', timeout, worker, lambda: None)
+        launch = Launch(timeout=timeout)
+        return _call(['bash', '-c', command], tmp_path / 'log.txt', launch, worker, lambda: None)
+
+
+def test_torchrun_starts_the_scripts_that_find_mmattn(monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', 'a')
+    launch = Launch('pytorch', gpus=3, device='cpu', options=['--data-root', 'd'])
+    words = launch.command('train', 'x.py', '--resume')
+    assert words[0] == sys.executable and words[1].endswith('tools/torchrun.py')
+    script = words.index(next(word for word in words if word.endswith('tools/train.py')))
+    assert words[2:script] == ['--master-port', '0', '--nproc-per-node', '3']
+    given = ['x.py', '--resume', '--device', 'cpu', '--data-root', 'd', '--launcher', 'pytorch']
+    assert words[script + 1 :] == given
+    found, others = launch.environment()['PYTHONPATH'].split(os.pathsep)
+    assert os.path.isfile(os.path.join(found, 'mmattn', '__init__.py')) and others == 'a'
 
 
 @pytest.mark.parametrize(
