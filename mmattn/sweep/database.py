@@ -122,9 +122,7 @@ class Database:
         if not create and not self.path.is_file():
             raise InputError(f'{folder} has no {FILE}; expected the --out of mmattn sweep run')
         with self._explained():
-            self._connection = sqlite3.connect(
-                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-            )
+            self._connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
             self._connection.execute('PRAGMA foreign_keys = ON')
             if create:

@@ -1,9 +1,10 @@
 """Pictures of a sweep: accuracy against what it costs, and learning curves."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ COLOURS = ('#E69F00', '#56B4E9', '#009E73', '#0072B2', '#D55E00', '#CC79A7', '#F
 BASELINE_COLOUR = '#000000'
 # And whoever prints in grey.
 MARKERS = 'osD^vP*X<>'
+LINES = ('-', '--', ':', '-.')
 
 _COSTS: tuple[tuple[str, str, float], ...] = (
     ('parameters', 'parameters (M)', 1e6),
@@ -25,10 +27,19 @@ _COSTS: tuple[tuple[str, str, float], ...] = (
 )
 
 
-def styles(results: Results) -> dict[str, tuple[str, str]]:
-    """Give each variant a colour and a marker, the same in all pictures.
+class Look(NamedTuple):
+    """How a variant is drawn."""
 
-    The colour is that of the row; the marker, too, unless it tells where on the axes a variant is.
+    color: str
+    marker: str
+    linestyle: str
+
+
+def looks_of(results: Results) -> dict[str, Look]:
+    """Give each variant a look, the same in all pictures.
+
+    The colour is that of the row; the line tells where on the axes a variant is, and so does the
+    marker if there is more than one place, else it is that of the row, too.
     """
     rows = [*dict.fromkeys(entry.row for entry in results.entries)]
     places = [*dict.fromkeys(tuple(entry.axes.items()) for entry in results.entries)]
@@ -40,7 +51,8 @@ def styles(results: Results) -> dict[str, tuple[str, str]]:
             colour = COLOURS[others.index(entry.row) % len(COLOURS)]
         place = places.index(tuple(entry.axes.items()))
         number = place if len(places) > 1 else rows.index(entry.row)
-        found[entry.name] = colour, MARKERS[number % len(MARKERS)]
+        marker, line = MARKERS[number % len(MARKERS)], LINES[place % len(LINES)]
+        found[entry.name] = Look(colour, marker, line)
     return found
 
 
@@ -62,22 +74,20 @@ def draw_costs(results: Results) -> Any:
     costs = [cost for cost in _COSTS if any(getattr(entry, cost[0]) is not None for entry in shown)]
     if not costs:
         return None
-    figure = _figure((4.4 * len(costs), 4.6))
-    looks = styles(results)
+    figure = _figure((4.4 * len(costs), 4.2))
+    looks = looks_of(results)
     for axes, (name, label, unit) in zip(
         figure.subplots(1, len(costs), sharey=True, squeeze=False)[0], costs, strict=True
     ):
         placed = [entry for entry in shown if getattr(entry, name) is not None]
         xs = [getattr(entry, name) / unit for entry in placed]
         for entry, x in zip(placed, xs, strict=True):
-            colour, marker = looks[entry.name]
             axes.errorbar(
                 x,
                 entry.mean,
                 yerr=entry.deviation,
                 xerr=(entry.latency_spread or 0) / 2 if name == 'latency' else None,
-                color=colour,
-                marker=marker,
+                **looks[entry.name]._replace(linestyle='none')._asdict(),
                 markersize=7,
                 capsize=3,
                 elinewidth=1,
@@ -115,12 +125,12 @@ def draw_curves(database: Database, results: Results, name: str) -> Any:
         curves[row['variant']][row['step']].append(row['value'])
     if not curves:
         return None
-    figure = _figure((7.2, 4.6))
+    figure = _figure((7.2, 4.2))
     axes = figure.subplots()
-    looks = styles(results)
+    looks = looks_of(results)
     for entry in results.entries:
         if entry.name in curves:
-            _draw_curve(axes, entry, curves[entry.name], *looks[entry.name])
+            _draw_curve(axes, entry, curves[entry.name], looks[entry.name])
     # Only validations are counted as the training is.
     validated = {row[0] for row in database.rows('SELECT DISTINCT name FROM metrics')}
     in_epochs = name in validated and database.fact('by_epoch') == 'True'
@@ -132,23 +142,22 @@ def draw_curves(database: Database, results: Results, name: str) -> Any:
     return figure
 
 
-def _draw_curve(
-    axes: Any, entry: Entry, curve: dict[int, list[float]], colour: str, marker: str
-) -> None:
+def _draw_curve(axes: Any, entry: Entry, curve: dict[int, list[float]], look: Look) -> None:
     steps = sorted(curve)
     mean = np.array([np.mean(curve[step]) for step in steps])
     spread = np.array([np.std(curve[s], ddof=1) if len(curve[s]) > 1 else 0.0 for s in steps])
     axes.plot(
         steps,
         mean,
-        color=colour,
-        marker=marker,
+        **look._asdict(),
         markersize=4,
         markevery=max(1, len(steps) // 10),
         linewidth=1.3,
         label=entry.name,
     )
-    axes.fill_between(steps, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(
+        steps, mean - spread, mean + spread, color=look.color, alpha=0.15, linewidth=0
+    )
 
 
 def _figure(size: tuple[float, float]) -> Any:
@@ -161,6 +170,9 @@ def _legend(figure: Any, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     longest = max(map(len, labels), default=1)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 10 / (longest + 6))))
+    # The picture grows by it.
+    rows = math.ceil(len(labels) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.22 * rows)
     figure.legend(handles, labels, loc='outside lower center', ncols=columns, frameon=False)
 
 

@@ -10,7 +10,7 @@ from mmattn.cli import sweep_plot, sweep_table
 from mmattn.cli.main import start
 from mmattn.errors import InputError
 from mmattn.sweep.database import Database
-from mmattn.sweep.plots import BASELINE_COLOUR, draw_costs, draw_curves, styles
+from mmattn.sweep.plots import BASELINE_COLOUR, draw_costs, draw_curves, looks_of
 from mmattn.sweep.results import read_results
 
 
@@ -81,7 +81,7 @@ def test_curves_are_means_over_seeds(finished, results):
 
 
 def test_no_two_variants_look_the_same(results):
-    looks = styles(results)
+    looks = looks_of(results)
     assert looks['none'][0] == BASELINE_COLOUR
     assert len(set(looks.values())) == len(looks) == 3
 

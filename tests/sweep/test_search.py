@@ -1,9 +1,10 @@
-import optuna
 import pytest
 
 from mmattn.errors import InputError
 from mmattn.sweep.plan import make_plan
 from mmattn.sweep.search import _distributions, trial_runs
+
+optuna = pytest.importorskip('optuna')
 
 SPACE = {
     'optim_wrapper.optimizer.lr': dict(low=1e-5, high=1e-2, log=True),
