@@ -32,7 +32,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_cfg_options(parser: argparse._ActionsContainer) -> None:
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command takes that reads a config."""
     parser.add_argument(
         '--cfg-options',

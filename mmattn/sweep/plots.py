@@ -82,12 +82,15 @@ def draw_costs(results: Results) -> Any:
         placed = [entry for entry in shown if getattr(entry, name) is not None]
         xs = [getattr(entry, name) / unit for entry in placed]
         for entry, x in zip(placed, xs, strict=True):
+            look = looks[entry.name]
             axes.errorbar(
                 x,
                 entry.mean,
                 yerr=entry.deviation,
                 xerr=(entry.latency_spread or 0) / 2 if name == 'latency' else None,
-                **looks[entry.name]._replace(linestyle='none')._asdict(),
+                color=look.color,
+                marker=look.marker,
+                linestyle='none',
                 markersize=7,
                 capsize=3,
                 elinewidth=1,
@@ -149,7 +152,9 @@ def _draw_curve(axes: Any, entry: Entry, curve: dict[int, list[float]], look: Lo
     axes.plot(
         steps,
         mean,
-        **look._asdict(),
+        color=look.color,
+        marker=look.marker,
+        linestyle=look.linestyle,
         markersize=4,
         markevery=max(1, len(steps) // 10),
         linewidth=1.3,
