@@ -16,6 +16,7 @@ from mmattn.backbones import *  # noqa: F403
 from mmattn.backbones.base import Backbone
 from mmattn.datasets.cifar import CIFAR100Superclasses
 from mmattn.datasets.loading import LoadImage, LoadSegMap
+from mmattn.engine.hooks.blend_factors import BlendFactorHook
 from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
 from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
 from mmattn.engine.shipped_configs import config_path
@@ -42,6 +43,7 @@ _BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
 
 __all__ = [
     'KINDS',
+    'BlendFactorHook',
     'CIFAR100Superclasses',
     'KeepAttentionTraining',
     'LoadImage',
