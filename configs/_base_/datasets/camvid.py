@@ -6,7 +6,7 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadSegMap', max_label=11, ignore_index=255),
     dict(type='RandomResize', scale=(240, 180), ratio_range=(0.75, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(160, 224), cat_max_ratio=0.75),
+    dict(type='RandomCrop', crop_size=(144, 192), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
