@@ -1,6 +1,7 @@
 """What a training says of the factors by which attention is blended in."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -134,6 +135,25 @@ def test_the_training_is_the_same_with_it(tmp_path):
     without = train(Runner, tmp_path / 'without', 20, hooks=[dict(type='BlendFactorHook')])
     [a], [b] = ([h.seen for h in r.hooks if isinstance(h, Factors)] for r in (with_it, without))
     assert a == b
+
+
+class Shard(torch.Tensor):
+    """What a rank has of a factor that lies on another one."""
+
+    def full_tensor(self):
+        return torch.tensor([-0.03])
+
+
+def test_a_factor_that_is_sharded_is_gathered():
+    model = TwoGates()
+    model.first.blend = nn.Parameter(torch.zeros(0).as_subclass(Shard))
+    said = []
+    runner = SimpleNamespace(model=model, iter=100, logger=SimpleNamespace(warning=said.append))
+    hook = BlendFactorHook()
+    hook.before_train(runner)
+    hook.after_train(runner)
+    [line] = said
+    assert "2 modules with start='identity' are within 0.03 of zero" in line
 
 
 @pytest.mark.parametrize('interval', [0, -1, 1.5, True, '10'])
