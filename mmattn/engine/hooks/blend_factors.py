@@ -20,10 +20,11 @@ _SHORT = 100
 
 @HOOKS.register_module()
 class BlendFactorHook(Hook):
-    """Record the blend factors of a training, and warn at its end where none of them rose.
+    """Record the blend factors of a training, and warn at its end where few of them rose.
 
     Every module with ``start='identity'`` is blended into its host by a factor that starts at zero.
     Where it stays there the model is as good as one without the module, and says nothing about it.
+    The warning comes where more than half of the factors end within 0.1 of zero.
 
     :class:`mmattn.engine.runner.Runner` has this hook; under another runner it is one of
     ``custom_hooks``. The factors are ``blend/NAME`` among the scalars of mmengine's message hub, so
@@ -70,13 +71,15 @@ class BlendFactorHook(Hook):
         """Say so where the training has left the host almost as it was without the modules."""
         if not self._factors or runner.iter < _SHORT:
             return
-        largest = max(map(abs, self._values().values()))
-        if largest < _SMALL:
+        sizes = [abs(value) for value in self._values().values()]
+        small = sum(size < _SMALL for size in sizes)
+        if 2 * small > len(sizes):
             runner.logger.warning(
-                f'after {runner.iter} iterations the blend factors of {len(self._factors)} modules '
-                f"with start='identity' are within {largest:.2g} of zero, where the model is what "
-                'it is without them, so its score says nothing about them; train longer, or let '
-                'the factors learn faster: '
+                f'after {runner.iter} iterations {small} of {len(sizes)} modules with '
+                f"start='identity' have a blend factor within {_SMALL} of zero, and the largest is "
+                f'{max(sizes):.2g}: '
+                'there the model is what it is without them, so that its score says little about '
+                'them; train longer, or let the factors learn faster: '
                 "optim_wrapper.paramwise_cfg=dict(custom_keys={'.blend': dict(lr_mult=100)})"
             )
 
