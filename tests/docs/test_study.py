@@ -1,6 +1,8 @@
 """The files of the study: every start leaves the host as it is, and then trains."""
 
+import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,24 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from docs.study import starts
 from mmattn import InsertAttention
 from tests.helpers import randomize
 
-PLAN = Config.fromfile(Path(starts.__file__).with_name('plan.py'))
+PLAN = Config.fromfile(Path(__file__).parents[2] / 'docs' / 'study' / 'plan.py')
 STARTS = {
     'CoordAttPerChannel': 'identity',
     **{f'{name}UnitGates': 'paper' for name in ('CoordAtt', 'SE', 'ECA', 'CBAM', 'Triplet', 'LKA')},
 }
+
+
+@pytest.fixture(scope='module', autouse=True)
+def starts():
+    """Register them for these tests alone."""
+    before = dict(MODELS.module_dict)
+    yield importlib.import_module('docs.study.starts')
+    del sys.modules['docs.study.starts']
+    MODELS.module_dict.clear()
+    MODELS.module_dict.update(before)
 
 
 def host():
@@ -30,7 +41,7 @@ def with_attention(name):
     return InsertAttention(host(), [site], start=STARTS[name], input_shape=(3, 32, 40))
 
 
-def test_every_start_is_looked_at():
+def test_every_start_is_looked_at(starts):
     kinds = (starts.PerChannel, starts.UnitGates)
     here = {k for k, v in vars(starts).items() if isinstance(v, type) and issubclass(v, kinds)}
     assert here - {kind.__name__ for kind in kinds} == set(STARTS)
