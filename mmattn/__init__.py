@@ -4,6 +4,8 @@
 """
 # ruff: noqa: E402
 
+from typing import Any
+
 from mmattn.entrance import enter
 
 # Looks whether what follows can be imported.
@@ -14,8 +16,11 @@ from mmattn.attention import *  # noqa: F403
 from mmattn.attention.base import Attention
 from mmattn.backbones import *  # noqa: F403
 from mmattn.backbones.base import Backbone
+from mmattn.datasets.camvid import CamVidDataset
 from mmattn.datasets.cifar import CIFAR100Superclasses
+from mmattn.datasets.coco_category import COCOCategoryDataset, LoadCategoryMap
 from mmattn.datasets.loading import LoadImage, LoadSegMap
+from mmattn.engine.hooks.blend_factors import BlendFactorHook
 from mmattn.engine.hooks.keep_attention_training import KeepAttentionTraining
 from mmattn.engine.hooks.loss_guard import NonFiniteLossGuard
 from mmattn.engine.shipped_configs import config_path
@@ -23,6 +28,7 @@ from mmattn.fusion import *  # noqa: F403
 from mmattn.fusion.base import Fusion
 from mmattn.heads import *  # noqa: F403
 from mmattn.insertion import *  # noqa: F403
+from mmattn.inspection.attention_hook import AttentionVisualizationHook
 from mmattn.layers.registered import registered
 from mmattn.necks import *  # noqa: F403
 
@@ -42,13 +48,19 @@ _BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
 
 __all__ = [
     'KINDS',
+    'AttentionVisualizationHook',
+    'BlendFactorHook',
     'CIFAR100Superclasses',
+    'COCOCategoryDataset',
+    'CamVidDataset',
     'KeepAttentionTraining',
+    'LoadCategoryMap',
     'LoadImage',
     'LoadSegMap',
     'NonFiniteLossGuard',
     'config_path',
     'list_modules',
+    'load',
     *(name for names in KINDS.values() for name in names),
 ]
 
@@ -79,3 +91,23 @@ def list_modules(kind: str | None = None) -> list[str]:
     for each in KINDS if kind is None else [kind]:
         names |= {*KINDS[each], *(registered(_BASES[each]) if each in _BASES else ())}
     return sorted(names, key=str.lower)
+
+
+def load(config: Any, checkpoint: Any, **options: Any) -> Any:
+    """Load a trained model; see :func:`mmattn.prediction.model.load`.
+
+    Args:
+        config: Config file, ``mmattn::PATH`` for one that comes with the package, or a config.
+        checkpoint: Its checkpoint: a file, or an address.
+        options: ``device``, ``cfg_options`` and ``trust_checkpoint``, as there.
+
+    Returns:
+        A :class:`mmattn.prediction.model.Model`.
+
+    Raises:
+        InputError: If one of them cannot be used, or they do not belong to each other.
+    """
+    # What reads configs and checkpoints is not needed for a `type` in a config.
+    from mmattn.prediction.model import load
+
+    return load(config, checkpoint, **options)

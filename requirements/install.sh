@@ -178,6 +178,11 @@ if ! is_done package "$metadata"; then
     marked pip install --no-deps --no-build-isolation -e .
     stamp package "$metadata"
 fi
+# Not among the pins, which make .venv again for everybody. What needs them is skipped on the legs A and C.
+if [[ $leg = B && ($task = demo || $task = test) ]] && ! is_done tools-txt "$(cksum < requirements/tools.txt)"; then
+    marked pip install -c requirements/openmmlab.txt -c requirements/torch.txt -r requirements/tools.txt
+    stamp tools-txt "$(cksum < requirements/tools.txt)"
+fi
 if [ "$task" = demo ] && ! is_done mmcv "$pins"; then
     # pip's isolated build has no torch: it compiles no ops and takes seconds. Keep that wheel out of pip's cache, where
     # other projects would find it, and take none from there.
@@ -194,7 +199,6 @@ if [[ $task = test || $task = docs || $task = mutants ]] && ! is_done ops "$pins
     stamp mmcv "$pins" # a later demo keeps the ops
     stamp ops "$pins"
 fi
-# Not among the pins, which make .venv again for everybody.
 if [ "$task" = docs ] && ! is_done docs "$(cksum < requirements/docs.txt)"; then
     marked pip install -r requirements/docs.txt
     stamp docs "$(cksum < requirements/docs.txt)"

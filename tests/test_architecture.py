@@ -21,6 +21,9 @@ ARROWS = """
     backbones, insertion -> testing
     files -> datasets, weights, engine
     weights, datasets, launch, probe -> engine
+    engine, insertion -> prediction -> inspection -> app, __init__ -> cli
+    fusion -> inspection
+    probe, engine -> sweep -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """

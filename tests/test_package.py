@@ -85,8 +85,9 @@ def test_tools_bring_what_commands_import(metadata):
                 imported |= {arg.value.split('.')[0] for arg in node.args[:1] if is_text(arg)}
     others = {*sys.stdlib_module_names, 'mmattn', 'torch', 'numpy', 'cv2', 'timm', 'pytest'}
     third = {name for name in imported - others if not name.startswith('mm')}
-    names = {'PIL': 'pillow'}
-    assert required(metadata, 'tools') == {names.get(name, name) for name in third}
+    names = {'PIL': 'pillow', 'pytorch_grad_cam': 'grad-cam'}
+    brought = required(metadata, 'tools') | required(metadata, 'app')
+    assert brought == {names.get(name, name) for name in third}
 
 
 def is_text(node):
@@ -288,7 +289,7 @@ def test_commands_work_without_a_clone(run):
     ('words', 'said'),
     [
         ('list --kind fusion', 'AFF'),
-        ('complexity mmattn::seg/upernet_van_b0_ade20k.py', 'parameters: '),
+        ('complexity mmattn::seg/upernet_van_b0_ade20k.py', 'parameters '),
         ('data make voc --out voc --train 2 --val 1', 'give this folder to VOCDataset'),
         (
             'train mmattn::seg/upernet_van_b0_ade20k.py --smoke --device cpu',

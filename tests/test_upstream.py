@@ -32,6 +32,8 @@ NAMES = {
     'mmengine.model.BaseModule._dump_init_info': 'insertion',
     'mmengine.model.BaseModule._is_init': 'insertion',
     'mmengine.model.BaseModule._params_init_info': 'insertion',
+    'mmengine.model.ImgDataPreprocessor._channel_conversion': 'inspection',
+    'mmengine.model.ImgDataPreprocessor._enable_normalize': 'inspection',
     'mmengine.model.weight_init.update_init_info': 'insertion',
     'mmengine.registry.DefaultScope.overwrite_default_scope': 'probe',
     'mmengine.registry.Registry.import_from_location': 'probe',
@@ -61,6 +63,7 @@ NAMES = {
     'mmseg.models.decode_heads.ASPPHead': 'heads',
     'pickle._Unpickler': 'weights',
     'pickle._Unpickler.dispatch': 'weights',
+    'torch._dynamo.eval_frame.OptimizedModule._orig_mod': 'inspection',
     'torch._foreach_norm': 'engine',
     'torch._utils': 'compat weights',
     'torch._utils.is_compiling': 'compat',
@@ -105,7 +108,10 @@ NAMES = {
     'torch.nn.modules.instancenorm._InstanceNorm': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',
     'torch.overrides.TorchFunctionMode': 'probe',
-    'torch.utils.flop_counter.FlopCounterMode': 'probe',
+    'torch._ops.OpOverload._schema': 'probe',
+    'torch.multiprocessing.reductions.StorageWeakRef': 'probe',
+    'torch.storage.UntypedStorage._cdata': 'probe',
+    'torch.utils._python_dispatch.TorchDispatchMode': 'probe',
 }
 
 # Names that came with a version of PyTorch, and are asked for from then on.
@@ -144,7 +150,7 @@ FACES = {
     'torch.utils.hooks',
 }
 # Underscores that are no secret: of Python, of mmcv's plug-ins, of named tuples.
-PUBLIC = {'_exit', '_abbr_', '_replace'}
+PUBLIC = {'_exit', '_abbr_', '_asdict', '_replace'}
 
 FILES = {
     path: ast.parse(path.read_text())

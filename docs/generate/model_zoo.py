@@ -20,13 +20,12 @@ from mmattn.datasets.benchmarks import find_reader
 from mmattn.datasets.checks import datasets_in
 from mmattn.probe.build import build
 from mmattn.probe.count import (
-    BOX_PROPOSALS,
-    MASK_PROPOSALS,
     count_multiply_adds,
     count_parameters,
     counted_size,
     published_results,
 )
+from mmattn.probe.passes import BOX_PROPOSALS, MASK_PROPOSALS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,6 +18,7 @@ from mmattn.layers.checks import (
     Positive,
 )
 from mmattn.ops.precision import in_float32, on_map
+from mmattn.ops.received import received
 
 
 @MODELS.register_module()
@@ -114,14 +115,30 @@ class AttentionAugmentedConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Convolve ``x`` and attend to it, side by side."""
+        attended = in_float32(self._attend_to_all, self._embed(x))
+        return torch.cat([on_map(self.conv_out, x), on_map(self.attn_out, attended)], dim=1)
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
+
+        The mean of all heads, which sums to one. It is that of the channels that attention
+        computes; those of the convolution have none.
+        """
+        maps = self._embed(x).split(self.widths, dim=1)
+
+        def gather(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            return in_float32(self._attend_to_all, torch.cat([queries, keys, values], dim=1))
+
+        return {'attention': received(gather, maps, values=2)}
+
+    def _embed(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
         if self.feat_size is not None and (h > self.feat_size[0] or w > self.feat_size[1]):
             raise ValueError(
                 f'expected a map of at most {self.feat_size} (feat_size), got {(h, w)}; '
                 f'feat_size={(max(h, self.feat_size[0]), max(w, self.feat_size[1]))} works'
             )
-        attended = in_float32(self._attend_to_all, on_map(self.qkv_conv, x))
-        return torch.cat([on_map(self.conv_out, x), on_map(self.attn_out, attended)], dim=1)
+        return on_map(self.qkv_conv, x)
 
     def _attend_to_all(self, qkv: Tensor) -> Tensor:
         """Average the values for each position, weighed by queries and keys: (N, V, H, W)."""

@@ -129,5 +129,11 @@ class BAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Strengthen ``x`` by one to two times."""
-        gate = (self.channel_att(x) * self.spatial_att(x)).sigmoid()  # (N, C, H, W)
-        return saturate(gated(x, 1 + gate))
+        return saturate(gated(x, self._factor(x)))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the factor ``'spatial'`` (N, C, H, W), from 1 to 2, of both branches together."""
+        return {'spatial': self._factor(x)}
+
+    def _factor(self, x: Tensor) -> Tensor:
+        return 1 + (self.channel_att(x) * self.spatial_att(x)).sigmoid()

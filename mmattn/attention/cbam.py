@@ -35,11 +35,15 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate ``x`` of shape (N, C, H, W)."""
+        return gated(x, self.gate(x))
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Give the gate of ``x``: (N, C, 1, 1)."""
         mean = wide_mean(x, (2, 3))  # (N, C)
         # Of equal maxima only the first gets a gradient, as in max pooling; amax shares it out.
         peak = x.flatten(2).max(2).values  # (N, C)
         gate = in_float32(self.mlp, torch.stack([mean, peak])).sum(0).sigmoid()
-        return gated(x, gate[..., None, None])
+        return gate[..., None, None]
 
 
 class SpatialGate(nn.Module):
@@ -59,10 +63,13 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate ``x`` of shape (N, C, H, W)."""
+        return gated(x, self.gate(x))
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Give the gate of ``x``: (N, 1, H, W)."""
         peak = x.max(1, keepdim=True).values  # (N, 1, H, W)
         mean = wide_mean(x, 1, keepdim=True)  # (N, 1, H, W)
-        gate = in_float32(self.spatial, torch.cat([peak, mean], dim=1)).sigmoid()
-        return gated(x, gate)
+        return in_float32(self.spatial, torch.cat([peak, mean], dim=1)).sigmoid()
 
 
 @MODELS.register_module()
@@ -123,6 +130,13 @@ class CBAM(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``, then its positions."""
         return self.SpatialGate(self.ChannelGate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'channel'`` (N, C, 1, 1), and ``'spatial'`` (N, 1, H, W) of the gated map."""
+        return {
+            'channel': self.ChannelGate.gate(x),
+            'spatial': self.SpatialGate.gate(self.ChannelGate(x)),
+        }
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the spatial gate starts even."""

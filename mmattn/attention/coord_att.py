@@ -80,10 +80,21 @@ class CoordAtt(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the rows and the columns of ``x``."""
+        logits = self._logits(x)
+        if self.direction == 'both':
+            return coord_gate(x, logits['rows'], logits['columns'])
+        [a] = logits.values()
+        return gated(x, a.sigmoid())
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gates ``'rows'`` (N, C, H, 1) and ``'columns'`` (N, C, 1, W)."""
+        return {name: a.sigmoid() for name, a in self._logits(x).items()}
+
+    def _logits(self, x: Tensor) -> dict[str, Tensor]:
         if self.direction == 'h':
-            return self._attend_to_one(x, 3, self.conv_h)
+            return {'rows': self._logits_of_one(x, 3, self.conv_h)}
         if self.direction == 'w':
-            return self._attend_to_one(x, 2, self.conv_w)
+            return {'columns': self._logits_of_one(x, 2, self.conv_w)}
         h, w = x.shape[2:]
         rows, columns = coord_pool(x)  # (N, C, H, 1), (N, C, 1, W)
         profile = torch.cat([rows, columns.transpose(2, 3)], dim=2)  # (N, C, H + W, 1)
@@ -91,9 +102,9 @@ class CoordAtt(Attention):
         rows, columns = profile.split([h, w], dim=2)
         a_h = in_float32(self.conv_h, rows)  # (N, C, H, 1)
         a_w = in_float32(self.conv_w, columns.transpose(2, 3))  # (N, C, 1, W)
-        return coord_gate(x, a_h, a_w)
+        return {'rows': a_h, 'columns': a_w}
 
-    def _attend_to_one(self, x: Tensor, pooled: int, conv: nn.Module) -> Tensor:
+    def _logits_of_one(self, x: Tensor, pooled: int, conv: nn.Module) -> Tensor:
         profile = wide_mean(x, pooled, keepdim=True)  # (N, C, H, 1) or (N, C, 1, W)
         profile = self.act(in_float32([self.conv1, self.bn1], profile))
-        return gated(x, in_float32(conv, profile).sigmoid())
+        return in_float32(conv, profile)

@@ -1,5 +1,6 @@
 """Criss-cross attention."""
 
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive, within
 from mmattn.layers.sequential import squeezed_channels
 from mmattn.ops.precision import in_float32, on_map
+from mmattn.ops.received import received
 
 
 @MODELS.register_module()
@@ -75,9 +77,27 @@ class CrissCross(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Add to each position of ``x`` what its row and its column hold."""
         for _ in range(self.recurrence):
-            convs = (self.query_conv, self.key_conv, self.value_conv)
-            x = x + in_float32(_gather, *(on_map(conv, x) for conv in convs)) * self.gamma
+            x = self._step(x)
         return x
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight of a position in all crosses.
+
+        It sums to one. That of the last round has this name; ``'attention_1'`` and so on are those
+        of the rounds before.
+        """
+        found = {}
+        for i in range(1, self.recurrence + 1):
+            name = 'attention' if i == self.recurrence else f'attention_{i}'
+            found[name] = received(partial(in_float32, _gather), self._embed(x), values=2)
+            x = self._step(x)
+        return found
+
+    def _step(self, x: Tensor) -> Tensor:
+        return x + in_float32(_gather, *self._embed(x)) * self.gamma
+
+    def _embed(self, x: Tensor) -> list[Tensor]:
+        return [on_map(conv, x) for conv in (self.query_conv, self.key_conv, self.value_conv)]
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the factor starts at zero."""

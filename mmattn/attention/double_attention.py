@@ -1,5 +1,7 @@
 """Double attention."""
 
+from functools import partial
+
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
 from mmattn.ops.precision import in_float32, on_map, saturate
+from mmattn.ops.received import received
 
 
 @MODELS.register_module()
@@ -68,10 +71,20 @@ class DoubleAttention(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gather from ``x`` and distribute."""
-        convs = (self.convA, self.convB, self.convV)
-        out = in_float32(_distribute, *(on_map(conv, x) for conv in convs))  # (N, c_m, H, W)
+        out = in_float32(_distribute, *self._embed(x))  # (N, c_m, H, W)
         out = on_map(self.conv_reconstruct, out)
         return saturate(x + out) if self.residual else out
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
+
+        It reaches them through the descriptors, and sums to one.
+        """
+        gather = partial(in_float32, _distribute)
+        return {'attention': received(gather, self._embed(x), values=0)}
+
+    def _embed(self, x: Tensor) -> list[Tensor]:
+        return [on_map(conv, x) for conv in (self.convA, self.convB, self.convV)]
 
 
 def _distribute(feature: Tensor, maps: Tensor, vectors: Tensor) -> Tensor:

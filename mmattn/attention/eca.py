@@ -64,6 +64,12 @@ class ECA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
+        return gated(x, self._gate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'channel'`` (N, C, 1, 1)."""
+        return {'channel': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         means = wide_mean(x, (2, 3))  # (N, C)
-        gate = in_float32(self.conv, means[:, None])[:, 0].sigmoid()
-        return gated(x, gate[..., None, None])
+        return in_float32(self.conv, means[:, None])[:, 0].sigmoid()[..., None, None]

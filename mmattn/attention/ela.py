@@ -91,10 +91,15 @@ class ELA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the rows and the columns of ``x``."""
-        rows, columns = coord_pool(x)  # (N, C, H, 1), (N, C, 1, W)
-        a_h = self._logits(rows.squeeze(3)).unsqueeze(3)
-        a_w = self._logits(columns.squeeze(2)).unsqueeze(2)
-        return coord_gate(x, a_h, a_w)
+        return coord_gate(x, *self._logits(x))
 
-    def _logits(self, profile: Tensor) -> Tensor:
-        return in_float32([self.conv, self.gn], profile)
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gates ``'rows'`` (N, C, H, 1) and ``'columns'`` (N, C, 1, W)."""
+        a_h, a_w = self._logits(x)
+        return {'rows': a_h.sigmoid(), 'columns': a_w.sigmoid()}
+
+    def _logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        rows, columns = coord_pool(x)  # (N, C, H, 1), (N, C, 1, W)
+        a_h = in_float32([self.conv, self.gn], rows.squeeze(3)).unsqueeze(3)
+        a_w = in_float32([self.conv, self.gn], columns.squeeze(2)).unsqueeze(2)
+        return a_h, a_w

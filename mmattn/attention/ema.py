@@ -73,8 +73,19 @@ class EMA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate each channel group of ``x`` by what its two branches agree on."""
-        h, w = x.shape[2:]
-        groups = x.unflatten(1, (self.factor, -1))  # (N, G, C / G, H, W)
+        groups = self._split(x)
+        return gated(groups, self._gate(groups)).flatten(1, 2)
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W), which the channels of a group share."""
+        groups = self._split(x)
+        return {'spatial': self._gate(groups).expand_as(groups).flatten(1, 2)}
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (self.factor, -1))  # (N, G, C / G, H, W)
+
+    def _gate(self, groups: Tensor) -> Tensor:
+        h, w = groups.shape[3:]
         group = groups.flatten(0, 1)  # (N * G, C / G, H, W)
 
         rows, columns = coord_pool(group)
@@ -84,8 +95,7 @@ class EMA(Attention):
 
         one, other = on_map(self.gn, inner), on_map(self.conv3x3, group)
         logits = _combine(one, other) + _combine(other, one)  # (N * G, 1, H, W)
-        gate = wide_sigmoid(logits).unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
-        return gated(groups, gate).flatten(1, 2)
+        return wide_sigmoid(logits).unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
 
 
 def _combine(weighing: Tensor, weighed: Tensor) -> Tensor:

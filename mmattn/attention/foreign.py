@@ -1,9 +1,11 @@
 """Attention modules of mmcv, of timm and of whoever registers one."""
 
 import inspect
+import math
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from mmattn.errors import InputError
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
 from mmattn.layers.packages import import_optional
-from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.precision import in_float32, saturate, widened
 
 # What other packages call the number of channels that comes in.
 CHANNELS = ('in_channels', 'channels', 'num_channels', 'in_dim', 'dim', 'embed_dims')
@@ -67,6 +69,38 @@ class ForeignAttention(Attention):
         Raises:
             ValueError: If it changes the shape.
         """
+        return saturate(self._apply_inner(x).to(x.dtype))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell what the sigmoids in the module return, if it multiplies the map by that alone.
+
+        Nothing else is known of a module of somebody else. Its output is compared with the
+        product; where the two differ, or a sigmoid is no module, there are no gates. Their shapes
+        name them; a second one of a kind is ``'channel_2'``.
+        """
+        factors: list[Tensor] = []
+        sigmoids = [m for m in self.modules() if type(m).__name__.lower().endswith('sigmoid')]
+        hooks = [
+            sigmoid.register_forward_hook(lambda *call: factors.append(as_factor(call[-1], x)))
+            for sigmoid in sigmoids
+        ]
+        try:
+            out = self._apply_inner(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not factors or not all(broadcasts(factor, x) for factor in factors):
+            return {}
+        if not torch.allclose(out, math.prod(factors, start=widened(x)), rtol=1e-5, atol=0):
+            return {}
+        found: dict[str, Tensor] = {}
+        for factor in factors:
+            name = kind_of(factor, x)
+            number = 1 + sum(other.split('_')[0] == name for other in found)
+            found[name if number == 1 else f'{name}_{number}'] = factor
+        return found
+
+    def _apply_inner(self, x: Tensor) -> Tensor:
         attention = getattr(self, self.inner_name)
         out = in_float32(attention, x)
         if not isinstance(out, Tensor) or out.shape != x.shape:
@@ -74,7 +108,28 @@ class ForeignAttention(Attention):
             raise ValueError(
                 f'expected {type(attention).__name__} to keep the shape {tuple(x.shape)}, got {got}'
             )
-        return saturate(out.to(x.dtype))
+        return out
+
+
+def as_factor(gate: Tensor, x: Tensor) -> Tensor:
+    """Copy a gate; one number per channel, in whatever shape, becomes (N, C, 1, 1)."""
+    n, c = x.shape[:2]
+    per_channel = gate.dim() != 4 and gate.numel() == n * c
+    return gate.reshape(n, c, 1, 1).clone() if per_channel else gate.clone()
+
+
+def broadcasts(factor: Tensor, x: Tensor) -> bool:
+    """Tell whether each side of a factor of (N, C, H, W) is that of the map or one."""
+    sides = zip(factor.shape, x.shape, strict=False)
+    return factor.dim() == 4 and all(side in (1, whole) for side, whole in sides)
+
+
+def kind_of(factor: Tensor, x: Tensor) -> str:
+    """Name a factor by its shape."""
+    _, c, h, w = factor.shape
+    if c != x.shape[1] or (h > 1 and w > 1):
+        return 'spatial'
+    return 'rows' if h > 1 else 'columns' if w > 1 else 'channel'
 
 
 @MODELS.register_module()

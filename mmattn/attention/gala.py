@@ -91,10 +91,16 @@ class GALA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by channel and position."""
+        return gated(x, self._gate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W)."""
+        return {'spatial': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         what = in_float32(self.fc, wide_mean(x, (2, 3)))  # (N, C)
         where = self.spatial(x)  # (N, 1, H, W)
         # alpha * (what + where) + beta * what * where, with one product of the size of the map.
         offset = self.alpha * what  # (N, C)
         slope = self.alpha + self.beta * what  # (N, C)
-        gate = (offset[..., None, None] + slope[..., None, None] * where).sigmoid()
-        return gated(x, gate)
+        return (offset[..., None, None] + slope[..., None, None] * where).sigmoid()

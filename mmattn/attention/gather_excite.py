@@ -148,6 +148,13 @@ class GatherExcite(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by its surroundings."""
+        return gated(x, self._gate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'spatial'`` (N, C, H, W), or ``'channel'`` (N, C, 1, 1) for the global extent."""
+        return {'spatial' if self.extent else 'channel': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
         if self.feat_size is not None and (h, w) != self.feat_size:
             raise ValueError(
@@ -162,6 +169,4 @@ class GatherExcite(Attention):
         if self.mlp is not None:
             gathered = in_float32(self.mlp, gathered)
         gate = wide_sigmoid(gathered)
-        if self.extent != 0:
-            gate = F.interpolate(gate, size=(h, w))
-        return gated(x, gate)
+        return gate if self.extent == 0 else F.interpolate(gate, size=(h, w))

@@ -12,7 +12,7 @@ from mmattn.compat import at_least_float32
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Positive
 from mmattn.layers.sequential import squeezed_channels
-from mmattn.ops.precision import gated, in_float32, narrowed, on_map, saturate, wide_mean
+from mmattn.ops.precision import gated, in_float32, narrowed, on_map, saturate, wide_mean, widened
 
 POOLINGS = ('att', 'avg')
 FUSIONS = ('channel_add', 'channel_mul')
@@ -93,17 +93,35 @@ class GlobalContext(Attention):
         context = self._pool(x)  # (N, C, 1, 1)
         out = x
         if self.channel_mul_conv is not None:
-            out = gated(out, in_float32(self.channel_mul_conv, context).sigmoid())
+            out = gated(out, self._channel_gate(self.channel_mul_conv, context))
         if self.channel_add_conv is not None:
             out = saturate(out + narrowed(in_float32(self.channel_add_conv, context), x.dtype))
         return out
 
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'attention'`` (N, 1, H, W), the map that averages, and ``'channel'`` (N, C, 1, 1).
+
+        Either is there where its option is. What is added to the map is no gate.
+        """
+        found = {}
+        if self.conv_mask is not None:
+            found['attention'] = widened(self._mask(x, self.conv_mask)).unflatten(2, x.shape[2:])
+        if self.channel_mul_conv is not None:
+            found['channel'] = self._channel_gate(self.channel_mul_conv, self._pool(x))
+        return found
+
+    def _channel_gate(self, bottleneck: nn.Module, context: Tensor) -> Tensor:
+        return in_float32(bottleneck, context).sigmoid()
+
     def _pool(self, x: Tensor) -> Tensor:
         if self.conv_mask is None:
             return wide_mean(x, (2, 3), keepdim=True)
-        mask = on_map(self.conv_mask, x).flatten(2)  # (N, 1, H * W)
-        mask = mask.softmax(2, dtype=at_least_float32(x.dtype)).to(x.dtype)
+        mask = self._mask(x, self.conv_mask)
         return saturate(x.flatten(2) @ mask.transpose(1, 2))[..., None]
+
+    def _mask(self, x: Tensor, conv: nn.Module) -> Tensor:
+        mask = on_map(conv, x).flatten(2)  # (N, 1, H * W)
+        return mask.softmax(2, dtype=at_least_float32(x.dtype)).to(x.dtype)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the last layer starts at zero."""

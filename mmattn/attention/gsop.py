@@ -81,7 +81,14 @@ class GSoP(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
+        return gated(x, self._gate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'channel'`` (N, C, 1, 1)."""
+        return {'channel': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         reduced = on_map([self.conv_for_DR, self.bn_for_DR], x.relu()).relu()
         gate = in_float32(self.covariance, reduced)[..., None]  # (N, att_dim, att_dim, 1)
         gate = in_float32([self.row_bn, self.row_conv_group, self.fc_adapt_channels], gate)
-        return gated(x, gate.sigmoid())  # gate of (N, C, 1, 1)
+        return gate.sigmoid()

@@ -11,7 +11,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg
 from mmattn.layers.init import init_by_fan_out
-from mmattn.ops.precision import in_float32, on_map, saturate
+from mmattn.ops.precision import in_float32, on_map, saturate, widened
 
 # Dilation of each kernel of the paper's ablation.
 DILATIONS = {7: 2, 14: 3, 21: 3, 28: 4}
@@ -100,10 +100,16 @@ class LKA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Combine ``x`` with its large-kernel attention map."""
-        convs = [self.conv0, self.conv_spatial, self.conv1]
-        attention = on_map([conv for conv in convs if conv is not None], x)  # (N, C, H, W)
-        if self.act is not None:
-            attention = in_float32(self.act, attention)
+        attention = self._map(x)
         if self.combine == 'multiply':
             return saturate(x * attention)
         return saturate(x + attention) if self.combine == 'add' else attention
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the map ``'spatial'`` (N, C, H, W); none where it does not multiply the input."""
+        return {'spatial': widened(self._map(x))} if self.combine == 'multiply' else {}
+
+    def _map(self, x: Tensor) -> Tensor:
+        convs = [self.conv0, self.conv_spatial, self.conv1]
+        attention = on_map([conv for conv in convs if conv is not None], x)  # (N, C, H, W)
+        return attention if self.act is None else in_float32(self.act, attention)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.init import init_by_fan_out
-from mmattn.ops.precision import on_map, saturate
+from mmattn.ops.precision import on_map, saturate, widened
 
 # Whole kernel: (taps of the near strips, taps of the far strips, dilation of the far strips).
 STRIPS = {
@@ -85,6 +85,12 @@ class LSKA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its large-kernel attention map."""
+        return saturate(x * self._map(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the map ``'spatial'`` (N, C, H, W)."""
+        return {'spatial': widened(self._map(x))}
+
+    def _map(self, x: Tensor) -> Tensor:
         near, far = [self.conv0h, self.conv0v], [self.conv_spatial_h, self.conv_spatial_v]
-        attention = on_map([*near, *far, self.conv1], x)  # (N, C, H, W)
-        return saturate(x * attention)
+        return on_map([*near, *far, self.conv1], x)

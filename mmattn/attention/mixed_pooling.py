@@ -28,7 +28,8 @@ class MixedPooling(Attention):
     Note:
         The default grids suit maps of about 60x60, as the paper has them. On a map with fewer
         rows or columns than the grid, neighbouring cells share pixels. In training, a batch norm
-        that sees a single value, such as one image of one pixel, uses its running statistics.
+        that sees a single value, such as one image of one pixel, uses its running statistics. It
+        adds to the map and multiplies it by nothing, so it has no gates.
 
     Args:
         in_channels: Channels of the input and of the output, a multiple of 4.

@@ -89,6 +89,13 @@ class MSCAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by position and channel."""
+        return gated(x, self._gate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W)."""
+        return {'spatial': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         pooled = wide_mean(x, (2, 3), keepdim=True)  # (N, C, 1, 1)
         logits = self.local_att(x) + in_float32(self.global_att, pooled)
-        return gated(x, logits.sigmoid())
+        return logits.sigmoid()

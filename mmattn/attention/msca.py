@@ -10,7 +10,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Odd
 from mmattn.layers.init import init_by_fan_out
-from mmattn.ops.precision import on_map, saturate
+from mmattn.ops.precision import on_map, saturate, widened
 
 
 @MODELS.register_module()
@@ -73,10 +73,16 @@ class MSCA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its multi-scale attention map."""
+        return saturate(x * self._map(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the map ``'spatial'`` (N, C, H, W)."""
+        return {'spatial': widened(self._map(x))}
+
+    def _map(self, x: Tensor) -> Tensor:
         near = on_map(self.conv0, x)  # (N, C, H, W)
         attention = near
         for index in range(self.branches):
             strips = [getattr(self, f'conv{index}_{part}') for part in (1, 2)]
             attention = attention + on_map(strips, near)
-        attention = on_map(self.conv3, saturate(attention))
-        return saturate(x * attention)
+        return on_map(self.conv3, saturate(attention))

@@ -14,6 +14,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
 from mmattn.ops.precision import in_float32, saturate
+from mmattn.ops.received import received
 
 
 @MODELS.register_module()
@@ -99,11 +100,26 @@ class NonLocal(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Add to each position of ``x`` what it gathers."""
         n, _, h, w = x.shape
-        g = self.g(x)
-        theta, phi = (x, x) if self.mode == 'gaussian' else (self.theta(x), self.phi(x))
-        y = in_float32(self._gather, rows(theta), rows(self._pool(phi)), rows(self._pool(g)))
+        theta, phi, g = self._embed(x)
+        y = self._gather_rows(theta, phi, g)
         y = y.transpose(1, 2).reshape(n, g.shape[1], h, w)
         return saturate(x + self.conv_out(y))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
+
+        It sums to one in the two modes of a Gaussian. Where positions are pooled, each channel
+        of a cell counts for the pixel that it comes from.
+        """
+        return {'attention': received(self._gather_rows, self._embed(x), values=2)}
+
+    def _embed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        g = self.g(x)
+        theta, phi = (x, x) if self.mode == 'gaussian' else (self.theta(x), self.phi(x))
+        return theta, phi, g
+
+    def _gather_rows(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+        return in_float32(self._gather, rows(theta), rows(self._pool(phi)), rows(self._pool(g)))
 
     def _pool(self, x: Tensor) -> Tensor:
         if not self.sub_sample:

@@ -77,11 +77,18 @@ class SCConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
+        gate = self._gate(x)
+        return self.k4(gated(self.k3(x), gate))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W) of a convolution of the map, not of the map."""
+        return {'spatial': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
         coarse = in_float32(self.k2, self.pool(x))
         coarse = F.interpolate(coarse, size=(h, w))  # (N, C, H, W)
-        gate = (x + coarse).sigmoid()
-        return self.k4(gated(self.k3(x), gate))
+        return (x + coarse).sigmoid()
 
     def pool(self, x: Tensor) -> Tensor:
         """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.

@@ -73,6 +73,12 @@ class SE(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate the channels of ``x``."""
+        return gated(x, self._gate(x))
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'channel'`` (N, C, 1, 1)."""
+        return {'channel': self._gate(x)}
+
+    def _gate(self, x: Tensor) -> Tensor:
         means = wide_mean(x, (2, 3))  # (N, C)
-        gate = in_float32(self.fc, means).sigmoid()
-        return gated(x, gate[..., None, None])
+        return in_float32(self.fc, means).sigmoid()[..., None, None]

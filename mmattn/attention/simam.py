@@ -60,6 +60,10 @@ class SimAM(Attention):
         # The squares leave the range of float16 and the differences its precision.
         return gated(x, in_float32(self._gate, x))
 
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W)."""
+        return {'spatial': in_float32(self._gate, x)}
+
     def _gate(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
         square = (x - x.mean((2, 3), keepdim=True)).square()

@@ -1,5 +1,6 @@
 """Selective kernel convolution."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from mmcv.cnn import build_norm_layer
@@ -124,11 +125,23 @@ class SKConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Convolve ``x`` at every scale and let each channel choose."""
-        maps = [path(x) for path in self.paths]  # (N, C, H, W) each
-        pooled = sum(wide_mean(y, (2, 3), keepdim=True) for y in maps)
-        weights = self.attn(pooled).unbind(1)  # (N, C, 1, 1) each
+        maps, weights = self._branches(x)
         out = gated(maps[0], weights[0])
         for i in range(1, len(maps)):
             out = out + gated(maps[i], weights[i])
         # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
         return saturate(out)
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the shares ``'branch_1'``, ``'branch_2'``, ... (N, C, 1, 1), small kernels first.
+
+        Each is that of a convolution of the map, not of the map; they sum to one.
+        """
+        _, weights = self._branches(x)
+        return {f'branch_{i}': weight for i, weight in enumerate(weights, 1)}
+
+    def _branches(self, x: Tensor) -> tuple[list[Tensor], Sequence[Tensor]]:
+        """Give the map at every scale, (N, C, H, W) each, and its weights, (N, C, 1, 1) each."""
+        maps = [path(x) for path in self.paths]
+        pooled = sum(wide_mean(y, (2, 3), keepdim=True) for y in maps)
+        return maps, self.attn(pooled).unbind(1)

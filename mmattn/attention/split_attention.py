@@ -1,5 +1,7 @@
 """Split attention."""
 
+from collections.abc import Sequence
+
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -92,6 +94,24 @@ class SplitAttention(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Make the versions of ``x`` and weigh them."""
+        versions, weights = self._branches(x)
+        out = gated(versions[0], weights[0])
+        for i in range(1, self.radix):
+            out = out + gated(versions[i], weights[i])
+        # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
+        return saturate(out)
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the shares ``'branch_1'``, ``'branch_2'``, ... (N, C, 1, 1).
+
+        Each is that of a convolution of the map, not of the map; they sum to one, unless there is
+        only one.
+        """
+        _, weights = self._branches(x)
+        return {f'branch_{i}': weight for i, weight in enumerate(weights, 1)}
+
+    def _branches(self, x: Tensor) -> tuple[Sequence[Tensor], list[Tensor]]:
+        """Give the versions, (N, C, H, W) each, and their weights, (N, C, 1, 1) each."""
         versions = self.act(on_map([self.conv, self.bn0], x))  # (N, radix * C, H, W)
         means = wide_mean(versions, (2, 3), keepdim=True)
         pooled = means.unflatten(1, (self.radix, -1)).sum(1)  # (N, C, 1, 1)
@@ -99,10 +119,5 @@ class SplitAttention(Attention):
         # The channels of fc2 are sorted by group, then by version.
         logits = in_float32(self.fc2, z).unflatten(1, (self.groups, self.radix, -1))
         weights = logits.softmax(2) if self.radix > 1 else logits.sigmoid()
-        weights = [w.flatten(1, 2) for w in weights.unbind(2)]  # (N, C, 1, 1) each
-        versions = versions.chunk(self.radix, 1)
-        out = gated(versions[0], weights[0])
-        for i in range(1, self.radix):
-            out = out + gated(versions[i], weights[i])
-        # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
-        return saturate(out)
+        weights = [w.flatten(1, 2) for w in weights.unbind(2)]
+        return versions.chunk(self.radix, 1), weights

@@ -7,7 +7,15 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg
-from mmattn.ops.precision import gated, in_float32, layer_dtype, narrowed, saturate, wide_mean
+from mmattn.ops.precision import (
+    gated,
+    in_float32,
+    layer_dtype,
+    narrowed,
+    saturate,
+    wide_mean,
+    wide_sigmoid,
+)
 
 
 @MODELS.register_module()
@@ -65,10 +73,17 @@ class StripPooling(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by what its rows and columns hold."""
+        # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
+        return gated(x, self._logits(x).sigmoid())
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W)."""
+        return {'spatial': wide_sigmoid(self._logits(x))}
+
+    def _logits(self, x: Tensor) -> Tensor:
         rows = in_float32([self.conv1, self.bn1], wide_mean(x, 3, keepdim=True))  # (N, C, H, 1)
         columns = in_float32([self.conv2, self.bn2], wide_mean(x, 2, keepdim=True))  # (N, C, 1, W)
         # Into the type of the next convolution, before they make a whole map.
         rows, columns = [narrowed(t, layer_dtype(self.conv3, t)) for t in (rows, columns)]
         strips = saturate((rows + columns).relu())  # (N, C, H, W)
-        # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
-        return gated(x, self.conv3(strips).sigmoid())
+        return self.conv3(strips)

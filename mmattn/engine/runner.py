@@ -17,9 +17,13 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from mmattn.engine import terminal
+from mmattn.engine.hooks.blend_factors import BlendFactorHook
 from mmattn.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmattn.engine.hooks.data_check import DataCheck, empty_data_explained, without_processes
-from mmattn.engine.hooks.keep_attention_training import FrozenPluginWarning, names_the_hook
+from mmattn.engine.hooks.keep_attention_training import (
+    FrozenPluginWarning,
+    KeepAttentionTraining,
+)
 from mmattn.engine.hooks.skipped_images import count_skips
 from mmattn.engine.hooks.validation_hook import ValidationHook
 from mmattn.engine.resume.checkpoint_files import find_last, out_dir_of
@@ -79,7 +83,7 @@ class Runner(MMEngineRunner):
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model; plug-ins that are to train require gradients from here on."""
         built = super().build_model(model)
-        if any(map(names_the_hook, self.cfg.get('custom_hooks') or [])):
+        if self._has_custom(KeepAttentionTraining):
             # DDP and the optimizer would pass over what is frozen when they see it first.
             let_train(plugins_of(built))
         return built
@@ -147,12 +151,21 @@ class Runner(MMEngineRunner):
         self.register_hook(self._resumption_check)
         self.register_hook(FrozenPluginWarning())
         self.register_hook(DataCheck())
+        if not self._has_custom(BlendFactorHook):
+            self.register_hook(BlendFactorHook())
 
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
         """Register a hook; in the place of ``CheckpointHook`` the safe one."""
         if isinstance(hook, dict) and hook.get('type') in ('CheckpointHook', CheckpointHook):
             hook = dict(hook, type=SafeCheckpointHook)
         super().register_hook(hook, priority)
+
+    def _has_custom(self, hook: type[Hook]) -> bool:
+        """Tell whether ``custom_hooks`` of the config name a hook."""
+        entries = self.cfg.get('custom_hooks') or []
+        kinds = (e['type'] if isinstance(e, dict) else type(e) for e in entries)
+        names = (kind if isinstance(kind, str) else kind.__name__ for kind in kinds)
+        return hook.__name__ in (name.rpartition('.')[2] for name in names)
 
     def train(self) -> nn.Module:
         """Train, and say at the end how many images could not be read.

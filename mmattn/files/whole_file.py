@@ -18,8 +18,16 @@ from mmattn.errors import InputError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+# What to do where a checkpoint cannot be written.
+_RESUME = 'go on with --resume: the checkpoints before it are whole'
+
+
 def write_whole(
-    path: Path, write: Callable[[Path], Any], state: Callable[[], Any] | None = None
+    path: Path,
+    write: Callable[[Path], Any],
+    state: Callable[[], Any] | None = None,
+    *,
+    remedy: str = _RESUME,
 ) -> None:
     """Write a file that has its name only when it is complete and on the disk.
 
@@ -30,6 +38,7 @@ def write_whole(
         path: The file; if there is one already, it stays until the new one is complete.
         write: Writes a file of the name that it is given.
         state: Gives what will be in it, for a message about the disk.
+        remedy: What to do when there is room for it, as the end of that message.
 
     Raises:
         InputError: If it cannot be written. What was there before is still there.
@@ -38,7 +47,7 @@ def write_whole(
         descriptor, name = tempfile.mkstemp('.partial', f'{path.name}.', path.parent)
         os.close(descriptor)
     except OSError as error:
-        raise _explain(error, path, state) from error
+        raise _explain(error, path, state, remedy) from error
     partial = Path(name)
     try:
         write(partial)
@@ -48,7 +57,7 @@ def write_whole(
         partial.replace(path)
         _flush(path.parent)
     except OSError as error:
-        raise _explain(error, path, state) from error
+        raise _explain(error, path, state, remedy) from error
     finally:
         # Where the folder is gone, this is not the error to tell of.
         with contextlib.suppress(OSError):
@@ -82,7 +91,9 @@ def remove_partial(folder: Path) -> None:
                 path.unlink()
 
 
-def _explain(error: OSError, path: Path, state: Callable[[], Any] | None) -> InputError:
+def _explain(
+    error: OSError, path: Path, state: Callable[[], Any] | None, remedy: str
+) -> InputError:
     """Say what is in the way of writing a file."""
     what = f'{path} cannot be written ({os.strerror(error.errno or errno.EIO)})'
     needed = f'it needs about {_in_mb(_bytes_of(state()))}, ' if state else ''
@@ -94,7 +105,7 @@ def _explain(error: OSError, path: Path, state: Callable[[], Any] | None) -> Inp
         what += f': {needed}a file may have {limit} here; raise ulimit -f'
     else:
         what += f'; look at {path.parent} and the rights there'
-    return InputError(f'{what}, and go on with --resume: the checkpoints before it are whole')
+    return InputError(f'{what}, and {remedy}')
 
 
 def _in_mb(count: int) -> str:

@@ -15,8 +15,11 @@ from mmattn.ops.precision import on_map
 class AddFusion(Fusion):
     """Addition: ``x + y``, what most networks do, as a fusion that a config can name.
 
-    It has no parameters and is the same under both starts. What overflows float16 becomes its
-    largest value instead of infinity.
+    Paper: `Deep Residual Learning for Image Recognition <https://arxiv.org/abs/1512.03385>`_
+    (CVPR 2016), whose shortcuts add.
+
+    It has no parameters and no gates, and is the same under both starts. What overflows float16
+    becomes its largest value instead of infinity.
 
     Args:
         in_channels: Channels of both inputs and of the output.
@@ -58,7 +61,8 @@ class ConcatFusion(Fusion):
 
     The convolution sees the channels of ``x`` first, then those of ``y``; norm and activation
     follow where they are given. Without a norm the convolution has a bias. A
-    batch norm that trains on one value per channel uses its running statistics.
+    batch norm that trains on one value per channel uses its running statistics. A convolution
+    weighs every pixel alike, so there are no gates.
 
     Args:
         in_channels: Channels of both inputs and of the output.

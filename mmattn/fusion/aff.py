@@ -173,22 +173,30 @@ class AFF(Fusion):
     def _names(self, kind: Scale) -> list[str]:
         return [suffixed(f'{kind}_att', i) for i in range(self.scales[kind])]
 
-    def _gate(self, z: Tensor) -> Tensor:
+    def _gate(self, x: Tensor, y: Tensor) -> Tensor:
+        z = y if self.strategy in ('ms_gau', 'ms_se') else add(x, y)
         local = [getattr(self, name) for name in self._names('local')]
         pooled = [getattr(self, name) for name in self._names('global')]
         return gate(z, local, pooled, self.post)
 
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Weigh ``x`` against ``y``, or as the strategy says."""
-        if self.strategy == 'ms_gau':
-            out = modulate(self._gate(y), x, y)
-        elif self.strategy == 'ms_se':
-            out = modulate(self._gate(y), y, x)
-        elif self.strategy == 'ms_sa':
-            out = modulate(self._gate(add(x, y)), x, y)
+        m = self._gate(x, y)
+        if self.strategy == 'ms_se':
+            out = modulate(m, y, x)
+        elif self.strategy in ('ms_gau', 'ms_sa'):
+            out = modulate(m, x, y)
         else:
-            out = weigh(self._gate(add(x, y)), x, y)
+            out = weigh(m, x, y)
         return out if self.scale == 1 else saturate(self.scale * out)
+
+    def gates(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Tell ``'weight'``, or ``'factor_of_x'`` or ``'factor_of_y'`` where one map is only added.
+
+        Of shape (N, C, H, W), or (N, C, 1, 1) without local branches.
+        """
+        name = {'ms_gau': 'factor_of_x', 'ms_sa': 'factor_of_x', 'ms_se': 'factor_of_y'}
+        return {name.get(self.strategy, 'weight'): self._gate(x, y)}
 
 
 @MODELS.register_module()
@@ -258,9 +266,22 @@ class iAFF(Fusion):
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Weigh ``x`` against ``y``, once per iteration."""
         out = add(x, y)
-        for local, pooled in self._names():
-            out = weigh(gate(out, [getattr(self, local)], [getattr(self, pooled)]), x, y)
+        for i in range(self.iterations):
+            out = weigh(self._gate(i, out), x, y)
         return out
+
+    def gates(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Tell the last ``'weight'`` (N, C, H, W), and ahead of it ``'weight_1'`` and so on."""
+        found, out = {}, add(x, y)
+        for i in range(self.iterations):
+            m = self._gate(i, out)
+            found['weight' if i == self.iterations - 1 else f'weight_{i + 1}'] = m
+            out = weigh(m, x, y)
+        return found
+
+    def _gate(self, i: int, z: Tensor) -> Tensor:
+        local, pooled = self._names()[i]
+        return gate(z, [getattr(self, local)], [getattr(self, pooled)])
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         if self.share_global:

@@ -12,8 +12,9 @@ from mmattn.ops.precision import saturate
 class Fusion(Blended):
     """Base of the fusion modules: two maps of one shape in, one map of that shape out.
 
-    A subclass computes its paper in :meth:`fuse`. ``start='identity'`` starts as the plain addition
-    ``x + y``, which is what a fusion replaces in its host.
+    A subclass computes its paper in :meth:`fuse`, and may tell its gates in :meth:`gates`.
+    ``start='identity'`` starts as the plain addition ``x + y``, which is what a fusion replaces in
+    its host.
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -36,6 +37,25 @@ class Fusion(Blended):
     @abstractmethod
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute what the paper says, on two maps of shape (N, C, H, W)."""
+
+    def gates(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Tell how the module weighs two maps, for those who look at it or draw it.
+
+        The gates are computed anew from the maps, by the code that :meth:`fuse` uses: the forward
+        keeps nothing and costs nothing more. To be called in evaluation, under
+        :class:`torch.no_grad`; in training, a batch norm would count the maps twice.
+
+        Args:
+            x: Map of shape (N, C, H, W), as the module takes it.
+            y: Map of the same shape.
+
+        Returns:
+            What the maps are multiplied by, before the blend of ``start='identity'``, in float32 or
+            float64, of shapes that broadcast to that of the maps. ``'weight'`` is the share of
+            ``x``, that of ``y`` is one minus it; ``'factor_of_x'`` or ``'factor_of_y'`` acts on
+            one of the two alone. A module that has none returns an empty dict.
+        """
+        return {}
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ _OPENMMLAB = {
     'mmseg': ('mmsegmentation', 'onedl-mmsegmentation', 'seg'),
 }
 
+# Packages whose name for pip is not that for Python.
+_PIP_NAMES = {'pytorch_grad_cam': 'grad-cam'}
+
 
 class MissingPackage(ImportError, InputError):
     """A package is not installed: the message tells who needs it and how to get it."""
@@ -26,7 +29,7 @@ class MissingPackage(ImportError, InputError):
 def installation(package: str) -> str:
     """Give what comes behind ``pip install`` for a package."""
     if package not in _OPENMMLAB:
-        return package
+        return _PIP_NAMES.get(package, package)
     stock, fork, extra = _OPENMMLAB[package]
     # A fork lies in the same folders as the stock package: one over the other breaks both.
     return stock if _is_stock() else f"'mmattn[{extra}]' ({fork})"

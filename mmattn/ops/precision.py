@@ -30,9 +30,14 @@ def wide_mean(x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> T
     return x.mean(dim, keepdim=keepdim, dtype=at_least_float32(x.dtype))
 
 
+def widened(x: Tensor) -> Tensor:
+    """Bring a tensor into float32, or leave it in float64."""
+    return x.to(at_least_float32(x.dtype))
+
+
 def wide_sigmoid(x: Tensor) -> Tensor:
     """Take the sigmoid in float32, or in float64 if ``x`` is, and leave it so."""
-    return x.to(at_least_float32(x.dtype)).sigmoid()
+    return widened(x).sigmoid()
 
 
 Layer = Callable[..., Tensor]

@@ -1,15 +1,16 @@
-"""Parameters of a model, and its multiply-adds as the papers count them."""
+"""Parameters of a model, its multiply-adds as the papers count them, and all else it computes."""
 
+from collections import defaultdict
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-# A two-stage detector costs what its proposals cost. The counter of mmdet 2.x, which the papers
-# used, feeds this many to every box head and this many to every mask head.
-BOX_PROPOSALS = 1000
-MASK_PROPOSALS = 100
+from mmattn.probe.operations import Cost, cost_of
+from mmattn.probe.passes import needs_values, predict
+from mmattn.probe.running import follow
 
 # Height and width of an image in pixels where none are published, by the scope of a config.
 USUAL_SIZES = {
@@ -43,50 +44,48 @@ def count_parameters(module: nn.Module) -> int:
 def count_multiply_adds(module: nn.Module, *shapes: tuple[int, ...]) -> int | None:
     """Count the multiply-adds of convolutions and matrix products.
 
-    Norms, activations, poolings, resizing and the alignment of proposals are not counted, nor is
-    anything behind the last layer of a head.
+    Args:
+        module: As of :func:`count_costs`.
+        shapes: As there.
+
+    Returns:
+        The count, or None for a Mask2Former, whose layers need the values of the maps.
+    """
+    if needs_values(module):
+        return None
+    return sum(cost.multiply_adds for cost in count_costs(module, *shapes).values())
+
+
+def count_costs(module: nn.Module, *shapes: tuple[int, ...]) -> dict[str, Cost]:
+    """Count what a prediction computes, for each module what it computes itself.
+
+    The alignment of proposals is not counted, nor is anything behind the last layer of a head.
 
     Args:
         module: Module or whole model on the meta device, which is put in evaluation mode.
         shapes: Shape (N, C, H, W) of each of the maps that it takes, or of the image.
 
     Returns:
-        The count, or None for a Mask2Former, whose layers need the values of the maps.
+        Costs by the name of the module, which has those of its children besides.
     """
-    if hasattr(module, 'panoptic_head'):
-        return None
-    # Imports Triton, which only who counts needs.
-    from torch.utils.flop_counter import FlopCounterMode
-
     module.eval()
     maps = [torch.empty(shape, device='meta') for shape in shapes]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        if hasattr(module, 'rpn_head') or hasattr(module, 'bbox_head'):
-            _run_detector(module, *maps)
-        else:
-            module(*maps)
-    return counter.get_total_flops() // 2
+    with follow(module) as running, torch.no_grad(), _Counter(running) as counter:
+        predict(module, *maps)
+    return dict(counter.costs)
 
 
-def _run_detector(model: Any, image: Tensor) -> None:
-    """Run the layers of a detector, whose own forward pass needs the values of proposals."""
-    maps = model.extract_feat(image)
-    if not hasattr(model, 'rpn_head'):
-        model.bbox_head(maps)
-        return
-    model.rpn_head(maps)
-    roi = model.roi_head
-    _run_heads(roi.bbox_head, roi.bbox_roi_extractor, image, BOX_PROPOSALS)
-    if roi.with_mask:
-        _run_heads(roi.mask_head, roi.mask_roi_extractor, image, MASK_PROPOSALS)
+class _Counter(TorchDispatchMode):
+    """Adds up what operations cost, by the module that is running."""
 
+    def __init__(self, running: list[str]) -> None:
+        super().__init__()
+        self.running = running
+        self.costs: defaultdict[str, Cost] = defaultdict(Cost)
 
-def _run_heads(heads: nn.Module, extractors: nn.Module, image: Tensor, proposals: int) -> None:
-    """Run the head of each stage on maps of the shape that its extractor gives."""
-    for head, extractor in zip(_listed(heads), _listed(extractors), strict=True):
-        side = extractor.roi_layers[0].output_size
-        head(image.new_empty(proposals, extractor.out_channels, *side))
-
-
-def _listed(module: nn.Module) -> list[Any]:
-    return list(module) if isinstance(module, nn.ModuleList) else [module]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it."""
+        out = func(*args, **(kwargs or {}))
+        name = self.running[-1]
+        self.costs[name] = self.costs[name].plus(cost_of(func, args, out))
+        return out

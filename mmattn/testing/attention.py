@@ -10,6 +10,7 @@ from mmattn.attention.base import Attention
 from mmattn.insertion.insert_attention import InsertAttention
 from mmattn.testing.blended import PROMISES as ALIKE
 from mmattn.testing.blended import Asked
+from mmattn.testing.gates import PROMISES as OF_GATES
 from mmattn.testing.promises import expect, keep
 
 
@@ -70,4 +71,4 @@ def stands_at_a_site(asked: Asked) -> None:
     expect(torch.equal(model(x), expected), 'the maps of the host', 'others')
 
 
-PROMISES = (*ALIKE, is_a_plugin, stands_at_a_site)
+PROMISES = (*ALIKE, *OF_GATES, is_a_plugin, stands_at_a_site)

@@ -9,6 +9,7 @@ import torch
 from mmattn.fusion.base import Fusion
 from mmattn.testing.blended import PROMISES as ALIKE
 from mmattn.testing.blended import Asked
+from mmattn.testing.gates import PROMISES as OF_GATES
 from mmattn.testing.promises import expect, expect_error, gradients_of, keep, randomize
 
 
@@ -62,4 +63,4 @@ def no_parameter_is_dead(asked: Asked) -> None:
     expect(not dead, 'gradients other than zero', f'zero for {", ".join(dead)}')
 
 
-PROMISES = (*ALIKE, refuses_different_shapes, no_parameter_is_dead)
+PROMISES = (*ALIKE, *OF_GATES, refuses_different_shapes, no_parameter_is_dead)

@@ -73,6 +73,48 @@ def _mobilenet_v2_name(key: str) -> str:
     return key
 
 
+# Blocks of each stage of EfficientNet-Lite0. The first block has no expansion.
+_EFFICIENTNET_LITE0 = (1, 2, 2, 3, 3, 4, 1)
+_EFFICIENTNET_FIRST = {
+    '_depthwise_conv': 'conv_dw',
+    '_bn1': 'bn1',
+    '_project_conv': 'conv_pw',
+    '_bn2': 'bn2',
+}
+_EFFICIENTNET_OTHERS = {
+    '_expand_conv': 'conv_pw',
+    '_bn0': 'bn1',
+    '_depthwise_conv': 'conv_dw',
+    '_bn1': 'bn2',
+    '_project_conv': 'conv_pwl',
+    '_bn2': 'bn3',
+}
+_EFFICIENTNET_ENDS = {
+    '_conv_stem': 'conv_stem',
+    '_bn0': 'bn1',
+    '_conv_head': 'conv_head',
+    '_bn1': 'bn2',
+    '_fc': 'classifier',
+}
+
+
+def _efficientnet_lite0_name(key: str) -> str:
+    """Turn EfficientNet-Lite0 of efficientnet_pytorch into that of timm."""
+    layer, _, tensor = key.partition('.')
+    if layer in _EFFICIENTNET_ENDS:
+        return f'{_EFFICIENTNET_ENDS[layer]}.{tensor}'
+    found = re.fullmatch(r'_blocks\.(\d{1,2})\.(\w+)\.(\w+)', key)
+    if found is None:
+        return key
+    block = int(found[1])
+    layers = _EFFICIENTNET_OTHERS if block else _EFFICIENTNET_FIRST
+    for stage, count in enumerate(_EFFICIENTNET_LITE0):
+        if block < count:
+            return f'blocks.{stage}.{block}.{layers.get(found[2], found[2])}.{found[3]}'
+        block -= count
+    return key
+
+
 def _renaming(*pairs: tuple[str, str]) -> Callable[[str], str]:
     """Make a function that substitutes in a key, for each pair, what the first of it matches."""
 
@@ -97,6 +139,11 @@ LAYOUTS = [
         'torchvision MobileNetV2',
         (r'^features\.1\.conv\.0\.0\.weight$', r'^features\.18\.1\.weight$'),
         _mobilenet_v2_name,
+    ),
+    Layout(
+        'efficientnet_pytorch Lite0',
+        (r'^_blocks\.15\._depthwise_conv\.weight$', r'^_conv_head\.weight$'),
+        _efficientnet_lite0_name,
     ),
     Layout('mmdet and mmseg FPN', (r'^(neck\.)?lateral_convs\.0\.conv\.weight$',)),
     Layout('torchvision FPN', (r'^(backbone\.fpn\.)?inner_blocks\.0\.',), _fpn_name),
@@ -175,7 +222,8 @@ def rename_published(module: nn.Module, state_dict: dict, prefix: str = '') -> N
     keys = [key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)]
     layout = recognise(keys)
     ours = tensor_names(module)
-    own = {bare_name(name): name for name in ours}
+    # TIMMBackbone of mmseg and mmpretrain has timm's network one step further down.
+    own = {re.sub(r'(^|\.)timm_model\.', r'\1', bare_name(name)): name for name in ours}
     inserted = _inserted_by_published_name(module)
     names = {key: key for key in state_dict}
     there = set(state_dict)

@@ -56,6 +56,23 @@ def trust_checkpoints(trusted: bool = True) -> None:
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '0' if trusted else '1'
 
 
+@contextmanager
+def reading_as(trusted: bool) -> Iterator[None]:
+    """Say the same for what the body reads, and leave the process as it is."""
+    global _reads
+    switch = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    said, former = _reads, os.environ.get(switch)
+    trust_checkpoints(trusted)
+    try:
+        yield
+    finally:
+        _reads = said
+        if former is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = former
+
+
 def refuse_code_in_checkpoints() -> None:
     """Let mmengine read the checkpoints of this process as data, unless it trusts them already."""
     register_sources()

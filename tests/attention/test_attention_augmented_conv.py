@@ -29,10 +29,13 @@ def convolution(x, p):
 
 
 def equations(x, p, heads, d_k, d_v):
-    """What the paper computes, one query position of one head at a time."""
+    """What the paper computes, one query position of one head at a time.
+
+    Also the mean weight of each position.
+    """
     n, _, h, w = x.shape
     qkv = pointwise(x, p, 'qkv_conv')
-    attended = []
+    attended, received = [], x.new_zeros(n, 1, h, w)
     for head in range(heads):
         q = qkv[:, head * d_k :][:, :d_k]
         k = qkv[:, (heads + head) * d_k :][:, :d_k]
@@ -51,9 +54,11 @@ def equations(x, p, heads, d_k, d_v):
                 weights = torch.exp(logits / d_k**0.5)
                 total = torch.einsum('nyx->n', weights)
                 pixels.append(torch.einsum('nyx,ndyx->nd', weights, v) / total[:, None])
+                share = weights / total[:, None, None]
+                received[:, 0] += share.detach() / (heads * h * w)
         attended.append(torch.stack(pixels, 2).reshape(n, d_v, h, w))
     attended = pointwise(torch.cat(attended, 1), p, 'attn_out')
-    return torch.cat([convolution(x, p), attended], 1)
+    return torch.cat([convolution(x, p), attended], 1), received
 
 
 @pytest.mark.parametrize('shape', [(2, 9, 5, 4), (1, 9, 1, 7), (1, 9, 6, 1), (2, 9, 1, 1)])
@@ -72,12 +77,23 @@ def test_computes_the_equations(shape, feat_size, kernel_size):
     module = randomize(module).double()
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     parameters = dict(module.named_parameters())
-    out, expected = module(x), equations(x, parameters, 2, 3, 2)
+    out, [expected, _] = module(x), equations(x, parameters, 2, 3, 2)
     torch.testing.assert_close(out, expected)
     r = torch.randn_like(out)
     inputs = [x, *parameters.values()]
     grads, expected_grads = (torch.autograd.grad((y * r).sum(), inputs) for y in (out, expected))
     torch.testing.assert_close(grads, expected_grads)
+
+
+@pytest.mark.parametrize('feat_size', [None, 8], ids=['none', 'int'])
+def test_tells_how_much_each_position_is_attended_to(feat_size):
+    options = dict(num_heads=2, key_ratio=0.7, value_ratio=0.5, min_key_channels=1)
+    module = randomize(AttentionAugmentedConv(9, feat_size=feat_size, **options)).double()
+    x = torch.randn(2, 9, 7, 5, dtype=torch.float64)
+    _, expected = equations(x, module.state_dict(), 2, 3, 2)
+    got = module.gates(x)
+    assert list(got) == ['attention']
+    torch.testing.assert_close(got['attention'], expected)
 
 
 def test_a_smaller_map_uses_the_middle_of_the_tables():

@@ -64,6 +64,14 @@ def test_computes_the_equations(shape, dilation, training):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(BAM(16, reduction=4)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 16, 7, 5))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict(), False, 4) / x)
+
+
 def test_updates_the_running_statistics():
     module = randomize(BAM(16, reduction=4)).train()
     norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]

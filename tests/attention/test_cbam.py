@@ -12,7 +12,7 @@ def sigmoid(x):
     return 1 / (1 + torch.exp(-x))
 
 
-def equations(x, p, training):
+def gates(x, p, training):
     """Equations 1 to 3 of the paper, with the batch norm of the release."""
     _, c, h, w = x.shape
     pixels = [x[:, :, i, j] for i in range(h) for j in range(w)]
@@ -26,7 +26,8 @@ def equations(x, p, training):
         hidden = hidden * (hidden > 0)
         total = total + torch.einsum('cm,nm->nc', p['ChannelGate.mlp.3.weight'], hidden)
         total = total + p['ChannelGate.mlp.3.bias']
-    x = torch.einsum('nchw,nc->nchw', x, sigmoid(total))
+    channels = sigmoid(total)[..., None, None]
+    x = x * channels
 
     peak = x[:, 0]
     for channel in x.unbind(1):
@@ -45,7 +46,12 @@ def equations(x, p, training):
         mean = f.sum() / f.numel()
         var = ((f - mean) ** 2).sum() / f.numel()
     f = (f - mean) / torch.sqrt(var + 1e-5) * bn['weight'] + bn['bias']
-    return x * sigmoid(f)[:, None]
+    return {'channel': channels, 'spatial': sigmoid(f)[:, None]}
+
+
+def equations(x, p, training):
+    g = gates(x, p, training)
+    return x * g['channel'] * g['spatial']
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -61,6 +67,14 @@ def test_computes_the_equations(shape, kernel_size, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_tells_its_gates():
+    module = randomize(CBAM(16, reduction=4)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    got = module.gates(x)
+    assert list(got) == ['channel', 'spatial']
+    torch.testing.assert_close(got, gates(x, module.state_dict(), False))
 
 
 def test_one_of_equal_maxima_gets_the_gradient():

@@ -7,7 +7,7 @@ from tests.helpers import randomize
 SHAPES = [(2, 16, 7, 5), (1, 64, 9, 13), (3, 300, 4, 4), (1, 8, 1, 6), (2, 24, 1, 1)]
 
 
-def equations(x, p, training):
+def gates(x, p, training):
     """Equations 4 to 7 of the paper, one position of the two profiles at a time."""
     *_, h, w = x.shape
     z_h = torch.einsum('nchw->nch', x) / w
@@ -26,7 +26,12 @@ def equations(x, p, training):
     for name, part in (('conv_h', f[..., :h]), ('conv_w', f[..., h:])):
         g[name] = torch.einsum('cm,nml->ncl', p[f'{name}.weight'][:, :, 0, 0], part)
         g[name] = 1 / (1 + torch.exp(-g[name] - p[f'{name}.bias'][:, None]))
-    return x * g['conv_h'][..., :, None] * g['conv_w'][..., None, :]
+    return {'rows': g['conv_h'][..., :, None], 'columns': g['conv_w'][..., None, :]}
+
+
+def equations(x, p, training):
+    g = gates(x, p, training)
+    return x * g['rows'] * g['columns']
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -40,6 +45,24 @@ def test_computes_the_equations(shape, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_tells_its_gates():
+    module = randomize(CoordAtt(16, reduction=4)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    got = module.gates(x)
+    assert list(got) == ['rows', 'columns']
+    torch.testing.assert_close(got, gates(x, module.state_dict(), False))
+
+
+@pytest.mark.parametrize(('direction', 'name'), [('h', 'rows'), ('w', 'columns')])
+def test_tells_the_gate_of_one_direction(direction, name):
+    module = randomize(CoordAtt(16, reduction=4, direction=direction)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    [(got, gate)] = module.gates(x).items()
+    assert got == name
+    expected = one_direction(x, module.state_dict(), direction, False) / x
+    torch.testing.assert_close(gate.expand_as(x), expected)
 
 
 @pytest.mark.parametrize(

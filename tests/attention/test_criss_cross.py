@@ -8,9 +8,14 @@ SHAPES = [(2, 8, 4, 3), (1, 16, 1, 6), (1, 8, 5, 1), (2, 8, 1, 1)]
 
 
 def equations(x, p, recurrence):
-    """Equations 1 and 2 of the paper, one position and its cross at a time."""
-    *_, h, w = x.shape
+    """Equations 1 and 2 of the paper, one position and its cross at a time.
+
+    Also the mean weight of each position, of each round.
+    """
+    n, _, h, w = x.shape
+    received = []
     for _ in range(recurrence):
+        received.append(x.new_zeros(n, 1, h, w))
         q, k, v = (
             torch.einsum('mc,nchw->nmhw', p[f'{name}_conv.weight'][:, :, 0, 0], x)
             + p[f'{name}_conv.bias'][:, None, None]
@@ -23,9 +28,12 @@ def equations(x, p, recurrence):
                 keys = torch.stack([k[:, :, a, b] for a, b in cross])
                 values = torch.stack([v[:, :, a, b] for a, b in cross])
                 weights = torch.exp((q[:, :, i, j] * keys).sum(2))
-                rows.append((weights[..., None] * values).sum(0) / weights.sum(0)[:, None])
+                weights = weights / weights.sum(0)
+                rows.append((weights[..., None] * values).sum(0))
+                for (a, b), weight in zip(cross, weights.detach(), strict=True):
+                    received[-1][:, 0, a, b] += weight / (h * w)
         x = p['gamma'] * torch.stack(rows, 2).reshape(x.shape) + x
-    return x
+    return x, received
 
 
 @pytest.mark.parametrize('recurrence', [1, 2])
@@ -33,11 +41,20 @@ def equations(x, p, recurrence):
 def test_computes_the_equations(shape, recurrence):
     module = randomize(CrissCross(shape[1], recurrence=recurrence)).double()
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    out, expected = module(x), equations(x, module.state_dict(), recurrence)
+    out, [expected, _] = module(x), equations(x, module.state_dict(), recurrence)
     torch.testing.assert_close(out, expected)
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_tells_how_much_each_position_is_attended_to():
+    module = randomize(CrissCross(8, recurrence=2)).double()
+    x = torch.randn(2, 8, 4, 3, dtype=torch.float64)
+    _, [first, last] = equations(x, module.state_dict(), 2)
+    got = module.gates(x)
+    assert list(got) == ['attention_1', 'attention']
+    torch.testing.assert_close(list(got.values()), [first, last])
 
 
 def test_takes_the_weights_of_mmcv():

@@ -33,6 +33,16 @@ def test_computes_the_equation(shape, training, kernel_size):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(ECA(16, kernel_size=5)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('channel', (2, 16, 1, 1))
+    torch.testing.assert_close(
+        gate.expand_as(x), equations(x, module.conv.weight.detach()[0, 0]) / x
+    )
+
+
 @pytest.mark.parametrize(
     ('in_channels', 'kernel_size'),
     [(1, 1), (4, 1), (8, 3), (16, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)],

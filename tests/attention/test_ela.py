@@ -15,7 +15,7 @@ VERSIONS = {
 }
 
 
-def equations(x, p, num_groups):
+def gates(x, p, num_groups):
     """Section 3.2 of the paper, one profile position at a time."""
     h, w = x.shape[2:]
 
@@ -40,7 +40,12 @@ def equations(x, p, num_groups):
 
     y_h = gate(torch.einsum('nchw->nch', x) / w)
     y_w = gate(torch.einsum('nchw->ncw', x) / h)
-    return torch.einsum('nchw,nch,ncw->nchw', x, y_h, y_w)
+    return {'rows': y_h[..., None], 'columns': y_w[:, :, None]}
+
+
+def equations(x, p, num_groups):
+    y = gates(x, p, num_groups)
+    return x * y['rows'] * y['columns']
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -56,6 +61,14 @@ def test_computes_the_equations(shape, version, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_tells_its_gates():
+    module = randomize(ELA(8, **VERSIONS['L'])).double()
+    x = torch.randn(2, 8, 7, 5, dtype=torch.float64)
+    got = module.gates(x)
+    assert list(got) == ['rows', 'columns']
+    torch.testing.assert_close(got, gates(x, module.state_dict(), 2))
 
 
 def test_defaults_are_the_base_version():

@@ -56,6 +56,14 @@ def test_computes_the_equations(shape, factor, training):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(EMA(12, factor=4)).double().eval()
+    x = torch.randn(2, 12, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 12, 7, 5))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict(), 4) / x)
+
+
 def test_key_names_and_default_groups():
     shapes = {key: tuple(value.shape) for key, value in EMA(64).state_dict().items()}
     assert shapes == {

@@ -122,6 +122,103 @@ def test_computes_what_timm_does(name):
     assert torch.equal(module(x), theirs(x))
 
 
+def hooked(module, *names):
+    """What submodules return, by hooks."""
+    found = []
+    for name in names:
+        module.get_submodule(name).register_forward_hook(
+            lambda *call: found.append(call[-1].clone())
+        )
+    return found
+
+
+# Each with the sigmoids in it; that of ECA returns one row of all channels.
+TELLING = {
+    'se': (['gate'], ['channel']),
+    'ese': (['gate'], ['channel']),
+    'eca': (['gate'], ['channel']),
+    'gc': (['gate'], ['channel']),
+    'cbam': (['channel.gate', 'spatial.gate'], ['channel', 'spatial']),
+    'coord': (['gate'], ['rows', 'columns']),
+}
+
+
+@pytest.mark.parametrize('name', TELLING)
+@torch.no_grad()
+def test_tells_what_its_sigmoids_return(name):
+    sigmoids, names = TELLING[name]
+    module = randomize(TimmAttention(64, name=name)).eval()
+    x = torch.randn(2, 64, 6, 5)
+    got = module.gates(x)
+    assert not any(m._forward_hooks for m in module.modules() if 'igmoid' in type(m).__name__)
+    found = hooked(module.attn, *sigmoids)
+    out = module(x)
+    assert list(got) == names
+    for gate, expected in zip(got.values(), found, strict=True):
+        assert torch.equal(gate.flatten(), expected.flatten())
+    for gate in got.values():
+        x = x * gate
+    torch.testing.assert_close(out, x)
+
+
+@pytest.mark.parametrize('package', ['mmdet.models.layers', 'mmseg.models.utils'])
+@torch.no_grad()
+def test_tells_the_gate_of_openmmlab(package):
+    kind = pytest.importorskip(package).SELayer
+    module = randomize(build_attention(dict(type=kind), 64, 'paper')[1]).eval()
+    x = torch.randn(2, 64, 6, 5)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('channel', (2, 64, 1, 1))
+    torch.testing.assert_close(x * gate, kind.forward(module.attention, x))
+
+
+class TwoGates(nn.Module):
+    """Two gates of one kind, or a gate of which a half is kept."""
+
+    def __init__(self, dim, share=1.0):
+        super().__init__()
+        self.share = share
+        self.one, self.other = nn.Sigmoid(), nn.Sigmoid()
+
+    def forward(self, x):
+        means = x.mean((2, 3), keepdim=True)
+        return x * self.one(means) * self.other(-means) * self.share
+
+
+@torch.no_grad()
+def test_two_gates_of_a_kind_have_two_names():
+    _, module = build_attention(dict(type=TwoGates), 8, 'paper')
+    x = torch.randn(2, 8, 5, 3)
+    means = x.mean((2, 3), keepdim=True)
+    expected = {'channel': means.sigmoid(), 'channel_2': (-means).sigmoid()}
+    torch.testing.assert_close(module.gates(x), expected)
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(type=TwoGates, share=0.5),  # not all that it multiplies by
+        dict(type=Gate),  # a sigmoid that is no module
+        dict(type='TimmAttention', name='nl'),  # no sigmoid
+        dict(type='TimmAttention', name='gca'),  # what is added as well
+        dict(type='TimmAttention', name='sk'),  # branches
+    ],
+    ids=['half', 'function', 'none', 'added', 'branches'],
+)
+@torch.no_grad()
+def test_tells_nothing_that_it_does_not_know(cfg):
+    module = randomize(build_attention(cfg, 64, 'paper')[1]).eval()
+    assert module.gates(torch.randn(2, 64, 6, 5)) == {}
+
+
+def test_a_module_that_fails_keeps_no_hook():
+    _, module = build_attention(dict(type=TwoGates), 8, 'paper')
+    module.attention.share = None
+    with pytest.raises(TypeError):
+        module.gates(torch.randn(1, 8, 3, 2))
+    assert not module.attention.one._forward_hooks
+
+
 def test_options_reach_timm():
     module = TimmAttention(64, name='se', options=dict(rd_channels=3))
     assert module.attn.fc1.out_channels == 3

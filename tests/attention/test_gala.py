@@ -56,6 +56,16 @@ def test_computes_the_equations(shape, norm_cfg, training):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(GALA(16, norm_cfg=BN)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 16, 7, 5))
+    torch.testing.assert_close(
+        gate.expand_as(x), equations(x, module.state_dict(), training=False) / x
+    )
+
+
 def test_release_rates_no_channel_below_zero():
     module = randomize(GALA(16, release=True)).double()
     p = {key: value.clone() for key, value in module.state_dict().items()}

@@ -68,6 +68,20 @@ def equations(x, p, *, extent, extra_params, mlp, training):
     return x / (1 + torch.exp(-g[:, :, rows][..., columns]))
 
 
+@pytest.mark.parametrize('mlp', [False, True], ids=['gates', 'mlp'])
+@pytest.mark.parametrize('extra_params', [False, True], ids=['mean', 'conv'])
+@pytest.mark.parametrize('extent', [0, 2])
+def test_tells_its_gate(extent, extra_params, mlp):
+    options = dict(extent=extent, extra_params=extra_params, mlp=mlp)
+    module = randomize(GatherExcite(12, reduction=4, feat_size=(7, 5), **options)).double().eval()
+    x = torch.randn(3, 12, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    expected = ('spatial', (3, 12, 7, 5)) if extent else ('channel', (3, 12, 1, 1))
+    assert (name, gate.shape) == expected
+    p = module.state_dict()
+    torch.testing.assert_close(gate.expand_as(x), equations(x, p, **options, training=False) / x)
+
+
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
 @pytest.mark.parametrize('mlp', [False, True], ids=['gates', 'mlp'])
 @pytest.mark.parametrize('extra_params', [False, True], ids=['mean', 'conv'])

@@ -9,8 +9,8 @@ SHAPES = [(2, 16, 7, 5), (1, 32, 1, 9), (3, 8, 1, 1)]
 FUSIONS = [('channel_add',), ('channel_mul',), ['channel_mul', 'channel_add']]
 
 
-def equations(x, p, pooling, fusions):
-    """Equation 4 of the paper, with sums over positions and channels."""
+def context_and_gates(x, p, pooling, fusions):
+    """Equation 4 of the paper, with sums over positions and channels; what is added comes last."""
     n, c, h, w = x.shape
     flat = x.reshape(n, c, h * w)
     weights = torch.full((n, h * w), 1 / (h * w), dtype=x.dtype)
@@ -30,11 +30,15 @@ def equations(x, p, pooling, fusions):
         z = z @ p[f'{name}.3.weight'][:, :, 0, 0].T + p[f'{name}.3.bias']
         return z[:, :, None, None]
 
-    if 'channel_mul' in fusions:
-        x = x / (1 + torch.exp(-transform('channel_mul_conv')))
-    if 'channel_add' in fusions:
-        x = x + transform('channel_add_conv')
-    return x
+    weights = weights.reshape(n, 1, h, w)
+    gate = 1 / (1 + torch.exp(-transform('channel_mul_conv'))) if 'channel_mul' in fusions else 1
+    added = transform('channel_add_conv') if 'channel_add' in fusions else 0
+    return weights, gate, added
+
+
+def equations(x, p, pooling, fusions):
+    _, gate, added = context_and_gates(x, p, pooling, fusions)
+    return x * gate + added
 
 
 @pytest.mark.parametrize('fusions', FUSIONS, ids='-'.join)
@@ -52,6 +56,20 @@ def test_computes_the_equations_and_takes_the_weights_of_mmcv(shape, pooling, fu
     for i in (1, 2):
         torch.testing.assert_close(outs[0], outs[i])
         torch.testing.assert_close(grads[0], grads[i])
+
+
+@pytest.mark.parametrize('fusions', FUSIONS, ids='-'.join)
+@pytest.mark.parametrize('pooling', ['att', 'avg'])
+def test_tells_its_gates(pooling, fusions):
+    module = GlobalContext(16, reduction=4, pooling_type=pooling, fusion_types=fusions)
+    module = randomize(module).double()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    weights, gate, _ = context_and_gates(x, module.state_dict(), pooling, fusions)
+    expected = {'attention': weights} if pooling == 'att' else {}
+    expected |= {'channel': gate} if 'channel_mul' in fusions else {}
+    got = module.gates(x)
+    assert list(got) == list(expected)
+    torch.testing.assert_close(got, expected)
 
 
 def test_starts_as_the_input_after_a_host_initializes():

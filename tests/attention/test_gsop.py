@@ -50,6 +50,14 @@ def test_computes_the_equations(shape, stride, training):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(GSoP(16, att_dim=6)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('channel', (2, 16, 1, 1))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict(), False, 1) / x)
+
+
 def test_single_value_in_training_is_finite():
     module = randomize(GSoP(16, att_dim=4)).train()
     mean = module.bn_for_DR.running_mean.clone()

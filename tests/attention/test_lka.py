@@ -52,6 +52,23 @@ def test_computes_the_equation(shape):
     check(LKA(shape[1]), shape, lambda x, p: x * attention_map(x, p))
 
 
+@pytest.mark.parametrize('act_cfg', [None, dict(type='Sigmoid')], ids=['plain', 'sigmoid'])
+def test_tells_its_map(act_cfg):
+    module = randomize(LKA(6, act_cfg=act_cfg)).double()
+    x = torch.randn(2, 6, 23, 11, dtype=torch.float64)
+    expected = attention_map(x, module.state_dict())
+    if act_cfg is not None:
+        expected = 1 / (1 + torch.exp(-expected))
+    [(name, got)] = module.gates(x).items()
+    assert name == 'spatial'
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize('combine', ['add', 'none'])
+def test_has_no_gate_where_it_does_not_multiply(combine):
+    assert LKA(6, combine=combine).gates(torch.randn(1, 6, 5, 4)) == {}
+
+
 # The K / d of the ablation in the paper.
 @pytest.mark.parametrize(
     ('kernel_size', 'dilation', 'local', 'dilated'),

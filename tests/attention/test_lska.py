@@ -55,6 +55,14 @@ def test_computes_the_equations(shape, kernel):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(LSKA(5)).double().eval()
+    x = torch.randn(2, 5, 13, 30, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 5, 13, 30))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict(), 3) / x)
+
+
 @pytest.mark.parametrize(('kernel_size', 'near', 'far', 'dilation'), KERNELS)
 def test_kernels(kernel_size, near, far, dilation):
     module = LSKA(8, kernel_size=kernel_size)

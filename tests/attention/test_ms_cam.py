@@ -56,6 +56,14 @@ def test_computes_the_equations(shape, reduction, training):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(MSCAM(16)).double().eval()
+    x = torch.randn(3, 16, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert name == 'spatial'
+    torch.testing.assert_close(gate, 1 / (1 + torch.exp(-logits(x, module.state_dict(), False))))
+
+
 # One fusion node of an FPN with 256 channels.
 @pytest.mark.parametrize(('reduction', 'parameters'), [(4, 67456), (16, 18016)])
 def test_parameters(reduction, parameters):

@@ -42,6 +42,14 @@ def test_computes_the_equations(shape, kernel_sizes):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(MSCA(5)).double().eval()
+    x = torch.randn(2, 5, 13, 24, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 5, 13, 24))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict(), 3) / x)
+
+
 def test_key_names():
     convs = ['conv0', 'conv0_1', 'conv0_2', 'conv1_1', 'conv1_2', 'conv2_1', 'conv2_2', 'conv3']
     state_dict = MSCA(4).state_dict()

@@ -10,8 +10,8 @@ SHAPES = [(2, 8, 7, 5), (1, 6, 1, 9), (2, 4, 1, 1)]
 MODES = ('gaussian', 'embedded_gaussian', 'dot_product', 'concatenation')
 
 
-def equations(x, p, mode, scaled):
-    """Equation 1 of the paper with the pairs (i, j) written out, then equation 6."""
+def pairs_and_values(x, p, mode, scaled):
+    """The weights of all pairs (i, j) of positions, and the values of j, as in equation 1."""
     n, c, h, w = x.shape
     flat = x.reshape(n, c, h * w)
 
@@ -34,7 +34,12 @@ def equations(x, p, mode, scaled):
         m = theta.shape[1]
         pairs = torch.einsum('m,nmi->ni', weight[:m], theta)[:, :, None]
         pairs = (pairs + torch.einsum('m,nmj->nj', weight[m:], phi)[:, None]).clamp(min=0) / (h * w)
-    y = torch.einsum('nij,nmj->nmi', pairs, g)
+    return pairs, g
+
+
+def equations(x, p, mode, scaled):
+    """Equation 1 of the paper with the pairs written out, then equation 6."""
+    y = torch.einsum('nij,nmj->nmi', *pairs_and_values(x, p, mode, scaled))
     y = torch.einsum('cm,nmi->nci', p['conv_out.conv.weight'][:, :, 0, 0], y)
     return x + (y + p['conv_out.conv.bias'][:, None]).reshape(x.shape)
 
@@ -54,6 +59,32 @@ def test_computes_the_equations(shape, mode, scaled):
     module = randomize(NonLocal(shape[1], mode=mode, use_scale=scaled)).double()
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     assert_same(module, lambda x: equations(x, module.state_dict(), mode, scaled), x)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_tells_how_much_each_position_is_attended_to(mode):
+    module = randomize(NonLocal(8, mode=mode)).double()
+    x = torch.randn(2, 8, 7, 5, dtype=torch.float64)
+    pairs, _ = pairs_and_values(x, module.state_dict(), mode, True)
+    got = module.gates(x)
+    assert list(got) == ['attention']
+    expected = torch.einsum('nij->nj', pairs) / 35
+    torch.testing.assert_close(got['attention'], expected.reshape(2, 1, 7, 5))
+
+
+def test_tells_from_which_pixels_of_a_cell_attention_comes():
+    """Where values rise to the lower right, from the last pixel of each cell alone."""
+    module = randomize(NonLocal(4, sub_sample=True)).double()
+    module.g[0].conv.weight.data.abs_()
+    ramp = torch.arange(4.0, dtype=torch.float64)
+    x = (ramp[:, None] + 4 * ramp).expand(1, 4, 4, 4)
+    received = module.gates(x)['attention'][0, 0]
+    assert received[:, ::2].count_nonzero() == received[::2].count_nonzero() == 0
+    theta, phi = module.theta(x), module.phi[0](x)
+    phi = torch.stack([phi[..., i : i + 2, j : j + 2].amax((2, 3)) for i in (0, 2) for j in (0, 2)])
+    logits = torch.einsum('nchw,knc->nhwk', theta, phi) / 2**0.5
+    weights = torch.exp(logits) / torch.exp(logits).sum(3, keepdim=True)
+    torch.testing.assert_close(received[1::2, 1::2].flatten(), weights[0].mean((0, 1)))
 
 
 @pytest.mark.parametrize('mode', MODES)

@@ -42,14 +42,18 @@ def pool(x, r):
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-def equations(x, p, r, training):
-    """What the paper computes, enlarged by the nearest neighbour as in the release."""
+def gate(x, p, r, training):
+    """The gate of the paper, enlarged by the nearest neighbour as in the release."""
     h, w = x.shape[2:]
     coarse = batch_norm(conv(pool(x, r), p['k2.1.weight']), p, 'k2.2', training)
     rows = [i * coarse.shape[2] // h for i in range(h)]
     columns = [j * coarse.shape[3] // w for j in range(w)]
-    gate = 1 / (1 + torch.exp(-x - coarse[:, :, rows][..., columns]))
-    y = batch_norm(conv(x, p['k3.0.weight']), p, 'k3.1', training) * gate
+    return 1 / (1 + torch.exp(-x - coarse[:, :, rows][..., columns]))
+
+
+def equations(x, p, r, training):
+    """What the paper computes."""
+    y = batch_norm(conv(x, p['k3.0.weight']), p, 'k3.1', training) * gate(x, p, r, training)
     return batch_norm(conv(y, p['k4.0.weight']), p, 'k4.1', training)
 
 
@@ -74,6 +78,14 @@ def test_computes_the_equations(shape, r, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_tells_its_gate():
+    module = randomize(SCConv(6)).double().eval()
+    x = torch.randn(2, 6, 13, 10, dtype=torch.float64)
+    [(name, got)] = module.gates(x).items()
+    assert name == 'spatial'
+    torch.testing.assert_close(got, gate(x, module.state_dict(), 4, False))
 
 
 @pytest.mark.parametrize('size', [(16, 8), (13, 6), (4, 4), (8, 23)], ids=str)

@@ -30,6 +30,14 @@ def test_computes_the_equations(shape, training, bias):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(SE(16, reduction=4)).double().eval()
+    x = torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('channel', (2, 16, 1, 1))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict()) / x)
+
+
 def test_takes_weights_of_timm_and_computes_the_same():
     other = randomize(SEModule(32, rd_channels=8))
     module = SE(32, reduction=4)

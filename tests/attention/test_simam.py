@@ -36,6 +36,13 @@ def test_computes_the_equation(shape, e_lambda):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    [(name, gate)] = SimAM(6).gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 6, 7, 5))
+    torch.testing.assert_close(gate, equations(x, 1e-4) / x)
+
+
 def test_default_regularizer_is_the_papers():
     assert SimAM(4).e_lambda == 1e-4
 

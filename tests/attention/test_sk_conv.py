@@ -31,8 +31,8 @@ def grouped_conv(x, weight, dilation, groups):
     return out.reshape(n, -1, h, w)
 
 
-def equations(x, p, branches, groups, training):
-    """Split, fuse and select of the paper."""
+def split_and_fuse(x, p, branches, groups, training):
+    """Give the map of each branch, and its weights (N, C, 1, 1)."""
     _, c, h, w = x.shape
     maps = []
     for m in range(branches):
@@ -43,9 +43,13 @@ def equations(x, p, branches, groups, training):
     z = batch_norm(z, p, 'attn.bn', training).clamp(min=0)[..., 0, 0]
     rows = p['attn.fc_select.weight'][..., 0, 0].reshape(branches, c, -1)
     exp = torch.exp(torch.einsum('mco,no->mnc', rows, z))
-    return (
-        sum(exp[m, :, :, None, None] * maps[m] for m in range(branches)) / sum(exp)[..., None, None]
-    )
+    return maps, (exp / sum(exp))[..., None, None].unbind()
+
+
+def equations(x, p, branches, groups, training):
+    """Split, fuse and select of the paper."""
+    maps, weights = split_and_fuse(x, p, branches, groups, training)
+    return sum(weights[m] * maps[m] for m in range(branches))
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -69,6 +73,15 @@ def test_computes_the_equations(shape, options, groups, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+def test_tells_the_weights_of_its_branches():
+    module = randomize(SKConv(6, branches=3, groups=2)).double().eval()
+    x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    _, expected = split_and_fuse(x, module.state_dict(), 3, 2, False)
+    got = module.gates(x)
+    assert list(got) == ['branch_1', 'branch_2', 'branch_3']
+    torch.testing.assert_close(tuple(got.values()), expected)
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])

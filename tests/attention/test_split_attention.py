@@ -36,8 +36,8 @@ def grouped(x, weight, groups):
     return out.reshape(n, -1, h, w)
 
 
-def equations(x, p, radix, groups, training):
-    """What the paper computes, one cardinal group at a time."""
+def split(x, p, radix, groups, training):
+    """Give the versions (N, radix, C, H, W) and their weights, one cardinal group at a time."""
     n, c, h, w = x.shape
     u = grouped(x, p['conv.weight'], groups * radix)
     u = batch_norm(u, p, 'bn0', training).clamp(min=0).reshape(n, radix, c, h, w)
@@ -46,15 +46,21 @@ def equations(x, p, radix, groups, training):
     z = batch_norm(z, p, 'bn1', training).clamp(min=0)
     logits = grouped(z, p['fc2.weight'], groups) + p['fc2.bias'][:, None, None]
     per_group = c // groups
-    out = torch.zeros_like(x)
+    weights = torch.zeros(n, radix, c, 1, 1, dtype=x.dtype)
     for k in range(groups):
         own = slice(k * per_group, (k + 1) * per_group)
         first = k * radix * per_group
         rows = [logits[:, first + r * per_group :][:, :per_group] for r in range(radix)]
         exp = [torch.exp(row) for row in rows]
         total = sum(exp) if radix > 1 else exp[0] + 1
-        out[:, own] = sum(e / total * u[:, r, own] for r, e in enumerate(exp))
-    return out
+        weights[:, :, own] = torch.stack([e / total for e in exp], 1)
+    return u, weights
+
+
+def equations(x, p, radix, groups, training):
+    """What the paper computes."""
+    versions, weights = split(x, p, radix, groups, training)
+    return (versions * weights).sum(1)
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -73,6 +79,16 @@ def test_computes_the_equations(shape, radix, groups, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize(('radix', 'groups'), [(1, 2), (3, 2)])
+def test_tells_the_weights_of_its_versions(radix, groups):
+    module = randomize(SplitAttention(12, radix=radix, groups=groups)).double().eval()
+    x = torch.randn(2, 12, 7, 5, dtype=torch.float64)
+    _, weights = split(x, module.state_dict(), radix, groups, False)
+    got = module.gates(x)
+    assert list(got) == [f'branch_{i}' for i in range(1, radix + 1)]
+    torch.testing.assert_close(torch.stack(list(got.values()), 1), weights)
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])

@@ -48,6 +48,14 @@ def test_computes_the_equations(shape, training):
     torch.testing.assert_close(grad, expected_grad)
 
 
+def test_tells_its_gate():
+    module = randomize(StripPooling(6)).double().eval()
+    x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    [(name, gate)] = module.gates(x).items()
+    assert (name, gate.shape) == ('spatial', (2, 6, 7, 5))
+    torch.testing.assert_close(gate.expand_as(x), equations(x, module.state_dict(), False) / x)
+
+
 def test_key_names_and_shapes():
     shapes = {key: tuple(value.shape) for key, value in StripPooling(4).state_dict().items()}
     bn = dict.fromkeys(('weight', 'bias', 'running_mean', 'running_var'), (4,))

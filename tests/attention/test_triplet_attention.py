@@ -8,7 +8,7 @@ from tests.helpers import randomize
 SHAPES = [(2, 6, 7, 5), (1, 3, 9, 1), (3, 4, 1, 2), (2, 1, 1, 1)]
 
 
-def equations(x, p, training):
+def gates(x, p, training):
     """Section 3.3 of the paper, the convolutions as sums of shifted planes."""
 
     def gate(name, tensor):
@@ -30,10 +30,15 @@ def equations(x, p, training):
         y = (y - mean) / (var + 1e-5) ** 0.5 * bn['weight'] + bn['bias']
         return 1 / (1 + torch.exp(-y))
 
-    cw = torch.einsum('nchw,ncw->nchw', x, gate('cw', x.permute(0, 2, 1, 3)))
-    hc = torch.einsum('nchw,nhc->nchw', x, gate('hc', x.permute(0, 3, 2, 1)))
-    hw = torch.einsum('nchw,nhw->nchw', x, gate('hw', x))
-    return (cw + hc + hw) / 3
+    return {
+        'columns': gate('cw', x.permute(0, 2, 1, 3))[:, :, None],
+        'rows': gate('hc', x.permute(0, 3, 2, 1)).transpose(1, 2)[..., None],
+        'spatial': gate('hw', x)[:, None],
+    }
+
+
+def equations(x, p, training):
+    return sum(x * gate for gate in gates(x, p, training).values()) / 3
 
 
 @pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
@@ -49,6 +54,20 @@ def test_computes_the_equations(shape, kernel_size, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize('no_spatial', [False, True], ids=['three gates', 'no spatial gate'])
+def test_tells_its_gates(no_spatial):
+    module = randomize(TripletAttention(6)).double().eval()
+    x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    expected = gates(x, module.state_dict(), False)
+    if no_spatial:
+        module.hw = None
+        del expected['spatial']
+    got = module.gates(x)
+    assert list(got) == list(expected)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(module(x), x * sum(got.values()) / len(got))
 
 
 # Three convolutions of 2 * 7 * 7 weights and three norms of 2, whatever the width.

@@ -144,6 +144,7 @@ def test_data_that_are_not_there_and_no_generator(tmp_path):
         smoke.shrink(config(f'{tmp_path}/x', type='MyDataset'), str(tmp_path / 'data'))
     assert str(raised.value) == (
         f'--smoke finds no data in {tmp_path}/x and has no generated ones for MyDataset; it has '
-        'for ADE20KDataset, CIFAR100Superclasses, CityscapesDataset, CocoDataset, '
-        'CocoPanopticDataset, CUB, ImageNet, ImageNet21k, PascalVOCDataset, VOCDataset'
+        'for ADE20KDataset, CamVidDataset, CIFAR100Superclasses, CityscapesDataset, CocoDataset, '
+        'CocoPanopticDataset, COCOCategoryDataset, CUB, ImageNet, ImageNet21k, '
+        'PascalVOCDataset, VOCDataset'
     )

@@ -6,6 +6,8 @@ import pytest
 
 from tests.configs.leaves import CONFIGS, LISTED, own
 
+# It is no config for others, and so stands beside the page about it.
+STUDY = CONFIGS.parent / 'docs' / 'study' / 'config.py'
 BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 each = pytest.mark.parametrize('path', BASES, ids=lambda p: f'{p.parent.name}-{p.stem}')
 
@@ -58,5 +60,5 @@ def test_configs_inherit_from_bases_alone():
 
 
 def test_every_base_is_used():
-    used = {a for path in LISTED for a in ancestors(path)}
+    used = {a for path in [*LISTED, STUDY] for a in ancestors(path)}
     assert set(BASES) <= used

@@ -80,6 +80,15 @@ def test_segmentation(small, photo):
     assert found['predictions'].shape == (48, 64)
 
 
+def test_segmentation_of_one_category(photo):
+    """Whose label maps are drawn from annotations, which an image alone does not have."""
+    cfg = load(named('seg', 'fpn-aff_r20_coco-stopsign'))
+    model = mmseg.init_model(cfg, device='cpu')
+    assert mmseg.inference_model(model, photo).pred_sem_seg.data.shape == (1, 48, 64)
+    found = mmseg.MMSegInferencer(cfg, device='cpu')(photo, show=False)
+    assert found['predictions'].shape == (48, 64)
+
+
 def test_detection(small, photo):
     model = mmdet.init_detector(small('det'), device='cpu')
     array = np.zeros((48, 64, 3), np.uint8)

@@ -54,6 +54,7 @@ BACKBONES = {
             for stride, strides in STRIDES.items()
         },
         'resnext50_32x4d': dict(type='AFFResNet', depth=50, groups=32, base_width=4),
+        'r20': dict(type='CIFARAFFResNet', num_blocks=3),
         'r26': dict(type='CIFARAFFResNet', num_blocks=4),
         'r32': dict(type='CIFARAFFResNet', num_blocks=5),
         'resnext38_32x4d': dict(type='CIFARAFFResNeXt', num_blocks=4),
@@ -91,6 +92,7 @@ DATA = {
     'coco-256x192': {DATASET: 'CocoDataset', 'codec.input_size': (192, 256)},
     'coco-384x288': {DATASET: 'CocoDataset', 'codec.input_size': (288, 384)},
     'coco-panoptic': {DATASET: 'CocoPanopticDataset'},
+    'coco-stopsign': {DATASET: 'COCOCategoryDataset', 'model.decode_head.num_classes': 2},
     'cub': {DATASET: 'CUB', 'model.head.num_classes': 200},
     'in1k': {DATASET: 'ImageNet', 'model.head.num_classes': 1000},
     'in22k': {DATASET: 'ImageNet21k', 'model.head.num_classes': 21841},

@@ -35,7 +35,9 @@ def test_has_the_classes_of_its_data_set(name):
     # Label 0 of ADE20K is none of its classes.
     largest = classes if dataset.type == 'ADE20KDataset' else classes - 1
     maps = [step for step in dataset.pipeline if step.type == 'LoadSegMap']
-    assert [step.max_label for step in maps] == [largest]
+    # Some maps are drawn, not read.
+    is_drawn = dataset.type == 'COCOCategoryDataset'
+    assert [step.max_label for step in maps] == ([] if is_drawn else [largest])
 
 
 # The recipe of the release: drop path rate.
@@ -186,6 +188,50 @@ def test_aff_replaces_every_sum_of_the_pyramid():
     plain = dict(cfg.neck, type='FPN')
     plain.pop('fusion')
     assert shapes(build_part(plain)) <= shapes(neck)
+
+
+STOP_SIGNS = ('fpn-addfusion_r20_coco-stopsign', 'fpn-aff_r20_coco-stopsign')
+
+
+def test_stop_signs_train_as_the_paper_says():
+    for name in STOP_SIGNS:
+        cfg = load(name)
+        assert cfg.optim_wrapper.optimizer == dict(type='Adagrad', lr=0.01)
+        assert (cfg.train_cfg.type, cfg.train_cfg.max_epochs) == ('EpochBasedTrainLoop', 300)
+        assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 32
+        [poly] = cfg.param_scheduler
+        assert (poly.type, poly.end, poly.convert_to_iter_based) == ('PolyLR', 300, True)
+        assert cfg.model.decode_head.loss_decode.type == 'CrossEntropyLoss'
+        assert cfg.default_hooks.checkpoint.by_epoch and cfg.log_processor.by_epoch
+
+
+def test_the_pyramid_on_resnet_20_fuses_by_the_paper_and_nothing_else_does():
+    adding, fusing = (load(name).to_dict() for name in STOP_SIGNS)
+    assert adding['model']['neck'].pop('fusion') == dict(type='AddFusion')
+    assert fusing['model']['neck'].pop('fusion')['reduction'] == 4
+    assert adding.pop('published') != fusing.pop('published') and adding == fusing
+    plain, fusing = (leaves.build(leaves.named('seg', name)) for name in STOP_SIGNS)
+    assert shapes(plain) < shapes(fusing)
+    count = [sum(p.numel() for p in model.parameters()) for model in (plain, fusing)]
+    # A branch of AFF has 1x1 convolutions with a bias, from 64 to 16 and back, each with a norm.
+    branch = (64 * 16 + 16) + 2 * 16 + (16 * 64 + 64) + 2 * 64
+    assert count[1] - count[0] == 2 * 2 * branch
+    fusions = [m for m in fusing.modules() if type(m) is MODELS.get('AFF')]
+    # Without the factor of the release.
+    assert [m.scale for m in fusions] == [1, 1]
+
+
+def test_the_resnet_of_20_layers_has_the_widths_and_the_blocks_of_the_one_for_cifar():
+    backbone = leaves.build(leaves.named('seg', STOP_SIGNS[0])).backbone
+    convs = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]
+    # With the classifier that it does not have here, twenty; the shortcuts do not count.
+    assert len([c for c in convs if c.kernel_size == (3, 3)]) == 19
+    # 0.27 M are published with a classifier of 10 classes and shortcuts without weights.
+    weights = sum(c.weight.numel() for c in convs if c.kernel_size == (3, 3))
+    norms = 2 * (16 * 6 + 16 + 32 * 5 + 32 + 64 * 5 + 64)
+    shortcuts = 16 * 32 + 32 * 64
+    assert weights == 432 + 6 * 2304 + 4608 + 5 * 9216 + 18432 + 5 * 36864
+    assert sum(p.numel() for p in backbone.parameters()) == weights + shortcuts + norms
 
 
 def test_aff_resnet_takes_plain_weights_and_fuses_in_the_last_two_stages():

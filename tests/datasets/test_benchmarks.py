@@ -37,7 +37,12 @@ def contents(folder):
 
 
 def images(folder):
-    return {p: content for p, content in contents(folder).items() if p.name.endswith(IMAGES)}
+    return {
+        p: content
+        for p, content in contents(folder).items()
+        # Those of CamVid are named like its label maps.
+        if p.name.endswith(IMAGES) or p.parent.name in ('train', 'val', 'test')
+    }
 
 
 @each

@@ -118,6 +118,7 @@ CONFIGS = {
         ann_file='ImageSets/Segmentation/aug.txt',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
     ),
+    'camvid': dict(type='CamVidDataset', data_prefix=dict(img_path='val', seg_map_path='valannot')),
     'cityscapes': dict(
         type='CityscapesDataset',
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
@@ -177,6 +178,8 @@ def test_generated_data_passes(name, config):
             r'1 of 3 images in .*Aug/2012_600002\.png does not exist; complete',
         ),
         ('voc segmentation', 'JPEGImages/2012_6*', r'3 of 3 files that d\.ann_file asks for are'),
+        ('camvid', 'valannot/*1.png', r'1 of 2 images in .*val have no segmentation map: .*valan'),
+        ('camvid', 'val/*', r'd\.data_prefix\.img_path .*val is empty; expected the folder CamVid'),
         (
             'cityscapes',
             'gtFine/train/*/*_000002_*_labelTrainIds.png',

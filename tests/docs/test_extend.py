@@ -63,3 +63,12 @@ def test_its_commands(package):
         done = forked.run(package / 'command.py', *command.split(), cwd=package)
         assert done.returncode == 0, done.stderr
         assert word in done.stdout
+
+
+def test_shows_what_a_module_shows(capsys):
+    [code] = re.findall(
+        r'```python\n(import torch\nfrom mmattn import CBAM\n.*?)```', TEXT, re.DOTALL
+    )
+    *lines, printed = code.strip().splitlines()
+    exec('\n'.join(lines), {})
+    assert capsys.readouterr().out.strip() == printed.removeprefix('# ')

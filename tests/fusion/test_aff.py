@@ -168,6 +168,62 @@ def test_iaff_computes_equation_6(shape, iterations, share_global, training):
     assert_same(module, equations, shape, training)
 
 
+def told(module, shape=(2, 16, 7, 5)):
+    """Give two maps, the state of a module, and what it tells of the maps."""
+    module = randomize(module).double().eval()
+    x, y = torch.randn(2, *shape, dtype=torch.float64)
+    return x, y, module.state_dict(), module.gates(x, y), module(x, y)
+
+
+def test_aff_tells_its_weight():
+    x, y, p, gates, _ = told(AFF(16, scale=2.0))
+    assert list(gates) == ['weight']
+    torch.testing.assert_close(
+        gates['weight'], gate(x + y, p, ['local_att'], ['global_att'], False)
+    )
+
+
+def test_aff_tells_one_weight_per_channel_without_local_branches():
+    x, y, p, gates, _ = told(AFF(16, scales=('global',)))
+    assert gates['weight'].shape == (2, 16, 1, 1)
+    expected = gate(x + y, p, [], ['global_att'], False)
+    torch.testing.assert_close(gates['weight'].expand_as(x), expected)
+
+
+@pytest.mark.parametrize('strategy', ['half_aff', 'concat_aff'])
+def test_strategies_that_concatenate_tell_their_weight(strategy):
+    x, y, _, gates, out = told(AFF(16, strategy=strategy))
+    assert list(gates) == ['weight']
+    torch.testing.assert_close(gates['weight'], (out - y) / (x - y))
+
+
+@pytest.mark.parametrize(
+    ('strategy', 'name', 'seen'),
+    [
+        ('ms_gau', 'factor_of_x', lambda x, y: y),
+        ('ms_se', 'factor_of_y', lambda x, y: y),
+        ('ms_sa', 'factor_of_x', lambda x, y: x + y),
+    ],
+)
+def test_other_formulas_tell_the_factor_of_one_map(strategy, name, seen):
+    x, y, p, gates, _ = told(AFF(16, strategy=strategy))
+    assert list(gates) == [name]
+    torch.testing.assert_close(
+        gates[name], gate(seen(x, y), p, ['local_att'], ['global_att'], False)
+    )
+
+
+@pytest.mark.parametrize('iterations', [1, 3])
+def test_iaff_tells_the_weight_of_each_round(iterations):
+    x, y, p, gates, _ = told(iAFF(16, iterations=iterations))
+    assert list(gates) == ['weight_1', 'weight_2', 'weight'][-iterations:]
+    z = x + y
+    for suffix, got in zip(('', '2', '3'), gates.values(), strict=False):
+        m = gate(z, p, [f'local_att{suffix}'], [f'global_att{suffix}'], False)
+        torch.testing.assert_close(got, m)
+        z = m * x + (1 - m) * y
+
+
 @pytest.mark.parametrize(
     ('module', 'parameters'),
     [

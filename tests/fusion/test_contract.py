@@ -34,6 +34,12 @@ def test_keeps_its_promises(name):
     check_fusion(getattr(fusion, kind), **options)
 
 
+@pytest.mark.parametrize('name', ['AddFusion', 'ConcatFusion'])
+def test_what_weighs_nothing_has_no_gates(name):
+    asked = asked_of(name)
+    assert asked.build().gates(*asked.maps(2, 5, 4)) == {}
+
+
 @needs_torch('2.5', 'torch.onnx.export of dynamo')
 @every
 def test_onnx_at_another_size(name, tmp_path):

@@ -17,6 +17,7 @@ from mmattn.testing import (
     check_backbone,
     check_fusion,
     fusion,
+    gates,
     promises,
 )
 from mmattn.testing.promises import Broken, ask_from, keep
@@ -102,6 +103,21 @@ def conv(self, x):
     return self.conv(x.mean((2, 3), keepdim=True))
 
 
+def keeps_its_map(self, x):
+    self.seen = x
+    return Gate.attend(self, x)
+
+
+def counts(self, x):
+    self.conv.weight.data += 1
+    return {}
+
+
+def draws(self, x):
+    torch.rand(1)
+    return {}
+
+
 def breaks_the_graph(self, x):
     torch._dynamo.graph_break()
     return x
@@ -125,6 +141,40 @@ ATTENTION = [
     (blended.refuses_what_is_no_map, dict(forward=unchecked), 'for such an x, got'),
     (blended.passes_an_empty_batch, dict(attend=lambda self, x: x / x.max()), 'got RuntimeError'),
     (blended.leaves_its_inputs_alone, dict(attend=lambda self, x: x.mul_(2)), 'got others$'),
+    (
+        gates.keeps_nothing_of_a_map,
+        dict(attend=keeps_its_map),
+        'expected no attribute that was not there, got seen$',
+    ),
+    (gates.tells_its_gates, dict(gates=lambda self, x: [x]), 'a dict of gates, got list$'),
+    (gates.tells_its_gates, dict(gates=lambda self, x: {'a': 1}), "gate 'a', got int$"),
+    (
+        gates.tells_its_gates,
+        dict(gates=lambda self, x: {'a': x.mean((2, 3))}),
+        r"expected a gate 'a' that broadcasts to \(2, 32, 9, 7\), got \(2, 32\)$",
+    ),
+    (
+        gates.tells_its_gates,
+        dict(gates=lambda self, x: {'a': x.float()}),
+        "a gate 'a' in torch.float64 of a map in torch.float64, got torch.float32$",
+    ),
+    (
+        gates.tells_its_gates,
+        dict(gates=lambda self, x: {'a': (x * self.conv.bias.mean()).sigmoid().requires_grad_()}),
+        "a gate 'a' without a graph, got one with$",
+    ),
+    (
+        gates.tells_its_gates,
+        dict(gates=lambda self, x: {'a': x / (x.shape[2] - 1)}),
+        "a finite gate 'a' of a map in torch.float32, got infinity or NaN$",
+    ),
+    (gates.tells_its_gates, dict(gates=counts), 'expected conv._parameters as it was, got another'),
+    (gates.tells_its_gates, dict(gates=draws), 'that draw no random numbers, got some drawn$'),
+    (
+        gates.tells_its_gates_in_half_precision,
+        dict(gates=lambda self, x: {'a': (x * x).float()}),
+        "a finite gate 'a' of a map in torch.float16, got infinity or NaN$",
+    ),
     (
         blended.is_the_same_in_channels_last,
         dict(attend=lambda self, x: x + x.is_contiguous()),

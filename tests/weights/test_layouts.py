@@ -603,6 +603,50 @@ def test_attention_that_could_go_to_two_modules_goes_nowhere():
     assert list(state_dict) == ['cbam.ChannelGate.mlp.1.bias']
 
 
+def efficientnet_pytorch_names():
+    """List the layers of EfficientNet-Lite0 as efficientnet_pytorch names them, in its order."""
+    block = ['_expand_conv', '_bn0', '_depthwise_conv', '_bn1', '_project_conv', '_bn2']
+    names = ['_conv_stem', '_bn0', *(f'_blocks.0.{layer}' for layer in block[2:])]
+    names += [f'_blocks.{i}.{layer}' for i in range(1, 16) for layer in block]
+    return [*names, '_conv_head', '_bn1', '_fc']
+
+
+def efficientnet_lite0():
+    """Give timm's network, and its weights as efficientnet_pytorch would publish them."""
+    timm = pytest.importorskip('timm')
+    theirs = randomize(timm.create_model('tf_efficientnet_lite0', num_classes=10)).eval()
+    layers = list(dict.fromkeys(key.rpartition('.')[0] for key in theirs.state_dict()))
+    names = dict(zip(layers, efficientnet_pytorch_names(), strict=True))
+    tensors = theirs.state_dict().items()
+    return theirs, {
+        f'{names[layer]}.{tensor}': value
+        for (layer, _, tensor), value in ((key.rpartition('.'), value) for key, value in tensors)
+    }
+
+
+@round_trip('efficientnet_pytorch Lite0')
+def efficientnet_pytorch_lite0():
+    theirs, state_dict = efficientnet_lite0()
+    x = image()
+    return state_dict, x, theirs(x), randomize(copy.deepcopy(theirs))
+
+
+@pytest.mark.parametrize('package', ['mmseg', 'mmpretrain'])
+def test_the_wrapper_of_timm_takes_what_timm_does(package):
+    theirs, state_dict = efficientnet_lite0()
+    backbones = pytest.importorskip(f'{package}.models.backbones')
+    host = backbones.TIMMBackbone('tf_efficientnet_lite0', True, False, out_indices=(1, 4))
+    host.eval()
+    x = image()
+    features = theirs.forward_intermediates(x, indices=[1, 4], intermediates_only=True)
+    for weights in (state_dict, theirs.state_dict()):
+        randomize(host)
+        fit = fit_weights(weights_in(dict(weights), 'a.pth'), host)
+        fit.refuse_or_report(pretrained=True)
+        fit.load()
+        torch.testing.assert_close(list(host(x)), features)
+
+
 @pytest.mark.parametrize('package', ['mmseg', 'mmpretrain'])
 def test_mobilenet_v2_of_others_takes_that_of_torchvision(package):
     theirs = randomize(torchvision.models.mobilenet_v2(width_mult=0.35)).eval()

@@ -1,28 +1,8 @@
-_base_ = './loss_guard.py'
+# Segmentation counted in iterations.
+_base_ = './seg_default.py'
 
-# The one place that makes the names of mmattn known to a config.
-custom_imports = dict(imports=['mmattn'])
-default_scope = 'mmseg'
-
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
-)
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=2),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-)
-visualizer = dict(
-    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
+    logger=dict(log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=4000),
 )
 log_processor = dict(by_epoch=False)
-log_level = 'INFO'
-load_from = None
-resume = False
-
-# Average over the augmentations of tta_pipeline in `tools/test.py --tta`.
-tta_model = dict(type='SegTTAModel')

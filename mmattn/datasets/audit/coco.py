@@ -25,7 +25,8 @@ _DEEPEST = 8
 _NAMES = {name for group in THINGS.values() for name in group.values()}
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> bool:
+    """Tell whether a value can be an id."""
     return type(value) in (int, str) or (type(value) is float and value == value)
 
 
@@ -33,14 +34,15 @@ def _is_box(box: object) -> TypeGuard[list[float]]:
     return are_numbers(box) and len(box) == 4
 
 
-def _is_crowd_flag(value: object) -> bool:
+def is_crowd_flag(value: object) -> bool:
+    """Tell whether a value says if an instance is a crowd."""
     return type(value) in (int, float, bool) and value in (0, 1)
 
 
 _CHECKS = {
-    'id': _is_id,
-    'image_id': _is_id,
-    'category_id': _is_id,
+    'id': is_id,
+    'image_id': is_id,
+    'category_id': is_id,
     'name': lambda value: type(value) is str,
     'file_name': lambda value: type(value) is str,
     'width': lambda value: is_number(value) and value > 0,
@@ -311,10 +313,10 @@ def _complete(
     for number, entry in enumerate(entries):
         values = entry if isinstance(entry, dict) else {}
         wrong = [key for key in keys if not _CHECKS[key](values.get(key))]
-        name = values['id'] if _is_id(values.get('id')) else f'number {number}'
+        name = values['id'] if is_id(values.get('id')) else f'number {number}'
         place = f'{path}: {kind} {name}'
         if wrong:
-            faults.append(_incomplete(place, wrong[0], values.get(wrong[0])))
+            faults.append(incomplete(place, wrong[0], values.get(wrong[0])))
         elif _is_deeper(entry, _DEEPEST):
             faults.append(Fault('incomplete entry', f'{place}: nested too deep'))
         else:
@@ -322,7 +324,8 @@ def _complete(
     return whole
 
 
-def _incomplete(place: str, key: str, value: object) -> Fault:
+def incomplete(place: str, key: str, value: object) -> Fault:
+    """Tell of a value that is missing or cannot be worked with."""
     # A value may be as long and as deep as it likes.
     return Fault('incomplete entry', f'{place}: {key} is {reprlib.repr(value)}')
 
@@ -373,10 +376,10 @@ def _check_instance(place: str, annotation: dict, about: Description) -> list[Fa
     if not is_loaded and not is_measured:
         return []
     if not _is_box(box):
-        return [_incomplete(place, 'bbox', box)]
+        return [incomplete(place, 'bbox', box)]
     wrong = _wrong_values(annotation, is_loaded and _overlaps(box, about.size), is_measured)
     if wrong:
-        return [_incomplete(place, wrong[0], annotation.get(wrong[0]))]
+        return [incomplete(place, wrong[0], annotation.get(wrong[0]))]
     faults = _check_box(place, box, about.size)
     if is_loaded and _overlaps(box, about.size) and _is_too_small(annotation):
         faults = [Fault('box without area', f'{place}: {_show(annotation)}', is_warning=True)]
@@ -395,7 +398,7 @@ def _wrong_values(annotation: dict, is_loaded: bool, is_measured: bool) -> list[
     if (is_loaded or is_measured) and not is_number(annotation.get('area')):
         wrong.append('area')
     crowd = annotation.get('iscrowd')
-    if ((is_loaded and crowd is not None) or is_measured) and not _is_crowd_flag(crowd):
+    if ((is_loaded and crowd is not None) or is_measured) and not is_crowd_flag(crowd):
         wrong.append('iscrowd')
     return wrong
 
@@ -435,16 +438,16 @@ def _check_person(place: str, annotation: dict, about: Description) -> list[Faul
     if box is None or points is None:
         return [Fault('person that is left out', f'{place}: no box or no key points', True)]
     if not _is_box(box):
-        return [_incomplete(place, 'bbox', box)]
+        return [incomplete(place, 'bbox', box)]
     if not are_numbers(points) or len(points) % 3:
-        return [_incomplete(place, 'keypoints', points)]
+        return [incomplete(place, 'keypoints', points)]
     for key, is_right in (
         ('area', is_number),
-        ('iscrowd', _is_crowd_flag),
+        ('iscrowd', is_crowd_flag),
         ('num_keypoints', is_number),
     ):
         if key in annotation and not is_right(annotation[key]):
-            return [_incomplete(place, key, annotation[key])]
+            return [incomplete(place, key, annotation[key])]
     return _check_box(place, box, about.size)
 
 
@@ -452,7 +455,7 @@ def _check_segment(place: str, segment: dict, about: Description) -> list[Fault]
     """Check a segment of a panoptic segmentation, in the order of mmdet."""
     for key, is_right in (('bbox', _is_box), ('area', is_number)):
         if not is_right(segment.get(key)):
-            return [_incomplete(place, key, segment.get(key))]
+            return [incomplete(place, key, segment.get(key))]
     if _is_too_small(segment):
         return [Fault('box without area', f'{place}: {_show(segment)}', is_warning=True)]
     if segment['category_id'] not in about.read:
@@ -460,7 +463,7 @@ def _check_segment(place: str, segment: dict, about: Description) -> list[Fault]
     if segment['category_id'] not in about.things:
         return []
     if wrong := _wrong_values(segment, True, False):
-        return [_incomplete(place, wrong[0], segment[wrong[0]])]
+        return [incomplete(place, wrong[0], segment[wrong[0]])]
     faults = _check_box(place, segment['bbox'], about.size)
     if segment.get('iscrowd') or _overlaps(segment['bbox'], about.size):
         return faults

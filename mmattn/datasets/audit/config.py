@@ -3,7 +3,7 @@
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmattn.datasets.audit import class_folders, coco, label_maps, voc
+from mmattn.datasets.audit import class_folders, coco, coco_category, label_maps, voc
 from mmattn.datasets.audit.faults import Fault, Plan
 from mmattn.datasets.audit.pixels import CHECKED, Decoder
 from mmattn.datasets.audit.samples import Check, Sample, explain, is_loader, transforms_of
@@ -287,6 +287,19 @@ def _look_at_panoptic(reading: _Reading) -> None:
     _look_at_coco(reading, 'panoptic')
 
 
+def _look_at_category(reading: _Reading) -> None:
+    category = (reading.classes or ('',))[-1]
+    images, decoder = reading.path('img'), reading.decoder
+    check: Callable[..., list[Fault]] = coco_category.check_masks
+    if decoder:
+        check = partial(coco_category.check_category, decoder=decoder)
+    described = coco_category.describe_category(
+        reading.path('ann_file'), images, category, reading.faults, is_own=True
+    )
+    for image, about in described.items():
+        reading.checks[image] = [partial(check, image, about)]
+
+
 def _look_at_xml(reading: _Reading) -> None:
     root = reading.path('sub_data_root')
     images = root / reading.get('img_subdir', 'JPEGImages')
@@ -349,6 +362,7 @@ def _listed(reading: _Reading) -> list[str]:
 # What looks at the annotations of a class and of those that read alike; of any other, each sample
 # is loaded.
 _LOOKS = {
+    'mmattn.COCOCategoryDataset': _look_at_category,
     'mmdet.CocoDataset': _look_at_coco,
     'mmdet.CocoPanopticDataset': _look_at_panoptic,
     'mmdet.XMLDataset': _look_at_xml,

@@ -1,4 +1,4 @@
-"""Data sets of images with one label map each: ADE20K and Cityscapes."""
+"""Data sets of images with one label map each: ADE20K, CamVid and Cityscapes."""
 
 import os
 from collections.abc import Collection
@@ -14,6 +14,8 @@ from mmattn.datasets.layouts import is_full_ade20k
 from mmattn.errors import InputError
 
 _ADE20K_LABELS = range(151)
+# Void is 11 in the files, and 255 in copies that were made for mmseg.
+_CAMVID_LABELS = (*range(12), 255)
 _CITYSCAPES_LABELS = (*range(19), 255)
 
 
@@ -36,6 +38,24 @@ def plan_ade20k(root: Path) -> Plan:
         image, label_map = images / f'{stem}.jpg', maps / f'{stem}.png'
         plan.tasks.append(partial(check_pair, image, label_map, _ADE20K_LABELS))
     plan.faults += [*others_in(images, '.jpg'), *without_image(images, '.jpg', maps, '.png')]
+    return plan
+
+
+def plan_camvid(root: Path) -> Plan:
+    """Plan to look at CamVid, or those of its splits that have labels."""
+    plan = Plan()
+    splits = [split for split in ('train', 'val', 'test') if (root / split).is_dir()]
+    if not splits:
+        raise InputError(f'{root} has no folder train, val or test; expected CamVid of SegNet')
+    for split in splits:
+        images, maps = root / split, root / f'{split}annot'
+        if not maps.is_dir():
+            plan.notes.append(f'{split} is left out: there is no folder {maps}')
+            continue
+        for stem in stems_in(images, '.png'):
+            pair = images / f'{stem}.png', maps / f'{stem}.png'
+            plan.tasks.append(partial(check_pair, *pair, _CAMVID_LABELS))
+        plan.faults += [*others_in(images, '.png'), *without_image(images, '.png', maps, '.png')]
     return plan
 
 

@@ -58,6 +58,13 @@ def ellipse(x: float, y: float, rx: float, ry: float) -> np.ndarray:
     return _CIRCLE * (rx, ry) + (x, y)
 
 
+def octagon(x: float, y: float, half: float) -> np.ndarray:
+    """Outline of a regular octagon around (x, y), with half of its width."""
+    angles = (2 * np.arange(8) + 1) * np.pi / 8
+    corners = np.stack([np.cos(angles), np.sin(angles)], 1) / np.cos(np.pi / 8)
+    return half * corners + (x, y)
+
+
 def limb(start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     """Outline of a stroke with round ends."""
     along = (end - start) / np.linalg.norm(end - start)
@@ -129,9 +136,22 @@ PARTS: dict[str, list] = {
         ((176, 108, 68), [(-0.23, -0.36), (0.23, -0.36), (0.17, 0), (-0.17, 0)]),
         ((196, 124, 80), [(-0.28, -0.46), (0.28, -0.46), (0.28, -0.34), (-0.28, -0.34)]),
     ],
+    'stop sign': [
+        ((248, 244, 240), octagon(0, -0.64, 0.36)),
+        ((200, 32, 44), octagon(0, -0.64, 0.31)),
+        ((248, 244, 240), [(-0.22, -0.7), (0.22, -0.7), (0.22, -0.58), (-0.22, -0.58)]),
+    ],
 }
+# What holds a thing up and is no part of it.
+_HELD_BY = {
+    'stop sign': ((128, 132, 136), [(-0.03, -0.5), (0.03, -0.5), (0.03, 0), (-0.03, 0)]),
+}
+# What is drawn by turns; a stop sign is drawn where it is asked for.
 THINGS = ('airplane', 'person', 'plant', 'boat', 'bottle', 'car')
-_HALF_WIDTH = dict(airplane=1, boat=0.66, bottle=0.18, car=1, person=0.32, plant=0.44)
+_HALF_WIDTH = {
+    **dict(airplane=1, boat=0.66, bottle=0.18, car=1, person=0.32, plant=0.44),
+    'stop sign': 0.36,
+}
 
 
 @dataclass
@@ -139,7 +159,7 @@ class Thing:
     """One thing of a scene.
 
     Args:
-        name: One of `THINGS`.
+        name: One of `THINGS`, or a stop sign.
         crowd: Whether it is a group of several.
         keypoints: Places of a person's `KEYPOINTS` in pixels, of shape (17, 2), as x and y.
     """
@@ -176,13 +196,16 @@ def box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def draw_scene(index: int, rng: np.random.Generator, size: tuple[int, int]) -> Scene:
+def draw_scene(
+    index: int, rng: np.random.Generator, size: tuple[int, int], first: str | None = None
+) -> Scene:
     """Draw a scene of up to three things; each sixth has a crowd too, and each eighth nothing.
 
     Args:
         index: Number of the scene, from 0; six in a row show each kind of thing.
         rng: Source of chance.
         size: Mean height and width in pixels.
+        first: Thing that is drawn first; None for one of `THINGS` by turns.
     """
     height, width = (int(rng.integers(n - n // 16, n + n // 16 + 1)) for n in size)
     ground = list(GROUNDS)[(index + index // 4) % len(GROUNDS)]
@@ -198,7 +221,7 @@ def draw_scene(index: int, rng: np.random.Generator, size: tuple[int, int]) -> S
     if index % 8 != 7:
         if index % 6 == 4:
             canvas.add_crowd(rng, horizon)
-        first = THINGS[index % len(THINGS)]
+        first = first or THINGS[index % len(THINGS)]
         others = rng.choice(THINGS, int(rng.integers(0, 3)))
         for name in (first, *others.tolist()):
             canvas.add(rng, name, horizon)
@@ -258,6 +281,9 @@ class _Canvas(Canvas):
         )
 
     def place(self, rng: np.random.Generator, name: str, foot: np.ndarray, tall: float) -> None:
+        if name in _HELD_BY:
+            colour, part = _HELD_BY[name]
+            self.cut_out(NOTHING, colour, self.at(part, foot, tall))
         keypoints = None
         flip = np.array([rng.choice([-1, 1]), 1])
         light = rng.normal(0, 9, 3)

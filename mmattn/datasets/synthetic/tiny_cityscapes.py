@@ -99,17 +99,26 @@ def _write_split(
     train_ids = np.full(256, IGNORED, np.uint8)
     train_ids[list(LABEL_IDS.values())] = np.arange(len(LABEL_IDS))
     for index in range(count):
-        image, labels = _draw_street(index, np.random.default_rng((*seed, index)), size)
+        image, labels = draw_street(index, np.random.default_rng((*seed, index)), size)
         name = f'{city}_{index:06d}_000019'
         image.save(images / f'{name}_leftImg8bit.png')
         for kind, values in (('labelIds', labels), ('labelTrainIds', train_ids[labels])):
             Image.fromarray(values).save(annotations / f'{name}_gtFine_{kind}.png')
 
 
-def _draw_street(
+def draw_street(
     index: int, rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[Image.Image, np.ndarray]:
-    """Draw the picture, and the label id of each pixel as bytes of shape (H, W)."""
+    """Draw a street, and the label id of each of its pixels.
+
+    Args:
+        index: Number of the picture, by which what drives on the road takes turns.
+        rng: Source of chance.
+        size: Height and width in pixels.
+
+    Returns:
+        The picture, and bytes of shape (H, W).
+    """
     street = _Street(*size, LABEL_IDS['sky'], _COLOURS['sky'])
     end = rng.uniform((0.42, 0.42), (0.58, 0.48))
     street.lay_ground(end)

@@ -41,6 +41,7 @@ def make_tiny_coco(
     val: int = 16,
     seed: int = 0,
     size: tuple[int, int] = (120, 160),
+    first: str | None = None,
 ) -> None:
     """Draw a small data set in the layout of COCO 2017.
 
@@ -57,6 +58,8 @@ def make_tiny_coco(
         val: Number of images to validate on, at least 1.
         seed: Seed of all images, at least 0.
         size: Mean height and width of an image in pixels, at least 32; each image differs a little.
+        first: What each image shows that does not show nothing, such as ``'stop sign'``; None for
+            the six by turns.
 
     Raises:
         InputError: If ``out`` holds something already or cannot be written, or a number is too
@@ -64,13 +67,19 @@ def make_tiny_coco(
     """
     check_arguments(train, val, seed, size)
     with whole_folder(out) as root:
-        _write_split(root, 'train2017', train, 1, (seed, 0), size)
+        _write_split(root, 'train2017', train, 1, (seed, 0), size, first)
         # An id names one image of both splits, as in COCO.
-        _write_split(root, 'val2017', val, 500_001, (seed, 1), size)
+        _write_split(root, 'val2017', val, 500_001, (seed, 1), size, first)
 
 
 def _write_split(
-    root: Path, split: str, count: int, first_id: int, seed: tuple[int, int], size: tuple[int, int]
+    root: Path,
+    split: str,
+    count: int,
+    first_id: int,
+    seed: tuple[int, int],
+    size: tuple[int, int],
+    first: str | None,
 ) -> None:
     images, panoptic = root / split, root / 'annotations' / f'panoptic_{split}'
     images.mkdir(parents=True)
@@ -78,7 +87,7 @@ def _write_split(
     entries, segmentations, persons = [], [], []
     instances: list[dict] = []
     for index in range(count):
-        scene = draw_scene(index, np.random.default_rng((*seed, index)), size)
+        scene = draw_scene(index, np.random.default_rng((*seed, index)), size, first)
         image_id = first_id + index
         name = f'{image_id:012d}'
         scene.image.save(images / f'{name}.jpg', quality=95, subsampling=0)

@@ -101,13 +101,6 @@ class FrozenPluginWarning(Hook):
             )
 
 
-def names_the_hook(hook: Hook | dict) -> bool:
-    """Tell whether an entry of ``custom_hooks`` is a :class:`KeepAttentionTraining`."""
-    kind = hook['type'] if isinstance(hook, dict) else type(hook)
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition('.')[2] == KeepAttentionTraining.__name__
-
-
 def _too_late(names: list[str], when: str) -> InputError:
     return InputError(
         f'KeepAttentionTraining: {_few(names)} still frozen when {when}; train with '

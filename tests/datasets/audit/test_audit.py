@@ -49,7 +49,9 @@ def copy(generated, tmp_path):
 @pytest.mark.parametrize('workers', [1, 3])
 def test_a_clean_copy(kind, workers, generated, capfd):
     images = ('.jpg', '.JPEG', '_leftImg8bit.png')
-    count = sum(path.name.endswith(images) for path in (generated / kind).rglob('*'))
+    files = [path for path in (generated / kind).rglob('*') if path.is_file()]
+    # Those of CamVid are named like its label maps.
+    count = sum(p.name.endswith(images) or p.parent.name in ('train', 'val', 'test') for p in files)
     if kind == 'cifar100':  # in two files
         count = 7
     assert count >= 7
@@ -162,6 +164,7 @@ def segment(content):
 JPG = 'train2017/000000000001.jpg'
 ADE_JPG = 'images/training/ADE_train_00000002.jpg'
 ADE_PNG = 'annotations/training/ADE_train_00000002.png'
+CAMVID_MAP = 'trainannot/0001TP_000002.png'
 CITY_IMAGE = 'leftImg8bit/train/aachen/aachen_000002_000019_leftImg8bit.png'
 CITY_MAP = 'gtFine/train/aachen/aachen_000002_000019_gtFine_labelTrainIds.png'
 VOC_JPG = 'VOC2012/JPEGImages/2012_000001.jpg'
@@ -176,6 +179,8 @@ DAMAGES = [
     ('ade20k', resize(ADE_PNG), ['sizes that differ: .*png: (..)x.., but (..)x.. in its image']),
     ('ade20k', relabel(ADE_PNG, 151), ['label out of range: .*00002.png: 151$']),
     ('ade20k', recolour(ADE_PNG), ['label map of another format: .*00002.png: mode RGB, exp']),
+    ('camvid', remove(CAMVID_MAP), ['missing label map: .*trainannot/0001TP_000002.png']),
+    ('camvid', relabel(CAMVID_MAP, 12), ['label out of range: .*0001TP_000002.png: 12$']),
     (
         'cityscapes',
         remove(CITY_IMAGE),

@@ -260,8 +260,8 @@ def test_command_with_a_config(drawn, tmp_path, capsys):
         (['coco'], 'coco: expected the folder of a copy as well'),
         (
             ['kitti', 'DIR'],
-            'kitti is no benchmark; expected one of ade20k, cifar100, cityscapes, coco, cub, '
-            'imagenet, imagenet21k, voc',
+            'kitti is no benchmark; expected one of ade20k, camvid, cifar100, cityscapes, coco, '
+            'coco-stopsign, cub, imagenet, imagenet21k, voc',
         ),
         (['none.py'], 'config none.py is not a file; check the path'),
     ],

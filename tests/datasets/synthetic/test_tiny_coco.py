@@ -240,3 +240,16 @@ def test_more_images_leave_the_first_entries(root, tmp_path):
         assert len(few['images']) == 3
         for key in ('images', 'annotations'):
             assert few[key] == many[key][: len(few[key])]
+
+
+def test_stop_signs_are_octagons_without_what_holds_them(tmp_path):
+    make_tiny_coco(tmp_path / 'coco', train=9, val=1, first='stop sign')
+    signs = COCO(tmp_path / 'coco' / 'annotations' / 'instances_train2017.json')
+    shown = signs.getImgIds(catIds=signs.getCatIds(['stop sign']))
+    # The eighth image shows nothing.
+    assert sorted(shown) == [1, 2, 3, 4, 5, 6, 7, 9]
+    [first] = signs.loadAnns(signs.getAnnIds([1], signs.getCatIds(['stop sign'])))
+    # Of a square, a regular octagon has 2 (sqrt(2) - 1).
+    width, height = first['bbox'][2:]
+    assert abs(width - height) <= 1
+    assert first['area'] / (width * height) == pytest.approx(0.828, abs=0.02)

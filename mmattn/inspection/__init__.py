@@ -1,0 +1,1 @@
+"""What a trained model did to an image, looked at and drawn."""

@@ -1,0 +1,1 @@
+"""Predictions of a trained model, on pictures and videos."""

@@ -1,0 +1,1 @@
+"""One base config, many variants and seeds: trained, tested, recorded and compared."""
