@@ -647,6 +647,25 @@ def test_the_wrapper_of_timm_takes_what_timm_does(package):
         torch.testing.assert_close(list(host(x)), features)
 
 
+@pytest.mark.parametrize(
+    'name',
+    ['skresnet18', 'skresnet34', 'resnest14d', 'ecaresnet26t', 'ecaresnet50t', 'ecaresnetlight'],
+)
+def test_the_wrapper_of_timm_takes_resnets_with_attention(name):
+    timm = pytest.importorskip('timm')
+    backbones = pytest.importorskip('mmseg.models.backbones')
+    theirs = randomize(timm.create_model(name)).eval()
+    host = randomize(backbones.TIMMBackbone(name, True, False, out_indices=(1, 2, 3, 4))).eval()
+    fit = fit_weights(weights_in(theirs.state_dict(), 'a.pth'), host)
+    # Nothing is missing, and nothing left over but the head.
+    assert fit.tensors.keys() == host.state_dict().keys()
+    assert len(fit.tensors) == len(theirs.state_dict()) - 2
+    fit.load()
+    x = image()
+    features = theirs.forward_intermediates(x, indices=[1, 2, 3, 4], intermediates_only=True)
+    torch.testing.assert_close(list(host(x)), features)
+
+
 @pytest.mark.parametrize('package', ['mmseg', 'mmpretrain'])
 def test_mobilenet_v2_of_others_takes_that_of_torchvision(package):
     theirs = randomize(torchvision.models.mobilenet_v2(width_mult=0.35)).eval()
