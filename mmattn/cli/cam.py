@@ -7,12 +7,16 @@ side in it, both asked for the same. The exit status is 1 if an image could not 
 """
 
 import argparse
-import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmattn.cli.arguments import add_config, add_config_arguments
+from mmattn.cli.drawing import (
+    add_image_arguments,
+    draw_each,
+    list_failures,
+    make_folder,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from mmattn.prediction.inputs import Input
@@ -21,11 +25,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        'images', nargs='+', metavar='IMAGE', help='image, folder of them, or a pattern in quotes'
-    )
+    add_image_arguments(parser, 'cam')
     parser.add_argument(
         '--method',
         choices=['grad-cam', 'layer-cam', 'eigen-cam'],
@@ -59,23 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('CONFIG2', 'CHECKPOINT2'),
         help='second model, asked for the same',
     )
-    parser.add_argument(
-        '--out', metavar='DIR', help='folder; default: work_dirs/NAME OF THE CONFIG/cam'
-    )
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: CUDA if there is one')
-    add_config_arguments(parser)
-    parser.set_defaults(local_rank=0, interrupted='interrupted; pictures drawn so far are whole')
 
 
 def main(args: argparse.Namespace) -> int:
     """Draw the images, and give 1 if there were failures."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from mmattn.cli import options
-    from mmattn.datasets.names import visible
     from mmattn.engine import terminal
-    from mmattn.errors import InputError
     from mmattn.layers.packages import import_optional
     from mmattn.prediction.inputs import find_inputs
 
@@ -84,29 +73,17 @@ def main(args: argparse.Namespace) -> int:
     terminal.use(verbose=False)
     options.check_device(args.device)
     models = _load(args)
-    out = _make_folder(args)
+    out = make_folder(args)
     inputs, missing = find_inputs(args.images)
-    failures = [failure.reason for failure in missing]
-    drawn = 0
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-        for each in progress.track(inputs, description='drawing'):
-            file = out / f'{each.name}_{args.method}.png'
-            try:
-                _draw(models, each, args, file)
-            except InputError as error:
-                shown, reason = visible(each.path), str(error)
-                failures.append(reason if shown in reason else f'{shown}: {reason}')
-            except RuntimeError as error:
-                reason = str(error).strip().partition('\n')[0]
-                failures.append(f'{visible(each.path)} does not go through the model ({reason})')
-            else:
-                drawn += 1
-                print(file)
-    print(f'{drawn} of {len(inputs)} images drawn')
-    for reason in failures:
-        print(f'error: {reason}', file=sys.stderr)
-    return 1 if failures else 0
+
+    def draw(image: 'Input') -> None:
+        file = out / f'{image.name}_{args.method}.png'
+        _draw(models, image, args, file)
+        print(file)
+
+    failures = draw_each(inputs, draw)
+    print(f'{len(inputs) - len(failures)} of {len(inputs)} images drawn')
+    return list_failures([*(failure.reason for failure in missing), *failures])
 
 
 def _load(args: argparse.Namespace) -> list[tuple[str, 'Model']]:
@@ -141,31 +118,15 @@ def _load(args: argparse.Namespace) -> list[tuple[str, 'Model']]:
     return list(zip(names, models, strict=True))
 
 
-def _make_folder(args: argparse.Namespace) -> Path:
-    from mmattn.errors import InputError
-
-    out = Path(args.out or f'work_dirs/{Path(args.config).stem}/cam')
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f'--out {out} cannot be made ({error.strerror}); give another folder'
-        ) from error
-    return out
-
-
 def _draw(
     models: list[tuple[str, 'Model']], image: 'Input', args: argparse.Namespace, file: Path
 ) -> None:
     """Draw one image, as one model sees it or two."""
     from mmattn.errors import InputError
-    from mmattn.files.whole_file import write_whole
     from mmattn.inspection.cam import ActivationMap, class_activation_map
     from mmattn.inspection.cam_picture import draw_activation_maps
     from mmattn.inspection.cam_target import Target
 
-    if image.is_video:
-        raise InputError('a video has no one map; give images of it')
     target = Target(args.target, args.region, args.detection)
     maps: list[ActivationMap] = []
     for name, model in models:
@@ -178,6 +139,4 @@ def _draw(
         maps.append(found)
         # The next one is asked for what this one was.
         target = found.answer.target
-    figure = draw_activation_maps(maps, [name for name, _ in models])
-    save = partial(figure.savefig, format='png', dpi=110)
-    write_whole(file, save, remedy='call the command again')
+    save_figure(draw_activation_maps(maps, [name for name, _ in models]), file)

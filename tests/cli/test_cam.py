@@ -78,8 +78,8 @@ def test_two_models_stand_side_by_side(call, saved):
     assert (status, errors) == (0, [])
     assert [*pictures] == ['both_grad-cam.png', 'both_layer-cam.png']
     alone, together = (Image.open(path).size for path in pictures.values())
-    # A panel is as wide as 4 inches at 110 dots.
-    assert together == (alone[0] + 440, alone[1])
+    # A panel is as wide as 4 inches at 100 dots.
+    assert together == (alone[0] + 400, alone[1])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_video_is_refused(call, saved):
     status, _, errors, _ = call('classifier', 'film.mp4')
     assert (status, errors) == (
         1,
-        ['error: film.mp4: a video has no one map; give images of it'],
+        ['error: film.mp4 is a video; give images'],
     )
 
 
