@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 from mmattn.testing.promises import why_not_half
 
@@ -55,6 +56,17 @@ def no_default_scope():
     """Leave no default scope to the next test: mmengine would look up names there."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_visualizer():
+    """Leave no visualizer to the next test: mmengine gives it to whoever asks for one of its name,
+    and the folder that it writes to is gone by then."""
+    yield
+    kinds = [Visualizer]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
