@@ -19,6 +19,7 @@ PACKAGES = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm',
 
 # Name -> the rooms of mmattn, or tools, that use it.
 NAMES = {
+    'atexit._run_exitfuncs': 'cli',
     'mmcv.cnn.bricks.DropPath': 'backbones',
     'mmcv.cnn.bricks.plugin.infer_abbr': 'attention',
     'mmdet.models.dense_heads.SSDHead': 'heads',

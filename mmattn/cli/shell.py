@@ -1,9 +1,12 @@
 """The shell around every command: errors of one line, and the exit status."""
 
+import atexit
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pickle import UnpicklingError
+from typing import NoReturn
 
 from mmattn.errors import InputError
 from mmattn.launch import distributed, failure
@@ -25,8 +28,11 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
     """
     try:
         sys.exit(main(args) or 0)
-    except SystemExit:
+    except SystemExit as end:
+        has_ranks = distributed.group() is not None
         distributed.leave()
+        if has_ranks and type(end.code) is int:
+            _end_at_once(end.code)
         raise
     except KeyboardInterrupt:
         _exit(args.interrupted, 130)
@@ -45,6 +51,18 @@ def run(main: Callable[[Namespace], int | None], args: Namespace) -> None:
             failure.tell_of_exception(error)
             sys.exit(1)
         _exit(explanation)
+
+
+def _end_at_once(status: int) -> NoReturn:
+    """End a rank without taking Python down, after all that is to be done at the exit.
+
+    A thread of gloo may still hold a tensor. If it lets go of it while Python ends, C++ ends the
+    process by SIGABRT, and torchrun takes the training for a failed one.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def _explain_unread(text: str, is_trusted: bool) -> str:
