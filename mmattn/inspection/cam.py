@@ -107,15 +107,16 @@ def _gradients(answer: Answer, maps: Maps) -> list[Tensor]:
     Raises:
         InputError: If no map has one.
     """
+    without = InputError(
+        f'the score of {answer.label!r} has no gradient, as behind soft-NMS; take another '
+        'model.test_cfg.nms with --cfg-options, or --method eigen-cam'
+    )
+    if not answer.evidence.requires_grad:
+        raise without
     try:
-        if not answer.evidence.requires_grad:
-            raise NotImplementedError
         gradients = torch.autograd.grad(answer.evidence, maps.values, allow_unused=True)
-    except NotImplementedError as error:
-        raise InputError(
-            f'the score of {answer.label!r} has no gradient, as behind soft-NMS; take another '
-            'model.test_cfg.nms with --cfg-options, or --method eigen-cam'
-        ) from error
+    except NotImplementedError as error:  # of an operator that has no derivative
+        raise without from error
     reached = [i for i, gradient in enumerate(gradients) if gradient is not None]
     if not reached:
         names = ', '.join(dict.fromkeys(maps.names))
