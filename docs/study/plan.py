@@ -5,7 +5,7 @@ seeds = [0, 1, 2]
 # Height and width for which costs are counted.
 shape = [180, 240]
 # Iterations.
-lengths = [400, 1600]
+lengths = [400, 1200]
 
 # Every module stands behind the depthwise convolution of each block that expands its channels, and
 # behind the norm and ReLU6 there: 15 places, chosen as the release of CoordAtt did in MobileNetV2.

@@ -39,18 +39,20 @@ def looks_of(results: Results) -> dict[str, Look]:
     """Give each variant a look, the same in all pictures.
 
     The colour is that of the row; the line tells where on the axes a variant is, and so does the
-    marker if there is more than one place, else it is that of the row, too.
+    marker if there is more than one place, else it is that of the row, too. Rows that share a
+    colour, because there are more of them than colours, have other markers.
     """
     rows = [*dict.fromkeys(entry.row for entry in results.entries)]
     places = [*dict.fromkeys(tuple(entry.axes.items()) for entry in results.entries)]
     others = [row for row in rows if row != results.baseline]
     found = {}
     for entry in results.entries:
-        colour = BASELINE_COLOUR
+        colour, turn = BASELINE_COLOUR, 0
         if entry.row in others:
-            colour = COLOURS[others.index(entry.row) % len(COLOURS)]
+            turn, number = divmod(others.index(entry.row), len(COLOURS))
+            colour = COLOURS[number]
         place = places.index(tuple(entry.axes.items()))
-        number = place if len(places) > 1 else rows.index(entry.row)
+        number = place + turn * len(places) if len(places) > 1 else rows.index(entry.row)
         marker, line = MARKERS[number % len(MARKERS)], LINES[place % len(LINES)]
         found[entry.name] = Look(colour, marker, line)
     return found

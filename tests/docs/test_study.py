@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmattn import InsertAttention
+from mmattn.sweep.database import Database
+from mmattn.sweep.plots import looks_of
+from mmattn.sweep.results import read_results
 from tests.helpers import randomize
 
-PLAN = Config.fromfile(Path(__file__).parents[2] / 'docs' / 'study' / 'plan.py')
+DOCS = Path(__file__).parents[2] / 'docs'
+PLAN = Config.fromfile(DOCS / 'study' / 'plan.py')
 STARTS = {
     'CoordAttPerChannel': 'identity',
     **{f'{name}UnitGates': 'paper' for name in ('CoordAtt', 'SE', 'ECA', 'CBAM', 'Triplet', 'LKA')},
@@ -102,3 +107,44 @@ def test_the_places_are_those_behind_depthwise_convolutions_on_expanded_channels
         conv = names[name.replace('.bn2', '.conv_dw')]
         assert conv.groups == norm.num_features
         assert isinstance(norm.act, nn.ReLU6)
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A copy is read: SQLite may write a journal beside what it opens."""
+    shutil.copy(DOCS / 'study' / 'sweep.db', tmp_path)
+    with Database(tmp_path) as database:
+        return read_results(database)
+
+
+def test_the_figures_of_the_page_are_those_of_the_database(results):
+    pytest.importorskip('scipy')
+    page = (DOCS / 'study.md').read_text()
+    modules, starts = page.split('### The modules')[1].split('### The starts')
+    found = {entry.name: entry for entry in results.entries}
+    assert len(found) == 19 and all(len(entry.test) == 3 for entry in found.values())
+
+    def cells(entry):
+        figures = [f'{entry.mean:.2f} ± {entry.deviation:.2f}', '', '']
+        if (beside := entry.comparison) is not None:
+            interval = f'[{beside.low:+.2f}, {beside.high:+.2f}]'
+            figures[1:] = f'{beside.difference:+.2f} {interval}', f'{beside.adjusted:.3f}'
+        return figures
+
+    for line in re.findall(r'^\| `.*', modules, re.M):
+        name, *shown = [cell.strip() for cell in line.strip('|').split('|')]
+        entry = found[f'{name.strip("`")}, length=400']
+        assert shown[:3] == cells(entry)
+        assert shown[3:5] == [
+            f'{entry.parameters / 1e6:.3f} M',
+            f'{entry.multiply_adds / 1e9:.3f} G',
+        ]
+    for line in re.findall(r'^\| `.*', starts, re.M):
+        name, *shown = [cell.strip() for cell in line.strip('|').split('|')]
+        for length, place in ((400, 0), (1200, 3)):
+            assert shown[place : place + 3] == cells(found[f'{name.strip("`")}, length={length}'])
+
+
+def test_no_two_of_many_rows_look_the_same(results):
+    looks = looks_of(results)
+    assert len(set(looks.values())) == len(looks) == 19
