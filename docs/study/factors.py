@@ -19,8 +19,8 @@ PREFIX = 'blend/backbone.timm_model.blocks.'
 folder, file = sys.argv[1:]
 found = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
 query = """
-    SELECT row, axes, name, step, value FROM scalars
-    JOIN (SELECT id, row, axes FROM runs) AS runs ON runs.id = run WHERE name LIKE 'blend/%'
+    SELECT row, axes, scalars.name, step, value FROM scalars
+    JOIN runs ON runs.id = run WHERE scalars.name LIKE 'blend/%'
 """
 for row, axes, name, step, value in sqlite3.connect(f'{folder}/sweep.db').execute(query):
     found[row, int(json.loads(axes)['length'])][name][step].append(abs(value))

@@ -9,38 +9,22 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import torch
+import numpy as np
 
 import mmattn
-from docs.study.starts import UnitGates
-from mmattn.prediction.model import Model
-
-Distances = dict[str, list[float]]
-
-
-def watch(model: Model, distances: Distances) -> None:
-    """Note how far the gates are from 1, at every prediction."""
-
-    def look(name: str, module: UnitGates, x: torch.Tensor) -> None:
-        gates = module.gates(x)
-        gate = module.scale * gates['rows'] * gates['columns']
-        distances[name].append(float((gate - 1).abs().mean()))
-
-    for name, module in model.module.named_modules():
-        if isinstance(module, UnitGates):
-            module.register_forward_hook(
-                lambda module, inputs, _, name=name: look(name, module, inputs[0])
-            )
-
+from docs.study.starts import CoordAttUnitGates
+from mmattn.inspection.gates import look
+from mmattn.inspection.sites import attention_sites
 
 folder = Path(sys.argv[1])
 images = sorted(Path('data/CamVid/val').glob('*.png'))[:20]
 for run in sorted(folder.glob('runs/CoordAtt-unit-gates*')):
     [checkpoint] = run.glob('best_*.pth')
     model = mmattn.load(str(folder / 'configs' / f'{run.name}.py'), str(checkpoint))
-    found: Distances = defaultdict(list)
-    watch(model, found)
-    with torch.no_grad():
-        for image in images:
-            model.predict(str(image))
-    print(run.name, ' '.join(f'{sum(each) / len(each):.2f}' for each in found.values()))
+    sites = attention_sites(model.module)
+    distances = defaultdict(list)
+    for image in images:
+        for seen in look(model, model.read(image), sites):
+            gate = CoordAttUnitGates.scale * seen.gates['rows'] * seen.gates['columns']
+            distances[seen.site].append(np.abs(gate - 1).mean())
+    print(run.name, ' '.join(f'{np.mean(each):.2f}' for each in distances.values()))

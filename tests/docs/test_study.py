@@ -1,8 +1,11 @@
 """The files of the study: every start leaves the host as it is, and then trains."""
 
+import contextlib
 import importlib
 import re
 import shutil
+import sqlite3
+import statistics
 import sys
 from pathlib import Path
 
@@ -117,6 +120,21 @@ def results(tmp_path):
         return read_results(database)
 
 
+def factors(row):
+    """Give the median, the largest and the number beyond 0.1 of those after 1200 iterations."""
+    query = """
+        SELECT value FROM scalars JOIN runs ON runs.id = run
+        WHERE scalars.name LIKE 'blend/%' AND step = 1200 AND row = ?
+    """
+    with contextlib.closing(sqlite3.connect(DOCS / 'study' / 'sweep.db')) as database:
+        sizes = [abs(value) for [value] in database.execute(query, [row])]
+    if not sizes:
+        return ['', '']
+    assert len(sizes) == 3 * 15
+    most = f'{statistics.median(sizes):.2g}, {max(sizes):.2g}'
+    return [most, str(sum(size > 0.1 for size in sizes))]
+
+
 def test_the_figures_of_the_page_are_those_of_the_database(results):
     pytest.importorskip('scipy')
     page = (DOCS / 'study.md').read_text()
@@ -131,7 +149,9 @@ def test_the_figures_of_the_page_are_those_of_the_database(results):
             figures[1:] = f'{beside.difference:+.2f} {interval}', f'{beside.adjusted:.3f}'
         return figures
 
-    for line in re.findall(r'^\| `.*', modules, re.M):
+    of_modules, of_starts = (re.findall(r'^\| `.*', part, re.M) for part in (modules, starts))
+    assert len(of_modules) == len(of_starts) == 7
+    for line in of_modules:
         name, *shown = [cell.strip() for cell in line.strip('|').split('|')]
         entry = found[f'{name.strip("`")}, length=400']
         assert shown[:3] == cells(entry)
@@ -139,10 +159,11 @@ def test_the_figures_of_the_page_are_those_of_the_database(results):
             f'{entry.parameters / 1e6:.3f} M',
             f'{entry.multiply_adds / 1e9:.3f} G',
         ]
-    for line in re.findall(r'^\| `.*', starts, re.M):
+    for line in of_starts:
         name, *shown = [cell.strip() for cell in line.strip('|').split('|')]
         for length, place in ((400, 0), (1200, 3)):
             assert shown[place : place + 3] == cells(found[f'{name.strip("`")}, length={length}'])
+        assert shown[6:] == factors(name.strip('`'))
 
 
 def test_no_two_of_many_rows_look_the_same(results):
