@@ -3,7 +3,7 @@
 #     python=$(bash requirements/install.sh lint|demo|test|test-all|docs|doctor|mutants [LEG])
 #
 # In this order: MMATTN_PYTHON; an active virtual environment that has all the task needs; .venv, made here when missing.
-# For the legs A and C of the test matrix: .venv-A, .venv-C; status 3 says that there is no Python for them.
+# For the legs A and C of the test matrix: .venv-A, .venv-C; status 3 says that there is no Python or no disk for them.
 # Only these folders are ever written to.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -163,6 +163,11 @@ if ! is_done tools "$pins"; then
 fi
 if ! is_done stack "$pins"; then
     say "installing torch and the OpenMMLab stack into ${venv##*/}: a download of 3 GB, 6 GB on disk"
+    free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1000000) }')
+    if [ "${free:-10}" -lt 10 ]; then # download and packages are there at once
+        say "$PWD needs 10 GB of free disk, and has $free GB; delete something, or work on another disk"
+        [ "$leg" = B ] && exit 1 || exit 3
+    fi
     if [ "$leg" = B ]; then
         marked pip install -r requirements/torch.txt -r requirements/openmmlab.txt
         marked pip install --no-deps -r requirements/panoptic.txt

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INSTALL = ROOT / 'requirements' / 'install.sh'
 PAGE = ROOT / 'docs' / 'install.md'
 LEGS = ('A', 'B', 'C')
-NO_PYTHON = 3  # exit status of install.sh
+NOT_HERE = 3  # exit status of install.sh
 QUICK_MINUTES = 10
 
 SMOKE = 'tests/tools/test_tools.py::test_smoke'
@@ -75,8 +75,8 @@ print(json.dumps(found))
 """
 
 
-class NoPython(Exception):
-    """There is no Python for a leg."""
+class NotHere(Exception):
+    """The machine has no Python for a leg, or no disk."""
 
 
 class OutOfTime(Exception):
@@ -105,9 +105,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f'leg {leg}', flush=True)
             try:
                 good &= run(leg, args, deadline, Path(folder, f'{leg}.xml'))
-            except (NoPython, OutOfTime, Broken) as error:
+            except (NotHere, OutOfTime, Broken) as error:
                 print(f'leg {leg} was not run: {error}', flush=True)
-                unnamed = isinstance(error, NoPython) and not args.legs
+                unnamed = isinstance(error, NotHere) and not args.legs
                 good &= unnamed or (args.quick and not isinstance(error, Broken))
     return int(not good)
 
@@ -120,7 +120,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         '--quick',
         action='store_true',
         help=f'a sample of A and C that compiles nothing, within {QUICK_MINUTES} minutes; a leg '
-        'for which there is no Python or no time is left out',
+        'for which there is no Python, no disk or no time is left out',
     )
     parser.add_argument(
         '--write', action='store_true', help=f'write the figures to {PAGE.relative_to(ROOT)}'
@@ -161,7 +161,7 @@ def run(leg: str, args: argparse.Namespace, deadline: float | None, report: Path
         Whether tests passed and none failed.
 
     Raises:
-        NoPython: There is none for it.
+        NotHere: The machine has no Python for it, or no disk.
         OutOfTime: It would take longer than the limit.
         Broken: Its environment cannot be made, or pytest does not run there.
     """
@@ -201,8 +201,8 @@ def environment(leg: str, task: str, deadline: float | None) -> str:
     """Find or make the environment of a leg, and return its Python."""
     command = ['bash', str(INSTALL), task, leg]
     status, printed = call(command, dict(os.environ), deadline, stdout=subprocess.PIPE)
-    if status == NO_PYTHON:
-        raise NoPython('there is no Python for it, see above')
+    if status == NOT_HERE:
+        raise NotHere('there is no Python or no disk for it, see above')
     if status:
         raise Broken('its environment cannot be made, see above')
     return printed.strip()

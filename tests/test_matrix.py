@@ -152,9 +152,9 @@ def test_no_figures_of_a_pytest_that_does_not_run(leg, capsys):
     assert matrix.PAGE.read_text() == before
 
 
-NO_PYTHON, NO_ENVIRONMENT, NO_TIME = f'exit {matrix.NO_PYTHON}', 'exit 1', 'sleep 60'
+NOT_HERE, NO_ENVIRONMENT, NO_TIME = f'exit {matrix.NOT_HERE}', 'exit 1', 'sleep 60'
 WHY = {
-    NO_PYTHON: 'there is no Python for it, see above',
+    NOT_HERE: 'there is no Python or no disk for it, see above',
     NO_ENVIRONMENT: 'its environment cannot be made, see above',
     NO_TIME: 'the time limit is over',
 }
@@ -164,10 +164,10 @@ WHY = {
 @pytest.mark.parametrize(
     ('args', 'left_out'),
     [
-        ([], [NO_PYTHON]),
+        ([], [NOT_HERE]),
         (['A', 'C'], []),
-        (['--quick'], [NO_PYTHON, NO_TIME]),
-        (['--quick', 'A', 'C'], [NO_PYTHON, NO_TIME]),
+        (['--quick'], [NOT_HERE, NO_TIME]),
+        (['--quick', 'A', 'C'], [NOT_HERE, NO_TIME]),
     ],
     ids=['all', 'named', 'quick', 'quick and named'],
 )
@@ -270,7 +270,13 @@ def checkout(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for version in ('', '.9', '.10', '.11', '.12', '.13', '.14', '.15'):
         program(tmp_path / 'bin' / f'python3{version}', 'exit 1')
+    free(tmp_path, 10)
     return tmp_path
+
+
+def free(checkout, gigabytes):
+    """Let the disk have so much left."""
+    program(checkout / 'bin' / 'df', f'echo head; echo /dev/a 1 1 {gigabytes * 1_000_000} 1% /')
 
 
 def add_python(checkout, path, version):
@@ -305,9 +311,22 @@ def install(checkout, *args, **env):
 @pytest.mark.parametrize(('leg', 'versions'), [('A', '3.10 or 3.11'), ('C', '3.13 or 3.12')])
 def test_a_leg_without_a_python(checkout, leg, versions):
     done = install(checkout, 'test', leg)
-    assert done.returncode == matrix.NO_PYTHON and done.stdout == ''
+    assert done.returncode == matrix.NOT_HERE and done.stdout == ''
     assert f'no Python {versions} found' in done.stderr and 'PYTHON=/path' in done.stderr
     assert not (checkout / f'.venv-{leg}').exists()
+
+
+@pytest.mark.parametrize(('leg', 'status'), [('B', 1), ('C', matrix.NOT_HERE)])
+def test_a_disk_that_is_too_small(checkout, leg, status):
+    add_python(checkout, 'bin/python3.12', '3.12')
+    free(checkout, 9)
+    done = install(checkout, 'demo', leg)
+    assert done.returncode == status and done.stdout == ''
+    line = f'mmattn: {checkout} needs 10 GB of free disk, and has 9 GB; '
+    assert done.stderr.splitlines()[-1].startswith(line)
+    assert 'torch' not in (checkout / 'pip').read_text()
+    free(checkout, 10)
+    assert install(checkout, 'demo', leg).returncode == 0
 
 
 def test_a_leg_that_is_none(checkout):
