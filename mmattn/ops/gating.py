@@ -4,13 +4,14 @@ In half precision a map, and a gate of its size, stay in the type of the map; su
 what is small are in float32. One tensor is kept of each gate, and none of its logits.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmattn.ops.precision import HALVES, narrowed, saturate_, summed_to, widened
+from mmattn.ops.precision import HALVES, gated, narrowed, saturate_, summed_to, widened
 
 
 def multiplied(x: Tensor, attention: Tensor) -> Tensor:
@@ -53,15 +54,35 @@ def mixed(m: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Compute ``m * x + (1 - m) * y`` in the type of the two maps.
 
     Args:
-        m: Weights between 0 and 1, of a shape that broadcasts to that of the maps.
+        m: Weights of ``x``, of a shape that broadcasts to that of the maps.
         x: Feature map.
         y: Feature map of the same shape.
 
     Returns:
-        What lies between the two, so that nothing overflows; in the wider of their types.
+        The weighted mean, in the wider of their types. With weights from 0 to 1 it lies between
+        the two, so that nothing overflows.
     """
     x, y = _of_one_type(x, y)
     return _Mixed.apply(m, x, y) if x.dtype in HALVES else torch.lerp(y, x, m.to(x.dtype))
+
+
+def weighted_sum(maps: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Add up at least two maps, each times its weights, in their type.
+
+    Args:
+        maps: Feature maps of one shape.
+        weights: Those of each map, which sum to one and broadcast to its shape.
+
+    Returns:
+        What lies between the maps.
+    """
+    if len(maps) == 2:
+        return mixed(weights[0], *maps)
+    out = gated(maps[0], weights[0])
+    for x, weight in zip(maps[1:], weights[1:], strict=True):
+        out = out + gated(x, weight)
+    # Rounded weights can sum to more than one, which is enough to pass the largest float16.
+    return saturate_(out)
 
 
 def sigmoid_mixed(x: Tensor, y: Tensor, *logits: Tensor) -> Tensor:
@@ -106,9 +127,17 @@ def _grad_of_sum(grad: Tensor, gate: Tensor, factor: Tensor) -> Tensor:
     that overflow, is NaN.
     """
     if gate.shape == grad.shape:
-        return saturate_(torch.ops.aten.sigmoid_backward(grad, gate) * factor)
+        return torch.ops.aten.sigmoid_backward(grad, gate) * factor
     total = summed_to(saturate_(grad * factor), gate.shape, gate.dtype)
     return torch.ops.aten.sigmoid_backward(total, gate)
+
+
+def _shares(grad: Tensor, logits: list[tuple[torch.Size, torch.dtype]]) -> list[Tensor]:
+    """Give each of some logits, told by shape and type, the gradient of their sum."""
+    if any(shape != grad.shape for shape, _ in logits):
+        # What is to be added up has to be finite.
+        saturate_(grad)
+    return [summed_to(grad, *each) for each in logits]
 
 
 class _SigmoidGated(torch.autograd.Function):
@@ -132,8 +161,7 @@ class _SigmoidGated(torch.autograd.Function):
         x, gate = ctx.saved_tensors
         factor = gate.to(x.dtype)
         of_x = torch.addcmul(grad, grad, factor) if ctx.residual else grad * factor
-        of_sum = _grad_of_sum(grad, gate, x)
-        return of_x, None, None, *(summed_to(of_sum, *each) for each in ctx.like)
+        return of_x, None, None, *_shares(_grad_of_sum(grad, gate, x), ctx.like)
 
 
 class _Mixed(torch.autograd.Function):
@@ -177,4 +205,4 @@ class _SigmoidMixed(torch.autograd.Function):
         x, y, gate = ctx.saved_tensors
         of_x = grad * gate.to(x.dtype)
         of_sum = _grad_of_sum(grad, gate, saturate_(x - y))
-        return of_x, grad - of_x, None, *(summed_to(of_sum, *each) for each in ctx.like)
+        return of_x, grad - of_x, None, *_shares(of_sum, ctx.like)

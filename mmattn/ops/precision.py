@@ -135,15 +135,20 @@ def _computes_in(dtype: torch.dtype, layer: Layer, inputs: tuple[Tensor, ...]) -
 def _is_of(dtype: torch.dtype, layer: nn.Module) -> bool:
     """Tell whether all parameters and buffers of a layer that are real numbers have a type."""
     # The dicts themselves: parameters() and buffers() take longer than a small convolution.
-    for tensor in (*layer._parameters.values(), *layer._buffers.values()):
-        if tensor is not None and tensor.dtype != dtype and tensor.is_floating_point():
+    for tensors in (layer._parameters, layer._buffers):
+        for tensor in tensors.values():
+            if tensor is not None and tensor.dtype != dtype and tensor.is_floating_point():
+                return False
+    for child in layer._modules.values():
+        if child is not None and not _is_of(dtype, child):
             return False
-    return all(_is_of(dtype, child) for child in layer._modules.values() if child is not None)
+    return True
 
 
 # Their backward passes need their inputs, not their results, which may so be changed in place.
 # Classes exactly: what is derived from them may do more.
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_LIKE_CONVOLUTIONS = (nn.modules.conv._ConvNd, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm)
 # What is finite for all that is finite.
 _FINITE = (nn.Identity, nn.ReLU, nn.Sigmoid, nn.Flatten, nn.Unflatten)
@@ -166,10 +171,10 @@ def on_map(layer: nn.Module | list[nn.Module], x: Tensor) -> Tensor:
     """
     for each in layer if isinstance(layer, list) else [layer]:
         kind = each.__class__
-        if isinstance(each, nn.modules.conv._ConvNd | nn.Linear):
-            x = convolved(each, x)
-        elif kind in _FINITE:
+        if kind in _FINITE:
             x = each(x)
+        elif isinstance(each, _LIKE_CONVOLUTIONS):
+            x = convolved(each, x)
         else:
             x = norm_any_batch(each, x)
             x = saturate_(x) if kind in _NORMS else saturate(x)
@@ -292,8 +297,8 @@ def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def layer_dtype(layer: nn.modules.conv._ConvNd | nn.Linear, x: Tensor) -> torch.dtype:
     """Tell the type in which a convolution of ``x`` computes: autocast's, or half its weights'."""
-    half = layer.weight.dtype in HALVES
-    own = layer.weight.dtype if half else x.dtype
+    weights = layer.weight.dtype
+    own = weights if weights in HALVES else x.dtype
     return own if x.is_meta else autocast_dtype(x.device.type) or own
 
 

@@ -30,6 +30,10 @@ WORDS = {
         [SHAPE, WHOLE],
     ),
     'mixed by few': (lambda x, y, m: gating.mixed(m.sigmoid(), x, y), [SHAPE, SHAPE, SMALL]),
+    'weighted_sum of three': (
+        lambda x, y, z, m: gating.weighted_sum([x, y, z], m.softmax(0)),
+        [SHAPE, SHAPE, SHAPE, (3, 6, 1, 1)],
+    ),
     'sigmoid_mixed': (gating.sigmoid_mixed, [SHAPE, SHAPE, WHOLE, SMALL]),
     'sigmoid_mixed by few': (gating.sigmoid_mixed, [SHAPE, SHAPE, SMALL]),
 }
