@@ -17,7 +17,7 @@ from mmattn.layers.checks import (
     Odd,
     Positive,
 )
-from mmattn.ops.precision import in_float32, on_map
+from mmattn.ops.precision import convolved, in_float32
 from mmattn.ops.received import received
 
 
@@ -116,7 +116,7 @@ class AttentionAugmentedConv(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Convolve ``x`` and attend to it, side by side."""
         attended = in_float32(self._attend_to_all, self._embed(x))
-        return torch.cat([on_map(self.conv_out, x), on_map(self.attn_out, attended)], dim=1)
+        return torch.cat([convolved(self.conv_out, x), convolved(self.attn_out, attended)], dim=1)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
@@ -138,7 +138,7 @@ class AttentionAugmentedConv(Attention):
                 f'expected a map of at most {self.feat_size} (feat_size), got {(h, w)}; '
                 f'feat_size={(max(h, self.feat_size[0]), max(w, self.feat_size[1]))} works'
             )
-        return on_map(self.qkv_conv, x)
+        return convolved(self.qkv_conv, x)
 
     def _attend_to_all(self, qkv: Tensor) -> Tensor:
         """Average the values for each position, weighed by queries and keys: (N, V, H, W)."""

@@ -10,7 +10,8 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive, Side
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, saturate, wide_mean
+from mmattn.ops.gating import multiplied, sigmoid_gated
+from mmattn.ops.precision import in_float32, narrowed, wide_mean, widened
 
 
 class ChannelGate(nn.Module):
@@ -129,11 +130,12 @@ class BAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Strengthen ``x`` by one to two times."""
-        return saturate(gated(x, self._factor(x)))
+        channel, spatial = self.channel_att(x), self.spatial_att(x)
+        # A logit of ten that is rounded moves a factor between one and two less than its own
+        # rounding does.
+        logits = multiplied(narrowed(channel, x.dtype), spatial)
+        return sigmoid_gated(x, logits, residual=True)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the factor ``'spatial'`` (N, C, H, W), from 1 to 2, of both branches together."""
-        return {'spatial': self._factor(x)}
-
-    def _factor(self, x: Tensor) -> Tensor:
-        return 1 + (self.channel_att(x) * self.spatial_att(x)).sigmoid()
+        return {'spatial': 1 + (self.channel_att(x) * widened(self.spatial_att(x))).sigmoid()}

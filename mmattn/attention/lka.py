@@ -11,7 +11,8 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg
 from mmattn.layers.init import init_by_fan_out
-from mmattn.ops.precision import in_float32, on_map, saturate, widened
+from mmattn.ops.gating import multiplied
+from mmattn.ops.precision import in_float32, on_map, saturate_, widened
 
 # Dilation of each kernel of the paper's ablation.
 DILATIONS = {7: 2, 14: 3, 21: 3, 28: 4}
@@ -102,8 +103,8 @@ class LKA(Attention):
         """Combine ``x`` with its large-kernel attention map."""
         attention = self._map(x)
         if self.combine == 'multiply':
-            return saturate(x * attention)
-        return saturate(x + attention) if self.combine == 'add' else attention
+            return multiplied(x, attention)
+        return saturate_(x + attention) if self.combine == 'add' else attention
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the map ``'spatial'`` (N, C, H, W); none where it does not multiply the input."""

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.init import init_by_fan_out
-from mmattn.ops.precision import on_map, saturate, widened
+from mmattn.ops.gating import multiplied
+from mmattn.ops.precision import on_map, widened
 
 # Whole kernel: (taps of the near strips, taps of the far strips, dilation of the far strips).
 STRIPS = {
@@ -85,7 +86,7 @@ class LSKA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its large-kernel attention map."""
-        return saturate(x * self._map(x))
+        return multiplied(x, self._map(x))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the map ``'spatial'`` (N, C, H, W)."""

@@ -7,11 +7,17 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
-from mmattn.compat import at_least_float32
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
 from mmattn.layers.sequential import SafeSequential
-from mmattn.ops.precision import in_float32, narrowed, saturate, wide_mean, without_autocast
+from mmattn.ops.precision import (
+    in_float32,
+    narrowed,
+    saturate_,
+    wide_mean,
+    widened,
+    without_autocast,
+)
 
 
 @MODELS.register_module()
@@ -94,23 +100,24 @@ class MixedPooling(Attention):
         strips = self._strips(self.conv1_2(x).relu())
         context = self.conv3(torch.cat([square, strips], 1))  # (N, C, H, W)
         # Not relu(), which keeps its output for the backward pass: a ResNet adds to it in place.
-        return F.threshold(saturate(x + context), 0.0, 0.0)
+        return F.threshold(saturate_(x + context), 0.0, 0.0)
 
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
+        wide = widened(x)
         for i, layer in enumerate((self.conv2_1, self.conv2_2)):
             size = self.pool_size[i]
-            grid = in_float32(layer, grid_means(x, size))  # (N, C / 4, size, size)
+            grid = in_float32(layer, grid_means(wide, size))  # (N, C / 4, size, size)
             grid = narrowed(grid, x.dtype)
             grid = F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
-            out = saturate(out + grid)
+            out = saturate_(out + grid)
         return self.conv2_5(out.relu()).relu()
 
     def _strips(self, x: Tensor) -> Tensor:
         columns = in_float32(self.conv2_3, wide_mean(x, 2, keepdim=True))  # (N, C / 4, 1, W)
         rows = in_float32(self.conv2_4, wide_mean(x, 3, keepdim=True))  # (N, C / 4, H, 1)
-        strips = narrowed(rows, x.dtype) + narrowed(columns, x.dtype)
-        return self.conv2_6(saturate(strips.relu())).relu()
+        strips = saturate_(narrowed(rows, x.dtype) + narrowed(columns, x.dtype))
+        return self.conv2_6(strips.relu()).relu()
 
 
 def grid_means(x: Tensor, size: int) -> Tensor:
@@ -127,7 +134,7 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         The means of shape (N, C, size, size), in float32 or wider.
     """
     h, w = x.shape[2:]
-    x = x.to(at_least_float32(x.dtype))
+    x = widened(x)
 
     def weights(length: int) -> Tensor:
         """Weight of each position in the mean of each cell: (size, length)."""

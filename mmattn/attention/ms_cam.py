@@ -8,7 +8,8 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, wide_mean
+from mmattn.ops.gating import sigmoid_gated
+from mmattn.ops.precision import in_float32, wide_mean
 
 
 class Bottleneck(SafeSequential):
@@ -89,13 +90,14 @@ class MSCAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by position and channel."""
-        return gated(x, self._gate(x))
+        return sigmoid_gated(x, *self._logits(x))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W)."""
-        return {'spatial': self._gate(x)}
+        local, pooled = self._logits(x)
+        return {'spatial': (local + pooled).sigmoid()}
 
-    def _gate(self, x: Tensor) -> Tensor:
+    def _logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Give those of each position, (N, C, H, W), and those of the map, (N, C, 1, 1)."""
         pooled = wide_mean(x, (2, 3), keepdim=True)  # (N, C, 1, 1)
-        logits = self.local_att(x) + in_float32(self.global_att, pooled)
-        return logits.sigmoid()
+        return self.local_att(x), in_float32(self.global_att, pooled)

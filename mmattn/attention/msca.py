@@ -10,7 +10,8 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Odd
 from mmattn.layers.init import init_by_fan_out
-from mmattn.ops.precision import on_map, saturate, widened
+from mmattn.ops.gating import multiplied
+from mmattn.ops.precision import convolved, on_map, saturate_, widened
 
 
 @MODELS.register_module()
@@ -73,16 +74,16 @@ class MSCA(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply ``x`` by its multi-scale attention map."""
-        return saturate(x * self._map(x))
+        return multiplied(x, self._map(x))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the map ``'spatial'`` (N, C, H, W)."""
         return {'spatial': widened(self._map(x))}
 
     def _map(self, x: Tensor) -> Tensor:
-        near = on_map(self.conv0, x)  # (N, C, H, W)
+        near = convolved(self.conv0, x)  # (N, C, H, W)
         attention = near
         for index in range(self.branches):
             strips = [getattr(self, f'conv{index}_{part}') for part in (1, 2)]
             attention = attention + on_map(strips, near)
-        return on_map(self.conv3, saturate(attention))
+        return convolved(self.conv3, saturate_(attention))

@@ -12,7 +12,8 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive, within
 from mmattn.layers.sequential import SafeSequential
-from mmattn.ops.precision import gated, in_float32, saturate, wide_mean
+from mmattn.ops.gating import weighted_sum
+from mmattn.ops.precision import in_float32, wide_mean
 
 
 class KernelChoice(nn.Module):
@@ -126,11 +127,7 @@ class SKConv(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Convolve ``x`` at every scale and let each channel choose."""
         maps, weights = self._branches(x)
-        out = gated(maps[0], weights[0])
-        for i in range(1, len(maps)):
-            out = out + gated(maps[i], weights[i])
-        # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
-        return saturate(out)
+        return weighted_sum(maps, weights)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the shares ``'branch_1'``, ``'branch_2'``, ... (N, C, 1, 1), small kernels first.

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
-from mmattn.ops.precision import gated, in_float32, on_map, saturate, wide_mean
+from mmattn.ops.gating import weighted_sum
+from mmattn.ops.precision import gated, in_float32, on_map, wide_mean
 
 
 @MODELS.register_module()
@@ -95,11 +96,8 @@ class SplitAttention(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Make the versions of ``x`` and weigh them."""
         versions, weights = self._branches(x)
-        out = gated(versions[0], weights[0])
-        for i in range(1, self.radix):
-            out = out + gated(versions[i], weights[i])
-        # The weights sum to 1 up to rounding, which is enough to pass the largest float16.
-        return saturate(out)
+        # The share of a single version is a sigmoid.
+        return weighted_sum(versions, weights) if self.radix > 1 else gated(versions[0], weights[0])
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the shares ``'branch_1'``, ``'branch_2'``, ... (N, C, 1, 1).

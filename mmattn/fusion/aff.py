@@ -10,7 +10,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.ms_cam import Bottleneck
-from mmattn.compat import at_least_float32
 from mmattn.fusion.base import Fusion, add
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import (
@@ -21,19 +20,20 @@ from mmattn.layers.checks import (
     within,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.precision import gated, in_float32, narrowed, saturate, wide_mean, wide_sigmoid
+from mmattn.ops.gating import sigmoid_gated, sigmoid_mixed
+from mmattn.ops.precision import in_float32, narrowed, saturate_, wide_mean, widened
 
 Scale = Literal['local', 'global']
 Strategy = Literal['aff', 'half_aff', 'concat_aff', 'ms_gau', 'ms_se', 'ms_sa']
 
 
-def gate(
+def gate_logits(
     z: Tensor,
     local: Sequence[nn.Module],
     pooled: Sequence[nn.Module],
     post: nn.Module | None = None,
-) -> Tensor:
-    """Weigh each value of a map between 0 and 1.
+) -> list[Tensor]:
+    """Give the logits of weights between 0 and 1, as parts of a sum.
 
     Args:
         z: Feature map of shape (N, C, H, W).
@@ -42,37 +42,26 @@ def gate(
         post: Layers that mix the branches, side by side along the channels. None adds them up.
 
     Returns:
-        Gate of shape (N, C, H, W), or (N, C, 1, 1) without local branches, in float32 at least.
+        Maps of shape (N, C, H, W), and (N, C, 1, 1) from the mean, in float32 at least.
     """
     parts = [branch(z) for branch in local]
     if pooled:
         mean = wide_mean(z, (2, 3), keepdim=True)  # (N, C, 1, 1)
         parts += [in_float32(branch, mean) for branch in pooled]
     if post is None:
-        dtype = at_least_float32(z.dtype)
-        logits = parts[0].to(dtype)
-        for part in parts[1:]:
-            logits = logits + part.to(dtype)
-    elif not local:
-        logits = in_float32(post, torch.cat(parts, dim=1))
-    else:
-        # The mean at every position, in the type and memory format of the map.
-        plane = torch.zeros_like(parts[0])
-        for i in range(len(local), len(parts)):
-            parts[i] = plane + narrowed(parts[i], plane.dtype)
-        logits = post(torch.cat(parts, dim=1))
-    return wide_sigmoid(logits)
+        return parts
+    if not local:
+        return [in_float32(post, torch.cat(parts, dim=1))]
+    # The mean at every position, in the type and memory format of the map.
+    plane = torch.zeros_like(parts[0])
+    for i in range(len(local), len(parts)):
+        parts[i] = plane + narrowed(parts[i], plane.dtype)
+    return [post(torch.cat(parts, dim=1))]
 
 
-def weigh(m: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Compute ``m * x + (1 - m) * y`` in the type of the two maps."""
-    # Not y + m * (x - y): the difference overflows float16 where neither map does.
-    return saturate(gated(x, m) + gated(y, 1 - m))
-
-
-def modulate(m: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Compute ``m * x + y`` in the type of the two maps."""
-    return saturate(gated(x, m) + y)
+def gate(logits: Sequence[Tensor]) -> Tensor:
+    """Take the sigmoid of the sum of some logits, in float32 at least."""
+    return sum(map(widened, logits[1:]), widened(logits[0])).sigmoid()
 
 
 @MODELS.register_module()
@@ -173,22 +162,22 @@ class AFF(Fusion):
     def _names(self, kind: Scale) -> list[str]:
         return [suffixed(f'{kind}_att', i) for i in range(self.scales[kind])]
 
-    def _gate(self, x: Tensor, y: Tensor) -> Tensor:
+    def _logits(self, x: Tensor, y: Tensor) -> list[Tensor]:
         z = y if self.strategy in ('ms_gau', 'ms_se') else add(x, y)
         local = [getattr(self, name) for name in self._names('local')]
         pooled = [getattr(self, name) for name in self._names('global')]
-        return gate(z, local, pooled, self.post)
+        return gate_logits(z, local, pooled, self.post)
 
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Weigh ``x`` against ``y``, or as the strategy says."""
-        m = self._gate(x, y)
+        logits = self._logits(x, y)
         if self.strategy == 'ms_se':
-            out = modulate(m, y, x)
+            out = add(sigmoid_gated(y, *logits), x)
         elif self.strategy in ('ms_gau', 'ms_sa'):
-            out = modulate(m, x, y)
+            out = add(sigmoid_gated(x, *logits), y)
         else:
-            out = weigh(m, x, y)
-        return out if self.scale == 1 else saturate(self.scale * out)
+            out = sigmoid_mixed(x, y, *logits)
+        return out if self.scale == 1 else saturate_(self.scale * out)
 
     def gates(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Tell ``'weight'``, or ``'factor_of_x'`` or ``'factor_of_y'`` where one map is only added.
@@ -196,7 +185,7 @@ class AFF(Fusion):
         Of shape (N, C, H, W), or (N, C, 1, 1) without local branches.
         """
         name = {'ms_gau': 'factor_of_x', 'ms_sa': 'factor_of_x', 'ms_se': 'factor_of_y'}
-        return {name.get(self.strategy, 'weight'): self._gate(x, y)}
+        return {name.get(self.strategy, 'weight'): gate(self._logits(x, y))}
 
 
 @MODELS.register_module()
@@ -267,21 +256,22 @@ class iAFF(Fusion):
         """Weigh ``x`` against ``y``, once per iteration."""
         out = add(x, y)
         for i in range(self.iterations):
-            out = weigh(self._gate(i, out), x, y)
+            out = sigmoid_mixed(x, y, *self._logits(i, out))
         return out
 
     def gates(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Tell the last ``'weight'`` (N, C, H, W), and ahead of it ``'weight_1'`` and so on."""
         found, out = {}, add(x, y)
         for i in range(self.iterations):
-            m = self._gate(i, out)
-            found['weight' if i == self.iterations - 1 else f'weight_{i + 1}'] = m
-            out = weigh(m, x, y)
+            logits = self._logits(i, out)
+            name = 'weight' if i == self.iterations - 1 else f'weight_{i + 1}'
+            found[name] = gate(logits)
+            out = sigmoid_mixed(x, y, *logits)
         return found
 
-    def _gate(self, i: int, z: Tensor) -> Tensor:
+    def _logits(self, i: int, z: Tensor) -> list[Tensor]:
         local, pooled = self._names()[i]
-        return gate(z, [getattr(self, local)], [getattr(self, pooled)])
+        return gate_logits(z, [getattr(self, local)], [getattr(self, pooled)])
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         if self.share_global:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmattn.layers.blend import Blended
 from mmattn.layers.checks import check_map
-from mmattn.ops.precision import saturate
+from mmattn.ops.precision import saturate_
 
 
 class Fusion(Blended):
@@ -60,4 +60,4 @@ class Fusion(Blended):
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """Add two maps; what overflows float16 becomes its largest value."""
-    return saturate(x + y)
+    return saturate_(x + y)

@@ -7,7 +7,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmattn.layers.checks import Positive, checked
-from mmattn.ops.precision import gated, narrowed, saturate
+from mmattn.ops.gating import mixed
+from mmattn.ops.precision import narrowed, saturate_
 
 Start = Literal['paper', 'identity']
 
@@ -64,9 +65,8 @@ class Blended(BaseModule):
         out = narrowed(out, plain.dtype)
         if self.blend is None:
             return out
-        # A difference can overflow float16 where neither map does, and infinity times zero is NaN.
-        difference = saturate(out - plain)
-        return saturate(plain + gated(difference, self.blend))
+        # A blend can train to less than zero or more than one.
+        return saturate_(mixed(self.blend, out, plain))
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; an identity start stays one whatever the host did."""

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from mmattn.compat import at_least_float32
 
+# Most of what is asked about, and quickly known to be nothing of the kind.
+_NO_NORMS = (nn.Conv2d, nn.Conv1d, nn.Linear, nn.ReLU, nn.Sequential)
+
 
 def norm_any_batch(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer; a norm layer also serves a single value per channel.
@@ -37,6 +40,8 @@ def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
     This is asked at each call: a model that trains on several devices gets other norm layers than
     those that it was built with, and later its own kind back.
     """
+    if layer.__class__ in _NO_NORMS:
+        return None
     if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and x[:1, :1].numel() == 1:
         raise ValueError(
             f'expected norm_cfg of a layer that serves one pixel, such as BN or GN, got {layer}'
@@ -55,8 +60,8 @@ def of_one_value(layer: nn.Module, x: Tensor) -> Tensor | None:
 
 def _trains_on_one_value(layer: nn.Module, x: Tensor) -> TypeGuard[nn.modules.batchnorm._BatchNorm]:
     return (
-        isinstance(layer, nn.modules.batchnorm._BatchNorm)
-        and layer.training
+        layer.training
+        and isinstance(layer, nn.modules.batchnorm._BatchNorm)
         and layer.running_mean is not None
         and x.numel() == x.shape[1]
         and not _is_synchronized(layer)

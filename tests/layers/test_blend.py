@@ -19,7 +19,7 @@ def blended(blend):
 def test_difference_that_overflows_float16_is_not_nan():
     out, plain = (torch.full((1, 2, 1, 1), value).half() for value in (-6e4, 6e4))
     assert torch.equal(blended(0).blend_in(out, plain), plain)
-    assert (blended(1).blend_in(out, plain) == 6e4 - LARGEST).all()
+    assert torch.equal(blended(1).blend_in(out, plain), out)
 
 
 def test_result_that_overflows_float16_is_its_largest_value():

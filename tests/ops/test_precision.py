@@ -20,6 +20,7 @@ from mmattn.attention import (
 )
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
+from mmattn.ops.precision import convolved, in_float32, narrowed, on_map, saturate, saturate_
 from tests.helpers import randomize
 
 LARGEST = torch.finfo(torch.float16).max
@@ -274,3 +275,132 @@ def test_versions_that_overflow(name, where):
     # A mean over infinity is NaN.
     module.half().train(where == 'convolution')
     assert module((torch.randn(2, 32, 4, 3) * 100).half()).isfinite().all()
+
+
+# ---- What the words themselves do ----
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of what runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+INFINITE = [float('inf'), -float('inf'), 1.0, float('nan')]
+
+
+@pytest.mark.parametrize('word', [saturate, lambda x: saturate_(x * 1)], ids=['copy', 'in place'])
+def test_infinity_becomes_the_largest_number_and_nan_stays(word):
+    x = torch.tensor(INFINITE).half().requires_grad_()
+    out = word(x)
+    assert out.tolist()[:3] == [LARGEST, -LARGEST, 1.0]
+    assert out[3].isnan()
+    # The same numbers in float32 have no largest one that they stay at.
+    out.sum().backward()
+    assert x.grad.tolist() == [1.0] * 4
+    assert x.isinf().tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float32], ids=str)
+def test_infinity_of_other_types_stays(dtype):
+    x = torch.tensor(INFINITE[:2], dtype=dtype)
+    assert saturate(x) is saturate_(x) is narrowed(x, dtype) is x
+    assert x.isinf().all()
+
+
+def test_what_is_not_kept_cannot_be_changed_unseen():
+    """A sigmoid goes back from its result."""
+    x = torch.zeros(3).half().requires_grad_()
+    out = saturate_(x.sigmoid())
+    with pytest.raises(RuntimeError, match='modified by an inplace operation'):
+        out.sum().backward()
+
+
+LAYERS = {
+    'conv': lambda: nn.Conv2d(4, 4, 3, padding=1),
+    'linear': lambda: nn.Linear(5, 5),
+    'batch norm': lambda: nn.BatchNorm2d(4),
+    'group norm': lambda: nn.GroupNorm(2, 4),
+    'relu in place': lambda: nn.ReLU(inplace=True),
+    'softplus': lambda: nn.Softplus(),
+}
+
+
+@pytest.mark.parametrize('name', LAYERS)
+@pytest.mark.parametrize('training', [False, True])
+def test_layers_on_a_map_go_back_as_they_do_alone(name, training):
+    torch.manual_seed(0)
+    layer = LAYERS[name]().half().train(training)
+    x = torch.randn(2, 4, 6, 5).half()
+    found = []
+    for call in (layer, lambda x: on_map(layer, x)):
+        leaf = x.clone().requires_grad_()
+        # Of a copy, as the layer may change its input.
+        out = call(leaf * 1)
+        out.backward(torch.linspace(-1, 1, out.numel()).half().view_as(out))
+        found.append((out, leaf.grad, *(p.grad.clone() for p in layer.parameters())))
+        layer.zero_grad()
+    for alone, other in zip(*found, strict=True):
+        assert torch.equal(alone, other)
+
+
+def test_convolution_keeps_nothing_but_its_input():
+    layer, x = nn.Conv2d(4, 4, 3).half(), (torch.randn(1, 4, 6, 5) * 1e4).half().requires_grad_()
+    layer.weight.data.mul_(100)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda x: x):
+        out = convolved(layer, x)
+    assert out.abs().max() == LARGEST
+    assert {t.data_ptr() for t in kept} == {x.data_ptr(), layer.weight.data_ptr()}
+
+
+def test_convolution_of_a_kind_that_keeps_its_result():
+    """A class of one's own may go back from what it returns."""
+
+    class Squashed(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x).sigmoid()
+
+    x = torch.randn(1, 4, 6, 5).half().requires_grad_()
+    convolved(Squashed(4, 4, 3).half(), x).sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_what_is_in_float32_is_called_as_it_is():
+    layer, x = nn.Conv2d(4, 4, 1), torch.randn(1, 4, 2, 1)
+    with Operations() as operations:
+        out = in_float32(layer, x)
+    assert operations.names == ['convolution']
+    assert torch.equal(out, layer(x))
+
+
+@pytest.mark.parametrize('how', ['autocast', 'half layer', 'half inputs', 'half statistics'])
+def test_what_is_not_is_brought_there(how):
+    layer, x = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)).eval(), torch.rand(2, 4, 3, 1)
+    expected = layer(x)
+    if how == 'half layer':
+        layer = layer.bfloat16()
+    elif how == 'half statistics':
+        layer[1].running_var = layer[1].running_var.bfloat16()
+    elif how == 'half inputs':
+        x = x.bfloat16()
+    with torch.autocast('cpu', torch.bfloat16, enabled=how == 'autocast'):
+        out = in_float32(layer, x)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, expected, rtol=0.02, atol=0.02)
+    if how == 'autocast':
+        assert torch.equal(out, expected)
+
+
+def test_functions_of_several_inputs_in_float32():
+    x, y = torch.rand(3), torch.rand(3).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        assert in_float32(torch.dot, x, y).dtype == torch.float32
+    assert in_float32(torch.dot, x, y) == torch.dot(x, y.float())
+    assert in_float32(torch.dot, x, x) == torch.dot(x, x)
