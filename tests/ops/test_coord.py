@@ -106,3 +106,22 @@ def test_gradients_of_the_gate_in_half_precision(dtype):
         grads = torch.autograd.grad((out * r.to(out.dtype)).sum(), leaves)
         found.append([t.double() for t in (out, *grads)])
     torch.testing.assert_close(*found, rtol=0.02, atol=0.03)
+
+
+@shapes
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64], ids=str)
+@torch.no_grad()
+def test_pool_predicts_the_same_from_channels_last(shape, dtype):
+    x = torch.randn(shape, dtype=dtype)
+    other = x.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(coord_pool(other), coord_pool(x))
+
+
+@torch.no_grad()
+def test_pool_of_channels_last_is_in_float32_under_autocast():
+    x = torch.rand(1, 8, 40, 30).contiguous(memory_format=torch.channels_last)
+    expected = coord_pool(x.double())
+    with torch.autocast('cpu', torch.bfloat16):
+        pooled = coord_pool(x)
+    for found, mean in zip(pooled, expected, strict=True):
+        torch.testing.assert_close(found, mean.float())
