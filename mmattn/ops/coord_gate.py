@@ -67,7 +67,7 @@ class _CoordGate(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         x, *logits = ctx.saved_tensors
         of_x = _gate(grad, *logits)
         product = saturate_(of_x * x)
