@@ -55,6 +55,14 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
     return None
 
 
+def scores_overflow(dtype: torch.dtype) -> bool:
+    """Tell whether ``scaled_dot_product_attention`` of a type can have infinite scores.
+
+    From 2.5 on: False. Before, the way over a matrix of scores had them in half precision.
+    """
+    return TORCH < (2, 5) and dtype in (torch.float16, torch.bfloat16)
+
+
 @contextmanager
 def every_submodule_runs(model: nn.Module) -> Iterator[None]:
     """Keep PyTorch's own encoder layers from skipping their submodules in evaluation.

@@ -36,6 +36,18 @@ def test_at_least_float32(dtype):
     assert compat.at_least_float32(dtype) == torch.promote_types(dtype, torch.float32)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_scores_overflow(dtype):
+    """Where they do not, those of a matrix of all pairs are finite too."""
+    if compat.scores_overflow(dtype):
+        assert compat.TORCH < (2, 5)
+        assert dtype != torch.float32
+        return
+    q, k = torch.full((1, 1, 3, 4), 6e4).to(dtype), torch.full((1, 1, 5, 4), 6e4).to(dtype)
+    value = torch.ones(1, 1, 5, 2).to(dtype)
+    assert torch.equal(nn.functional.scaled_dot_product_attention(q, k, value), value[:, :, :3])
+
+
 def test_autocast_dtype_of_the_cpu():
     assert compat.autocast_dtype('cpu') is None
     with torch.autocast('cpu', torch.bfloat16):

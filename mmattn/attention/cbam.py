@@ -12,6 +12,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Odd, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
+from mmattn.ops.largest import largest
 from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
@@ -40,8 +41,7 @@ class ChannelGate(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """Give the gate of ``x``: (N, C, 1, 1)."""
         mean = wide_mean(x, (2, 3))  # (N, C)
-        # Of equal maxima only the first gets a gradient, as in max pooling; amax shares it out.
-        peak = x.flatten(2).max(2).values  # (N, C)
+        peak = largest(x.flatten(2), 2)  # (N, C)
         gate = in_float32(self.mlp, torch.stack([mean, peak])).sum(0).sigmoid()
         return gate[..., None, None]
 
@@ -67,7 +67,7 @@ class SpatialGate(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """Give the gate of ``x``: (N, 1, H, W)."""
-        peak = x.max(1, keepdim=True).values  # (N, 1, H, W)
+        peak = largest(x, 1, keepdim=True)  # (N, 1, H, W)
         mean = wide_mean(x, 1, keepdim=True)  # (N, 1, H, W)
         return in_float32(self.spatial, torch.cat([peak, mean], dim=1)).sigmoid()
 

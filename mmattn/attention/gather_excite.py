@@ -20,6 +20,7 @@ from mmattn.layers.checks import (
     Positive,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
+from mmattn.ops.factor import as_factor
 from mmattn.ops.precision import gated, in_float32, wide_mean, wide_sigmoid
 
 
@@ -148,11 +149,17 @@ class GatherExcite(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by its surroundings."""
-        return gated(x, self._gate(x))
+        gate = self._gate(x)
+        if self.extent:
+            gate = F.interpolate(as_factor(gate, x.dtype), size=x.shape[2:])
+        return gated(x, gate)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell ``'spatial'`` (N, C, H, W), or ``'channel'`` (N, C, 1, 1) for the global extent."""
-        return {'spatial' if self.extent else 'channel': self._gate(x)}
+        gate = self._gate(x)
+        return (
+            {'spatial': F.interpolate(gate, size=x.shape[2:])} if self.extent else {'channel': gate}
+        )
 
     def _gate(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
@@ -168,5 +175,4 @@ class GatherExcite(Attention):
             gathered = window_means(x, self.extent)
         if self.mlp is not None:
             gathered = in_float32(self.mlp, gathered)
-        gate = wide_sigmoid(gathered)
-        return gate if self.extent == 0 else F.interpolate(gate, size=(h, w))
+        return wide_sigmoid(gathered)

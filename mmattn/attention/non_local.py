@@ -13,6 +13,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
+from mmattn.ops.dot_product import dot_product_attention
 from mmattn.ops.precision import in_float32, saturate
 from mmattn.ops.received import received
 
@@ -119,7 +120,10 @@ class NonLocal(Attention):
         return theta, phi, g
 
     def _gather_rows(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
-        return in_float32(self._gather, rows(theta), rows(self._pool(phi)), rows(self._pool(g)))
+        maps = rows(theta), rows(self._pool(phi)), rows(self._pool(g))
+        if self.mode == 'embedded_gaussian':
+            return dot_product_attention(*maps, scale=None if self.use_scale else 1.0)
+        return in_float32(self._gather, *maps)
 
     def _pool(self, x: Tensor) -> Tensor:
         if not self.sub_sample:
@@ -137,10 +141,7 @@ class NonLocal(Attention):
             ours, theirs = weight.split(theta.shape[2], dim=1)
             pairs = (theta @ ours.t() + (phi @ theirs.t()).transpose(1, 2)).relu()  # (N, L, K)
             return pairs @ g / g.shape[1]
-        scaled = self.mode == 'embedded_gaussian' and self.use_scale
-        return F.scaled_dot_product_attention(
-            theta[:, None], phi[:, None], g[:, None], scale=None if scaled else 1.0
-        )[:, 0]
+        return dot_product_attention(theta, phi, g, scale=1.0)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the last layer starts at zero."""

@@ -9,7 +9,9 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential
-from mmattn.ops.precision import gated, in_float32, without_autocast
+from mmattn.ops.factor import as_factor
+from mmattn.ops.gating import sigmoid_gated
+from mmattn.ops.precision import in_float32, saturate_, without_autocast
 
 
 @MODELS.register_module()
@@ -77,18 +79,15 @@ class SCConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
-        gate = self._gate(x)
-        return self.k4(gated(self.k3(x), gate))
+        coarse = F.interpolate(as_factor(self._coarse(x), x.dtype), size=x.shape[2:])
+        return self.k4(sigmoid_gated(self.k3(x), saturate_(x + coarse)))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W) of a convolution of the map, not of the map."""
-        return {'spatial': self._gate(x)}
+        return {'spatial': (x + F.interpolate(self._coarse(x), size=x.shape[2:])).sigmoid()}
 
-    def _gate(self, x: Tensor) -> Tensor:
-        h, w = x.shape[2:]
-        coarse = in_float32(self.k2, self.pool(x))
-        coarse = F.interpolate(coarse, size=(h, w))  # (N, C, H, W)
-        return (x + coarse).sigmoid()
+    def _coarse(self, x: Tensor) -> Tensor:
+        return in_float32(self.k2, self.pool(x))
 
     def pool(self, x: Tensor) -> Tensor:
         """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.

@@ -6,6 +6,7 @@ from torch import Tensor
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Factor
+from mmattn.ops.deviation import squared_deviation
 from mmattn.ops.precision import gated, in_float32
 
 
@@ -57,15 +58,11 @@ class SimAM(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Multiply each pixel by the sigmoid of how far it stands out."""
-        # The squares leave the range of float16 and the differences its precision.
-        return gated(x, in_float32(self._gate, x))
+        return gated(x, self._gate(x))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W)."""
         return {'spatial': in_float32(self._gate, x)}
 
     def _gate(self, x: Tensor) -> Tensor:
-        h, w = x.shape[2:]
-        square = (x - x.mean((2, 3), keepdim=True)).square()
-        variance = square.sum((2, 3), keepdim=True) / max(h * w - 1, 1)  # (N, C, 1, 1)
-        return (square / (4 * (variance + self.e_lambda)) + 0.5).sigmoid()
+        return (squared_deviation(x, self.e_lambda, 4) + 0.5).sigmoid()

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg
+from mmattn.ops.gating import sigmoid_gated
 from mmattn.ops.precision import (
-    gated,
     in_float32,
     layer_dtype,
     narrowed,
-    saturate,
+    saturate_,
     wide_mean,
     wide_sigmoid,
 )
@@ -73,8 +73,7 @@ class StripPooling(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by what its rows and columns hold."""
-        # A sigmoid is the same in half precision as in float32 that is rounded afterwards.
-        return gated(x, self._logits(x).sigmoid())
+        return sigmoid_gated(x, self._logits(x))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W)."""
@@ -85,5 +84,5 @@ class StripPooling(Attention):
         columns = in_float32([self.conv2, self.bn2], wide_mean(x, 2, keepdim=True))  # (N, C, 1, W)
         # Into the type of the next convolution, before they make a whole map.
         rows, columns = [narrowed(t, layer_dtype(self.conv3, t)) for t in (rows, columns)]
-        strips = saturate((rows + columns).relu())  # (N, C, H, W)
+        strips = saturate_(rows + columns).relu()  # (N, C, H, W)
         return self.conv3(strips)

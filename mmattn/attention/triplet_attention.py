@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Odd
+from mmattn.ops.largest import largest
 from mmattn.ops.precision import gated, in_float32, wide_mean
 
 
@@ -29,9 +30,7 @@ class PlaneGate(nn.Module):
 
     def forward(self, x: Tensor, dim: int) -> Tensor:
         """Pool ``x`` of shape (N, C, H, W) along ``dim``; return logits in (N, 1, plane)."""
-        # One index takes the gradient of the maximum where several tie, as in the release.
-        maximum = x.max(dim).values
-        plane = torch.stack([maximum, wide_mean(x, dim)], 1)  # (N, 2, plane)
+        plane = torch.stack([largest(x, dim), wide_mean(x, dim)], 1)  # (N, 2, plane)
         return in_float32([self.conv.conv, self.conv.bn], plane)
 
 
