@@ -28,6 +28,7 @@ from mmattn.layers.checks import (
     works_on_maps,
 )
 from mmattn.layers.init import init_by_fan_out
+from mmattn.ops.activation import activated
 
 # Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
 ARCHS = {
@@ -87,7 +88,8 @@ class SpatialAttention(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, C, H, W)."""
         # The inner shortcut is in the released code and not in the paper's figure 4.
-        return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
+        y = activated(self.activation, self.proj_1(x))
+        return x + self.proj_2(self.spatial_gating_unit(y))
 
 
 class DepthwiseConv(nn.Module):
@@ -115,7 +117,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, C, H, W)."""
-        x = self.drop(self.act(self.dwconv(self.fc1(x))))
+        x = self.drop(activated(self.act, self.dwconv(self.fc1(x))))
         return self.drop(self.fc2(x))
 
 

@@ -71,3 +71,9 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
     """Give the width and height of an image that is turned as its EXIF orientation says."""
     width, height = image.size
     return (height, width) if image.getexif().get(_ORIENTATION) in _TURNED else (width, height)
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Tell whether an image is neither turned nor flipped by its EXIF orientation."""
+    # Pillow turns by nothing else, such as 0.
+    return image.getexif().get(_ORIENTATION) not in range(2, 9)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmattn.compat import at_least_float32, autocast_dtype, is_compiling
+from mmattn.ops.depthwise import depthwise
 from mmattn.ops.norm import norm_any_batch, of_one_value
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -193,7 +194,7 @@ def convolved(layer: nn.modules.conv._ConvNd | nn.Linear, x: Tensor) -> Tensor:
     """
     if x.dtype == torch.float32:
         x = narrowed(x, layer_dtype(layer, x))
-    out = layer(x)
+    out = depthwise(layer, x)
     return saturate_(out) if layer.__class__ in _CONVOLUTIONS else saturate(out)
 
 

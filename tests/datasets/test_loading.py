@@ -1,5 +1,8 @@
 import copy
+import io
 
+import cv2
+import mmcv
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS, DefaultScope
@@ -180,6 +183,17 @@ def test_map_of_16_bits(sample):
     )
 
 
+@pytest.mark.parametrize('shape', [(1, 1), (1, 7), (7, 1)])
+def test_narrow_map_of_its_own_memory(shape, sample):
+    Image.new('RGB', shape[::-1]).save(sample['img_path'])
+    Image.new('L', shape[::-1], 2).save(sample['seg_map_path'])
+    labels = load({**sample, 'reduce_zero_label': False}, max_label=3)['gt_seg_map']
+    assert labels.shape == shape
+    assert labels.dtype == np.uint8
+    assert (labels == 2).all()
+    labels += 1  # Transforms write into it.
+
+
 COLOURS = [[0, 0, 0], [128, 64, 32], [32, 64, 128], [255, 255, 255]]
 
 
@@ -275,6 +289,81 @@ def test_unreadable(sample, key, kind, how):
         )
     with pytest.raises(InputError, match=f'{kind} {path} cannot be read .*download it again'):
         load(sample)
+
+
+def jpeg_of(mode, **options):
+    """Make a JPEG of 45x37 pixels with edges and noise in every channel."""
+    channels = {'L': 1, 'RGB': 3, 'CMYK': 4}[mode]
+    noise = np.random.default_rng(0).integers(0, 256, (37, 45, channels), dtype=np.uint8)
+    noise[10:30, 10:30] //= 4
+    file = io.BytesIO()
+    Image.frombytes(mode, (45, 37), noise.tobytes()).save(file, 'JPEG', **options)
+    return file.getvalue()
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+JPEGS = {
+    'RGB': lambda: jpeg_of('RGB'),
+    '4:4:4': lambda: jpeg_of('RGB', subsampling=0),
+    'progressive': lambda: jpeg_of('RGB', progressive=True),
+    'gray': lambda: jpeg_of('L'),
+    'CMYK': lambda: jpeg_of('CMYK'),
+    'upright': lambda: jpeg_of('RGB', exif=turned(1)),
+    'no orientation': lambda: jpeg_of('RGB', exif=turned(9)),
+    'mirrored': lambda: jpeg_of('RGB', exif=turned(2)),
+    'turned': lambda: jpeg_of('RGB', exif=turned(6)),
+    'turned by XMP': lambda: jpeg_of('RGB', xmp=XMP),
+    'padded': lambda: jpeg_of('RGB') + bytes(100),
+}
+
+
+@pytest.mark.parametrize('name', JPEGS)
+@pytest.mark.parametrize(
+    'color_type', ['color', 'grayscale', 'unchanged', 'color_ignore_orientation']
+)
+def test_pixels_of_a_jpeg_are_those_of_pillow(name, color_type, tmp_path):
+    content = JPEGS[name]()
+    (tmp_path / 'a.jpg').write_bytes(content)
+    loader = TRANSFORMS.build(dict(type='LoadImage', color_type=color_type))
+    expected = mmcv.imfrombytes(content, flag=color_type, backend='pillow')
+    np.testing.assert_array_equal(loader({'img_path': str(tmp_path / 'a.jpg')})['img'], expected)
+
+
+@pytest.mark.parametrize('name', JPEGS)
+def test_opencv_decodes_a_jpeg_that_is_plain_and_whole(name, tmp_path, monkeypatch):
+    calls, decode = [], mmcv.imfrombytes
+    monkeypatch.setattr(mmcv, 'imfrombytes', lambda *a, **kw: calls.append(kw) or decode(*a, **kw))
+    (tmp_path / 'a.jpg').write_bytes(JPEGS[name]())
+    TRANSFORMS.build(dict(type='LoadImage'))({'img_path': str(tmp_path / 'a.jpg')})
+    by_pillow = name in ('CMYK', 'mirrored', 'turned', 'turned by XMP')
+    assert [call['backend'] for call in calls] == ['pillow'] * by_pillow
+
+
+@pytest.mark.parametrize('lost', [1, 2, 200, 900])
+@pytest.mark.parametrize('progressive', [False, True])
+def test_truncated_jpeg_that_opencv_would_fill_up(lost, progressive, tmp_path, monkeypatch):
+    # As versions of OpenCV do.
+    filled = np.full((37, 45, 3), 128, np.uint8)
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: filled)
+    thumbnail = jpeg_of('L')
+    content = jpeg_of('RGB', progressive=progressive, comment=thumbnail)
+    (tmp_path / 'a.jpg').write_bytes(content[:-lost])
+    with pytest.raises(InputError, match=r'a\.jpg cannot be read \(image file is truncated'):
+        TRANSFORMS.build(dict(type='LoadImage'))({'img_path': str(tmp_path / 'a.jpg')})
+
+
+def test_pillow_decodes_what_opencv_refuses(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: None)
+    content = jpeg_of('RGB')
+    (tmp_path / 'a.jpg').write_bytes(content)
+    loaded = TRANSFORMS.build(dict(type='LoadImage'))({'img_path': str(tmp_path / 'a.jpg')})['img']
+    np.testing.assert_array_equal(loaded, mmcv.imfrombytes(content, backend='pillow'))
 
 
 def test_truncated_jpeg(sample, tmp_path):

@@ -1,0 +1,38 @@
+"""When a layer may be applied to a map on a CPU in another way than by calling it."""
+
+import torch
+from torch import Tensor, nn
+
+from mmattn.compat import is_compiling
+
+# Of other classes are fake tensors and those that lie on several devices.
+_PLAIN = (Tensor, nn.Parameter)
+
+
+def is_unseen(layer: nn.Module, x: Tensor) -> bool:
+    """Tell whether nobody sees how a layer is applied to a map (N, C, H, W) on a CPU.
+
+    What is exported is the plain form, a compiler has ways of its own, and hooks expect the call,
+    the input and the output of the layer itself.
+    """
+    return (
+        not is_compiling()
+        and not torch.jit.is_tracing()
+        and x.device.type == 'cpu'
+        and x.ndim == 4
+        and type(x) in _PLAIN
+        and all(type(parameter) in _PLAIN for parameter in layer.parameters(recurse=False))
+        and 'forward' not in vars(layer)
+        and not (layer._forward_pre_hooks or layer._forward_hooks)
+        and not (layer._backward_pre_hooks or layer._backward_hooks)
+        and not nn.modules.module._has_any_global_hook()
+    )
+
+
+def has_onednn(dtype: torch.dtype) -> bool:
+    """Tell whether oneDNN computes in a type here: float32 or, on newer machines, bfloat16."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32
