@@ -1,6 +1,7 @@
 """Large kernel attention."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from mmcv.cnn import build_activation_layer
@@ -110,7 +111,11 @@ class LKA(Attention):
         """Tell the map ``'spatial'`` (N, C, H, W); none where it does not multiply the input."""
         return {'spatial': widened(self._map(x))} if self.combine == 'multiply' else {}
 
-    def _map(self, x: Tensor) -> Tensor:
+    def chain(self) -> Sequence[nn.Conv2d]:
+        """List the convolutions that make the attention map, in their order."""
         convs = [self.conv0, self.conv_spatial, self.conv1]
-        attention = on_map([conv for conv in convs if conv is not None], x)  # (N, C, H, W)
+        return [conv for conv in convs if conv is not None]
+
+    def _map(self, x: Tensor) -> Tensor:
+        attention = on_map([*self.chain()], x)  # (N, C, H, W)
         return attention if self.act is None else in_float32(self.act, attention)

@@ -64,11 +64,11 @@ def _trains_on_one_value(layer: nn.Module, x: Tensor) -> TypeGuard[nn.modules.ba
         and isinstance(layer, nn.modules.batchnorm._BatchNorm)
         and layer.running_mean is not None
         and x.numel() == x.shape[1]
-        and not _is_synchronized(layer)
+        and not is_synchronized(layer)
     )
 
 
-def _is_synchronized(norm: nn.Module) -> bool:
+def is_synchronized(norm: nn.Module) -> bool:
     """Whether other processes have values for the statistics as well."""
     return (
         isinstance(norm, nn.SyncBatchNorm)

@@ -47,4 +47,6 @@ def _with_name(forward: Callable, name: str, running: list[str]) -> Callable:
         finally:
             running.pop()
 
+    # Modules that need not be called one by one in a lean training are not called for this either.
+    run.only_watches = True  # type: ignore[attr-defined]
     return run
