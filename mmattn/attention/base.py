@@ -37,9 +37,9 @@ class Attention(Blended):
         check_map(self, x, self.in_channels)
         return self.blend_in(self.attend(x), x)
 
-    def plain(self) -> nn.Module:
-        """Give what passes the map on."""
-        return nn.Identity()
+    def folded(self) -> nn.Module:
+        """Give what passes the map on, if that is what the module still does."""
+        return nn.Identity() if self.is_idle else self
 
     @abstractmethod
     def attend(self, x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ import torch
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.utils import parametrize
 
 from mmattn.deploy.flow import Call, Flow, tensors_of
 from mmattn.errors import InputError
@@ -17,16 +16,17 @@ from mmattn.layers.folding import (
     Foldable,
     Weighted,
     affine_of,
-    is_at_rest,
+    has_hooks,
     scale_input,
     scale_output,
     takes_shift,
+    why_not,
 )
 from mmattn.probe.dry_run import value_run
 from mmattn.probe.inputs import InputShape
 
 # Largest difference relative to the largest value of an output.
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-8}
 
 # Norms that compute their statistics from what they are given.
 _LIVE_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
@@ -58,7 +58,8 @@ def fold(model: nn.Module, input_shape: InputShape | None = None) -> nn.Module:
     (:class:`mmattn.layers.folding.Foldable`): modules that started as the identity and whose blend
     factor still is zero are gone, and so is dropout. All else stays as it is.
 
-    Both models are run on a random input and compared.
+    Both models are run on a random input and have to agree to 1e-5 of the largest value of each
+    output; to 1e-8 in float64, which is also asked where they do not in float32.
 
     Args:
         model: Backbone, neck, head or whole model in float32 or float64; it stays as it is.
@@ -106,7 +107,7 @@ def fold_and_tell(
             ) from error
         flow.returned(output)
         told.difference = _difference(expected, output)
-        if not told.difference <= tolerance:
+        if not (told.difference <= tolerance or _is_rounding(model, input_shape)):
             raise InputError(
                 f'expected {type(model).__name__} to compute the same when folded, got a '
                 f'difference of {told.difference:.1e} relative to the largest value; deploy it as '
@@ -114,6 +115,20 @@ def fold_and_tell(
             )
         if not _fold_norms(folded, flow, told):
             return folded, told
+
+
+def _is_rounding(model: nn.Module, input_shape: InputShape | None) -> bool:
+    """Tell whether what float32 makes a difference of is none in float64.
+
+    In a deep network that was never trained, rounding can grow to any size.
+    """
+    if any(tensor.dtype == torch.float64 for tensor in (*model.parameters(), *model.buffers())):
+        return False
+    try:
+        fold(copy.deepcopy(model).double(), input_shape)
+    except InputError:
+        return False
+    return True
 
 
 def _tolerance(model: nn.Module) -> float:
@@ -145,16 +160,25 @@ def _at_rest(
     for key, child in module._modules.items():
         if child is not None:
             module._modules[key] = _at_rest(child, f'{name}.{key}'.lstrip('.'), told, known)
-    if isinstance(module, _DropoutNd | DropPath) and _why_not(module) is None:
+    if isinstance(module, _DropoutNd | DropPath) and why_not(module) is None:
         own: nn.Module = nn.Identity()
     else:
-        knows = hasattr(type(module), 'folded')
-        own = cast(Foldable, module).folded() if knows else module
+        own = cast(Foldable, module).folded() if _knows_itself(module) else module
     if own is not module:
         (told.dropped if isinstance(own, nn.Identity) else told.exchanged).append(name)
         own.eval()
         known[module] = own
     return own
+
+
+def _knows_itself(module: nn.Module) -> bool:
+    """Tell whether a module has a ``folded`` that was written for the ``forward`` that it has."""
+    classes = type(module).__mro__
+
+    def depth(name: str) -> int:
+        return next((i for i, kind in enumerate(classes) if name in vars(kind)), len(classes))
+
+    return depth('folded') <= depth('forward') and not has_hooks(module)
 
 
 def _fold_norms(model: nn.Module, flow: Flow, told: Folding) -> bool:
@@ -258,19 +282,10 @@ def _in_float64(module: M) -> M:
     return copy.deepcopy(module).double()
 
 
-def _why_not(module: nn.Module, name: str = '', flow: Flow | None = None) -> str | None:
-    """Tell why a module cannot be changed; None if it can."""
-    if isinstance(module, BatchNorm) and not is_at_rest(module):
-        return 'is in training' if module.training else 'has no running statistics'
-    if parametrize.is_parametrized(module):
-        return 'is parametrized'
-    if module._forward_hooks or module._forward_pre_hooks:
-        return 'has hooks'
-    if any(True for _ in module.children()):
-        return 'holds other modules'
-    if flow is not None and name in flow.shared:
-        return 'has weights that something else reads'
-    return None
+def _why_not(layer: nn.Module, name: str, flow: Flow) -> str | None:
+    """Tell why a layer of the model cannot be changed; None if it can."""
+    reads = 'has weights that something else reads' if name in flow.shared else None
+    return why_not(layer) or reads
 
 
 def _random_like(shape: torch.Size, layer: Weighted) -> Tensor:

@@ -34,9 +34,9 @@ class Fusion(Blended):
         out = self.fuse(x, y)
         return out if self.blend is None else self.blend_in(out, add(x, y))
 
-    def plain(self) -> nn.Module:
-        """Give what adds the two maps."""
-        return Sum()
+    def folded(self) -> nn.Module:
+        """Give what adds the two maps, if that is what the module still does."""
+        return Sum() if self.is_idle else self
 
     @abstractmethod
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:

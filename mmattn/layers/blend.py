@@ -1,6 +1,5 @@
 """Modules that can start as what they change or replace."""
 
-from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import torch
@@ -69,13 +68,10 @@ class Blended(BaseModule):
         difference = saturate(out - plain)
         return saturate(plain + gated(difference, self.blend))
 
-    def folded(self) -> nn.Module:
-        """Give the equal module for inference, see :class:`mmattn.layers.folding.Foldable`."""
-        return self.plain() if self.blend is not None and not self.blend.any() else self
-
-    @abstractmethod
-    def plain(self) -> nn.Module:
-        """Give what the host would have without the module: all it is while its blend is zero."""
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is bit for bit what it changes or replaces, as an identity start is."""
+        return self.blend is not None and not self.blend.any()
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; an identity start stays one whatever the host did."""

@@ -6,10 +6,11 @@ each module of a model for it, the inner ones first, in evaluation, and finds by
 follows which convolution.
 """
 
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 _Transposed = nn.modules.conv._ConvTransposeNd
 Weighted = nn.modules.conv._ConvNd | nn.Linear
@@ -26,14 +27,28 @@ class Foldable(Protocol):
         """
 
 
-def is_at_rest(norm: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether a module hands what it is given or makes to somebody else."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def why_not(layer: nn.Module) -> str | None:
+    """Tell why a layer may compute something else than its weights say; None if it does not."""
+    if isinstance(layer, BatchNorm) and not is_at_rest(layer):
+        return 'is in training' if layer.training else 'has no running statistics'
+    if parametrize.is_parametrized(layer):
+        return 'is parametrized'
+    if has_hooks(layer):
+        return 'has hooks'
+    if any(True for _ in layer.children()):
+        return 'holds other modules'
+    return None
+
+
+def is_at_rest(norm: nn.Module) -> TypeGuard[BatchNorm]:
     """Tell whether a norm is a batch norm that computes with fixed statistics."""
-    return (
-        isinstance(norm, BatchNorm)
-        and not norm.training
-        and norm.running_mean is not None
-        and norm.running_var is not None
-    )
+    is_batch_norm = isinstance(norm, BatchNorm) and not norm.training
+    return is_batch_norm and norm.running_mean is not None and norm.running_var is not None
 
 
 def affine_of(norm: BatchNorm) -> tuple[Tensor, Tensor]:

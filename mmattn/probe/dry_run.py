@@ -129,7 +129,7 @@ class ValueRun:
             np.random.seed(0)
             torch.manual_seed(0)
             twin = _copied(host, _shared_twin)
-            self.trial.prepare(twin)
+            self.trial.prepare(twin, has_values=True)
             with every_submodule_runs(twin), watch(twin):
                 return self.trial.run(twin, partial(_tensor_like, self.like))
 

@@ -55,11 +55,17 @@ class Trial:
             if isinstance(text, (str, tuple))
         )
 
-    def prepare(self, host: nn.Module) -> None:
-        """Let the parts of ``host`` that need values, and hold no weights, give only shapes."""
+    def prepare(self, host: nn.Module, *, has_values: bool = False) -> None:
+        """Let the parts of ``host`` that need values, and hold no weights, give only shapes.
+
+        Args:
+            host: What is to run.
+            has_values: Whether its weights and inputs have values: then only proposals are given.
+        """
         if self.mode:
             _stand_in_for_proposals(host)
-            _stand_in_for_alignment(host)
+            if not has_values:
+                _stand_in_for_alignment(host)
             _run_auxiliary_heads(host)
 
     def run(self, host: nn.Module, tensor: Callable[[torch.Size], Tensor]) -> Any:

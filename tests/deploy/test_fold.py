@@ -1,13 +1,18 @@
 """Folded models compute the same, and say what became of each norm."""
 
 import copy
+import importlib
+import inspect
 import pickle
+import pkgutil
+from pathlib import Path
 
 import pytest
 import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import Conv2dAdaptivePadding
-from mmengine.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.nn.utils import parametrizations
 
@@ -17,6 +22,8 @@ from mmattn.deploy.flow import tensors_of
 from mmattn.deploy.fold import fold_and_tell
 from mmattn.errors import InputError
 from mmattn.insertion import InsertAttention
+from mmattn.probe.build import build
+from tests import backbones
 from tests.helpers import randomize
 
 CHANNELS = 32
@@ -376,3 +383,104 @@ def test_refuses_a_model_that_would_compute_something_else():
 def test_refuses_weights_it_cannot_fold(model, message):
     with pytest.raises(InputError, match=message):
         fold(model)
+
+
+def backbone_testers():
+    """Find the tests of all backbones, each with a tiny form of it."""
+    for module in pkgutil.iter_modules(backbones.__path__):
+        tests = vars(importlib.import_module(f'tests.backbones.{module.name}')).values()
+        yield from (each for each in tests if inspect.isclass(each) and hasattr(each, 'tiny'))
+
+
+TESTERS = {tester.__name__.removeprefix('Test'): tester for tester in backbone_testers()}
+# Norms with a ReLU or padding behind them.
+BEHIND_ADDITION = {'CIFARAFFResNet': 8}
+
+
+@pytest.mark.parametrize('name', TESTERS)
+def test_every_backbone(name):
+    model = randomize(TESTERS[name].cls(**TESTERS[name].tiny)).double()
+    folded, told = fold_and_tell(model, (3, 48, 64))
+    assert len(norms_of(folded)) == BEHIND_ADDITION.get(name, 0)
+    assert told.norms
+    # The random weights of the deepest make 1e-15 more than 1e-10.
+    expect_equal(model, folded, torch.randn(1, 3, 45, 67, dtype=torch.float64), rtol=1e-8)
+
+
+def model_of(package, path, **changes):
+    """Build a model that a package ships, with changes, without weights from elsewhere."""
+    folder = Path(importlib.import_module(package).__file__).parent / '.mim' / 'configs'
+    cfg = Config.fromfile(folder / path)
+    cfg.merge_from_dict({'default_scope': package, 'model.backbone.init_cfg': None, **changes})
+    return randomize_norms(build(cfg, meta=False))
+
+
+def randomize_norms(model):
+    """Give batch norms statistics and weights as of trained ones."""
+    for norm in norms_of(model):
+        nn.init.uniform_(norm.running_var, 0.8, 1.2)
+        nn.init.normal_(norm.running_mean, std=0.1)
+        nn.init.uniform_(norm.weight, 0.5, 1)
+        nn.init.normal_(norm.bias, std=0.1)
+    return model
+
+
+def test_a_classifier_with_attention_inserted():
+    host = model_of('mmpretrain', '_base_/models/resnet50.py')
+    site = dict(after=r'backbone\.layer\d\.\d\.conv2', attention=dict(type='CoordAtt'))
+    model = randomize_norms(InsertAttention(host=host, sites=[site], start='paper'))
+    folded, told = fold_and_tell(model)
+    # A gate stands between those convolutions and their norms.
+    assert len(norms_of(folded)) == len(told.left) == 16
+    assert all('before it, holds other modules' in reason for reason in told.left.values())
+    assert len(told.norms) == 53
+    expect_equal(model, folded, torch.rand(2, 3, 64, 96), rtol=1e-5)
+    assert len(folded(torch.rand(2, 3, 64, 96), mode='predict')) == 2
+
+
+def test_a_segmentor_on_van():
+    head = dict(type='FCNHead', channels=8, num_classes=3, norm_cfg=dict(type='SyncBN'))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(
+            ConfigDict(
+                type='mmseg.EncoderDecoder',
+                backbone=dict(type='VAN', **TESTERS['VAN'].tiny),
+                decode_head=dict(head, in_channels=32, in_index=3),
+                auxiliary_head=dict(head, in_channels=24, in_index=2),
+                test_cfg=dict(mode='whole'),
+            )
+        )
+    folded, told = fold_and_tell(randomize_norms(model))
+    assert norms_of(folded) == [] and len(told.exchanged) == 5
+    assert {'decode_head.convs.0.bn', 'auxiliary_head.convs.0.bn'} < told.norms.keys()
+    x = torch.rand(1, 3, 96, 64)
+    expect_equal(model, folded, x, rtol=1e-5)
+    [sample] = folded(x, mode='predict')
+    assert sample.pred_sem_seg.data.shape == (1, 96, 64)
+
+
+DETECTORS = {
+    'rtmdet/rtmdet_tiny_8xb32-300e_coco.py': ({}, 64),
+    '_base_/models/mask-rcnn_r50_fpn.py': (
+        {
+            'model.backbone.base_channels': 8,
+            'model.neck.in_channels': [32, 64, 128, 256],
+            'model.neck.norm_cfg': dict(type='BN'),
+            'model.roi_head.mask_head.norm_cfg': dict(type='BN'),
+        },
+        65,
+    ),
+}
+
+
+@pytest.mark.parametrize('path', DETECTORS)
+def test_a_detector(path):
+    pytest.importorskip('mmcv._ext', reason='the compiled ops of mmcv are not installed')
+    changes, count = DETECTORS[path]
+    model = model_of('mmdet', path, **changes)
+    folded, told = fold_and_tell(model)
+    assert len(told.norms) == count
+    assert 0 < told.difference < 1e-5
+    # Their convolutions see several levels, whose statistics differ.
+    assert all('is read by' in reason for reason in told.left.values())
+    assert len(norms_of(folded)) == len(told.left)
