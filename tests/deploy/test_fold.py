@@ -373,6 +373,13 @@ def test_refuses_a_model_that_would_compute_something_else():
         fold(peeks)
 
 
+def test_tells_rounding_from_a_mistake():
+    model = randomize_norms(Reads(lambda m, x: (1e4 * m.n(m.c(x))).frac(), c=conv(3, 4, 1), n=bn()))
+    _, told = fold_and_tell(model, (3, 9, 8))
+    assert told.norms == {'n': 'c'} and told.difference > 1e-5
+    expect_equal(model.double(), fold(model.double()), torch.rand(1, 3, 5, 4).double(), rtol=1e-8)
+
+
 @pytest.mark.parametrize(
     ('model', 'message'),
     [
