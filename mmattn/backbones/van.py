@@ -15,7 +15,7 @@ from mmattn.attention.lka import LKA
 from mmattn.backbones import lean
 from mmattn.backbones.base import Backbone
 from mmattn.compat import is_compiling
-from mmattn.layers.bare import is_bare
+from mmattn.ops.bare import is_bare
 from mmattn.layers.checks import (
     NOT_EMPTY,
     DropRate,
@@ -30,6 +30,14 @@ from mmattn.layers.checks import (
     check_option,
     within,
     works_on_maps,
+)
+from mmattn.layers.folding import (
+    affine_of,
+    is_at_rest,
+    scale_input,
+    scale_output,
+    takes_shift,
+    why_not,
 )
 from mmattn.layers.init import init_by_fan_out
 from mmattn.layers.scaled_conv import ScaledConv2d
@@ -189,15 +197,64 @@ class Block(BaseModule):
         self, part: SpatialAttention | Mlp, norm: nn.Module, scale: Tensor, x: Tensor
     ) -> Tensor:
         """Compute ``scale * part(norm(x))``, of which training keeps less than that says."""
-        # Another module may stand in its place.
-        is_own = type(part) in (SpatialAttention, Mlp) and is_bare(part)
-        if is_own and self.training and torch.is_grad_enabled():
+        if _is_own(part) and self.training and torch.is_grad_enabled():
             branch = part.branch() if self.lean and not is_compiling() else None
             if branch is not None:
                 return lean.apply(branch, norm, scale, x)
             if part.takes_scale():
                 return part(norm(x), scale)
         return scale[:, None, None] * part(norm(x))
+
+    def folded(self) -> nn.Module:
+        """Give the block without norms and scales, if its norms are batch norms."""
+        attn, mlp = self.attn, self.mlp
+        if not (_is_own(attn) and _is_own(mlp)):
+            return self
+        norms, first, last = (
+            (self.norm1, self.norm2),
+            (attn.proj_1, mlp.fc1),
+            (attn.proj_2, mlp.fc2),
+        )
+        fits = all(map(takes_shift, first)) and all(type(conv) is ScaledConv2d for conv in last)
+        fits &= all(map(is_at_rest, norms)) and not any(map(why_not, (*norms, *first, *last)))
+        return FoldedBlock(self) if fits else self
+
+
+def _is_own(part: nn.Module) -> bool:
+    """Tell whether a half of a block is that of this file: another may stand in its place."""
+    return type(part) in (SpatialAttention, Mlp) and is_bare(part)
+
+
+class FoldedBlock(nn.Module):
+    """What a block computes in inference: ``x = a * x + attention(x)``, then ``x + mlp(x)``.
+
+    The first norm is ``s * x + t``, and its shortcut is scaled by ``l``: with it ``x`` becomes
+    ``(1 + l * s) * x + l * t``, whose constant the last convolution of the branch adds. All other
+    norms and scales are in the 1x1 convolutions next to them.
+
+    Args:
+        block: Block in evaluation, whose convolutions are changed and taken.
+    """
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        attn, mlp = block.attn, block.mlp
+        scale, shift = affine_of(block.norm1)
+        layer_scale = block.layer_scale_1.detach().double()
+        scale_input(attn.proj_1, scale, shift)
+        scale_output(attn.proj_2, layer_scale, layer_scale * shift)
+        shortcut = (1 + layer_scale * scale)[:, None, None].to(block.layer_scale_1.dtype)
+        self.shortcut = nn.Parameter(shortcut, block.layer_scale_1.requires_grad)
+        scale_input(mlp.fc1, *affine_of(block.norm2))
+        layer_scale = block.layer_scale_2.detach().double()
+        scale_output(mlp.fc2, layer_scale, torch.zeros_like(layer_scale))
+        self.attn = attn
+        self.mlp = mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, C, H, W)."""
+        x = torch.addcmul(self.attn.within_shortcut(x), x, self.shortcut)
+        return x + self.mlp(x)
 
 
 @MODELS.register_module()

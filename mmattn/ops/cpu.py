@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mmattn.compat import is_compiling
+from mmattn.ops.bare import is_bare
 
 # Of other classes are fake tensors and those that lie on several devices.
 _PLAIN = (Tensor, nn.Parameter)
@@ -23,8 +24,7 @@ def is_unseen(layer: nn.Module, x: Tensor) -> bool:
         and type(x) in _PLAIN
         and all(type(parameter) in _PLAIN for parameter in layer.parameters(recurse=False))
         and 'forward' not in vars(layer)
-        and not (layer._forward_pre_hooks or layer._forward_hooks)
-        and not (layer._backward_pre_hooks or layer._backward_hooks)
+        and is_bare(layer)
         and not nn.modules.module._has_any_global_hook()
     )
 

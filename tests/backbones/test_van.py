@@ -6,7 +6,10 @@ import torch.nn.functional as F
 from mmengine.runner import save_checkpoint
 
 from mmattn import VAN
+from mmattn.attention import LKA
+from mmattn.deploy import fold
 from mmattn.errors import InputError
+from mmattn.insertion import InsertAttention
 from tests.backbones.backbone_tester import BackboneTester
 from tests.helpers import randomize
 
@@ -213,3 +216,39 @@ def test_strict_loading_still_refuses_strangers():
         VAN(TINY).load_state_dict(
             {**VAN(TINY).state_dict(), 'stem.weight': torch.rand(1)}, strict=True
         )
+
+
+def blocks_of(model):
+    kinds = [type(m).__name__ for m in model.modules()]
+    return kinds.count('FoldedBlock'), kinds.count('Block')
+
+
+def test_folds_into_blocks_without_norms_and_scales():
+    model = randomize(VAN(TINY, drop_rate=0.2, drop_path_rate=0.2)).double()
+    folded = fold(model)
+    assert blocks_of(folded) == (5, 0)
+    assert not any('layer_scale' in name for name, _ in folded.named_parameters())
+    x = torch.rand(2, 3, 45, 67, dtype=torch.float64)
+    for a, b in zip(folded(x), model.eval()(x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    [units] = {type(m.attn.spatial_gating_unit) for m in folded.modules() if hasattr(m, 'attn')}
+    assert units == LKA
+
+
+def test_an_identity_start_is_folded_away_with_its_unit():
+    folded = fold(VAN(TINY, attention=dict(type='LKA', start='identity')))
+    assert blocks_of(folded) == (5, 0)
+    assert not any(isinstance(module, LKA) for module in folded.modules())
+
+
+@pytest.mark.parametrize('site', ['attn', 'attn.proj_1', 'norm1', 'mlp', 'mlp.fc2'])
+def test_a_block_with_something_else_inside_stays(site):
+    sites = [dict(after=rf'block1\.0\.{site}', attention=dict(type='SE', reduction=2))]
+    model = randomize(InsertAttention(host=VAN(TINY), sites=sites))
+    folded = fold(model)
+    assert blocks_of(folded) == (4, 1)
+
+
+def test_a_block_with_other_norms_stays():
+    folded = fold(VAN(TINY, norm_cfg=dict(type='GN', num_groups=2)))
+    assert blocks_of(folded) == (0, 5)

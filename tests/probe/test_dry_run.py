@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import warnings
+from contextlib import contextmanager
 from copy import deepcopy
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 
 from mmattn import VAN
 from mmattn.errors import InputError
-from mmattn.probe.dry_run import dry_run
+from mmattn.probe.dry_run import dry_run, value_run
 
 TINY = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), mlp_ratios=(2, 2, 2, 2))
 
@@ -57,19 +58,20 @@ class Restless(nn.Module):
         return x + float(x.mean())
 
 
+@pytest.mark.parametrize('run', [dry_run, value_run])
 @pytest.mark.parametrize(
     'host',
     [Host(nn.BatchNorm2d(8)), Host(Restless()), VAN(TINY, drop_path_rate=0.5)],
     ids=['batch norm', 'needs values', 'VAN'],
 )
-def test_the_host_and_the_random_states_stay_as_found(host):
+def test_the_host_and_the_random_states_stay_as_found(host, run):
     host.train()
     weights = deepcopy(host.state_dict())
     ids = [id(p) for p in host.parameters()]
     found = deepcopy(attributes(host))
     states = random_states()
 
-    dry_run(host)
+    run(host)
 
     assert random_states() == states
     assert attributes(host) == found
@@ -224,3 +226,31 @@ def test_a_given_shape_that_does_not_fit_is_one_error():
     with pytest.raises(InputError, match=r'Maps to run once on input_shape=\(5, 8, 6\)') as e:
         dry_run(Maps(), input_shape=(5, 8, 6))
     assert '\n' not in str(e.value)
+
+
+def test_a_run_with_values_is_repeated_on_the_same_input():
+    class Draws(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x) + torch.rand(1) + random.random() + np.random.rand()
+
+    host = Draws(3, 4, 1).double()
+    run, output = value_run(host, (3, 6, 5))
+    assert output.shape == (1, 4, 6, 5) and output.dtype == torch.float64
+    seen = []
+
+    @contextmanager
+    def watch(twin):
+        seen.append(twin)
+        yield
+
+    assert torch.equal(run.repeat(host, watch), output)
+    assert len(seen) == 1 and seen[0] is not host and seen[0].weight is host.weight
+    assert run.repeat(nn.Identity()).dtype == torch.float64
+
+
+def test_a_host_that_runs_on_no_values_is_one_error_about_the_likeliest_input():
+    message = r'expected Maps to run once.*on 1x3x128x192: ValueError.*input_shape='
+    with pytest.raises(InputError, match=message):
+        value_run(Maps())
+    with pytest.raises(InputError, match=r'Maps to run once on input_shape=\(5, 8, 6\)'):
+        value_run(Maps(), (5, 8, 6))

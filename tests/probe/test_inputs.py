@@ -225,6 +225,11 @@ def test_a_head_that_goes_on_from_logits_gets_some_of_the_size_of_the_first_map(
     assert ((1, 8, 8, 10), (1, 1, 8, 10)) in args
 
 
+def test_what_fuses_two_maps_gets_two_alike():
+    args = tried(LogitsToo(conv(64), in_channels=[8]))
+    assert ((1, 8, 8, 10), (1, 8, 8, 10)) in args
+
+
 def test_a_head_that_takes_samples_gets_one_that_knows_its_image():
     maps, samples = tried(SamplesToo(conv(64), in_channels=[8, 16]), image=(64, 64))[0]
     assert maps == pyramid([8, 16], (4, 4), (2, 2))
@@ -360,6 +365,9 @@ def test_alignment_is_stood_in_for_where_it_has_no_weights():
     regions = model.extractor(maps, torch.zeros(3, 5))
     assert torch.equal(regions, torch.zeros(3, 8, 7, 5))
     assert model.weighted(maps, torch.zeros(3, 5)) == 'aligned'
+    model = Model(extractor=Extractor(pool))
+    next(trials(model, None, IMAGE)).prepare(model, has_values=True)
+    assert model.extractor(maps, torch.zeros(3, 5)) == 'aligned'
 
 
 class AuxiliaryHead(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from mmattn.layers.bare import is_bare
+from mmattn.ops.bare import is_bare
 from mmattn.probe.running import follow
 
 
