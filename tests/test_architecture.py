@@ -24,6 +24,7 @@ ARROWS = """
     engine, insertion -> prediction -> inspection -> app, __init__ -> cli
     fusion -> inspection
     probe, engine -> sweep -> cli
+    backbones, engine, insertion, doctor -> benchmark -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """
