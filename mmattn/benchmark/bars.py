@@ -9,6 +9,7 @@ import torch
 
 from mmattn.benchmark.cases import Conditions, Row
 from mmattn.benchmark.forms import FORMS
+from mmattn.benchmark.machine import has_bfloat16
 from mmattn.benchmark.measure import Figures, Result
 
 # Where the quartiles of the ratios are further apart, something else runs on the machine, and the
@@ -163,6 +164,10 @@ def _why_not(bar: Bar) -> str | None:
         return 'no CUDA device'
     if bar.form and bar.form not in FORMS:
         return f'there is no form {bar.form!r} yet'
+    on_cpu = bar.conditions.device == 'cpu'
+    in_bfloat16 = 'bfloat16' in f'{bar.form} {bar.conditions.dtype}'
+    if bar.figure == 'time' and on_cpu and in_bfloat16 and not has_bfloat16():
+        return 'this CPU does not compute in bfloat16'
     return None
 
 

@@ -14,6 +14,7 @@ import torch
 
 from mmattn.benchmark.bars import Verdict, ratio_of
 from mmattn.benchmark.cases import Conditions
+from mmattn.benchmark.machine import cpu_facts, has_bfloat16
 from mmattn.benchmark.measure import Figures, Result
 from mmattn.doctor.environment import INSTALLERS
 from mmattn.files.whole_file import write_whole
@@ -37,7 +38,8 @@ def describe_run(command: str) -> dict[str, Any]:
         time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         commit=_commit(),
         machine=dict(
-            processor=_processor(),
+            processor=cpu_facts().get('model name', platform.processor()),
+            has_bfloat16=has_bfloat16(),
             cores=len(os.sched_getaffinity(0)),
             threads=torch.get_num_threads(),
             load=os.getloadavg()[0],
@@ -45,15 +47,6 @@ def describe_run(command: str) -> dict[str, Any]:
         ),
         versions={'python': platform.python_version(), **dict(_versions())},
     )
-
-
-def _processor() -> str:
-    try:
-        text = Path('/proc/cpuinfo').read_text(encoding='utf-8')
-    except OSError:
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in text.splitlines() if 'model name' in line]
-    return names[0] if names else platform.processor()
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -115,7 +108,7 @@ def cells(figures: Figures, first: Figures) -> list[str]:
     moved, first_moved = (each.traffic and each.traffic.moved for each in (figures, first))
     found += [*_counted(moved, first_moved), *_counted(figures.kept, first.kept)]
     found.append(str(figures.traffic.operations) if figures.traffic else '')
-    found.append('' if figures.difference is None else f'{figures.difference:.0e}')
+    found.append('' if figures.difference is None else f'{figures.difference:.1g}')
     return found
 
 
@@ -208,6 +201,7 @@ class Report:
             '',
             f'- {self.run["time"]}, commit {self.run["commit"] or "unknown"}',
             f'- {machine["processor"]}, {machine["cores"]} cores, {machine["threads"]} threads, '
+            f'bfloat16 {"in hardware" if machine["has_bfloat16"] else "in software"}, '
             f'load {machine["load"]:.1f}, GPU: {machine["gpu"] or "none"}',
             f'- {", ".join(f"{name} {number}" for name, number in versions.items())}',
         ]

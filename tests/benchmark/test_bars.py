@@ -14,6 +14,7 @@ from mmattn.benchmark.bars import ratio_of
 from mmattn.benchmark.cases import Conditions
 from mmattn.benchmark.measure import count
 from mmattn.benchmark.peers import ROWS, SHAPE
+from mmattn.errors import InputError
 
 MOVED, KEPT = 1.05, 1.0
 # Every position looks at every other one, in eight heads: ten seconds on the whole map.
@@ -140,8 +141,12 @@ def ratios(name: str, dtype: str) -> tuple[float, float]:
     """Give what ours moves and keeps, in terms of its peer, rounded to two digits."""
     [row] = [row for row in ROWS if row.name == name]
     conditions = Conditions(dtype=dtype, shape=SMALLER.get(name, SHAPE), mode='train')
-    case = row.build(conditions)
-    assert not case.remarks, 'a peer is not installed'
+    try:
+        case = row.build(conditions)
+    except InputError as error:
+        pytest.skip(str(error))
+    if case.remarks:
+        pytest.skip(case.remarks[0])
     # The first peer is the one that counts.
     case.candidates = [case.candidates[0], case.candidates[-1]]
     peer, ours = count(case, conditions)

@@ -106,6 +106,21 @@ def test_no_cuda(monkeypatch):
     assert (found.holds, found.note) == (None, 'no CUDA device')
 
 
+@pytest.mark.parametrize('has', [True, False])
+def test_bfloat16_in_software_is_no_measure(monkeypatch, has):
+    monkeypatch.setattr('mmattn.benchmark.bars.has_bfloat16', lambda: has)
+    timed = Bar('modules/A', HERE, 1.0, form='bfloat16')
+    counted = Bar('modules/A', Conditions(dtype='bfloat16'), 1.0, 'moved')
+
+    def measure(row, conditions, forms, timed):
+        return result(*map(figures, ['peer', 'ours', 'ours bfloat16']))
+
+    rows = [Row('modules', 'A', lambda conditions: None)]
+    first, second = judge([timed, counted], rows, measure)
+    assert first.holds is (True if has else None)
+    assert second.holds is True
+
+
 def test_every_bar_is_about_a_row():
     for bar in BARS:
         group, _, name = bar.rows.partition('/')

@@ -21,6 +21,7 @@ SHAPE = (2, 3, 32, 64)
 
 
 def test_van_of_mmpretrain_computes_the_same():
+    pytest.importorskip('mmpretrain')
     row = Backbone('VAN', lambda: VAN(TINY), 'mmpretrain', with_van_of_mmpretrain)
     case = row.case(Conditions(shape=SHAPE))
     peer, ours = [candidate.function for candidate in case.candidates]
@@ -52,6 +53,7 @@ def test_plain_modules_compute_the_same(build, count):
 
 def test_a_training_step_of_a_whole_model():
     pytest.importorskip('mmseg')
+    pytest.importorskip('mmpretrain')
     model = Model('demo/upernet_van_tiny_ade20k.py', 'mmpretrain', with_van_of_mmpretrain)
     result = measure(Row('training', model.name, model.step), Conditions(shape=SHAPE), timed=False)
     assert not result.failed, result.remarks
