@@ -23,8 +23,9 @@ ARROWS = """
     weights, datasets, launch, probe -> engine
     engine, insertion -> prediction -> inspection -> app, __init__ -> cli
     fusion -> inspection
+    layers, probe -> deploy -> cli
     probe, engine -> sweep -> cli
-    backbones, engine, insertion, doctor -> benchmark -> cli
+    backbones, engine, insertion, doctor, deploy -> benchmark -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """

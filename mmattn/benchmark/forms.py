@@ -8,6 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmattn.benchmark.cases import Candidate, Case
+from mmattn.benchmark.networks import Pass
+from mmattn.deploy import fold
+from mmattn.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,29 @@ class InBFloat16(nn.Module):
         return self.module(*[x.bfloat16() for x in maps])
 
 
-# What deploys a model adds its forms here.
+def _folded(module: nn.Module) -> nn.Module:
+    if isinstance(module, Pass):
+        module.model = fold(module.model)
+        return module
+    return fold(module)
+
+
+def _folded_in_bfloat16(module: nn.Module) -> nn.Module:
+    return InBFloat16(_folded(module))
+
+
+_NHWC: dict[str, Any] = dict(layout='nhwc', dtype='float32')
+_COMPILED: dict[str, Any] = dict(_NHWC, compiled=True)
+
+# The bars have names for more; whatever exports a model adds its forms here.
 FORMS = {
     'nhwc': Form(own=dict(layout='nhwc')),
     'compiled': Form(own=dict(compiled=True)),
-    'bfloat16': Form(InBFloat16, dict(layout='nhwc', dtype='float32'), trains=False),
+    'bfloat16': Form(InBFloat16, _NHWC, trains=False),
+    'folded': Form(_folded, _NHWC, trains=False),
+    'folded compiled': Form(_folded, _COMPILED, trains=False),
+    'folded bfloat16': Form(_folded_in_bfloat16, _NHWC, trains=False),
+    'folded bfloat16 compiled': Form(_folded_in_bfloat16, _COMPILED, trains=False),
 }
 
 
@@ -65,5 +86,12 @@ def add_forms(case: Case, names: list[str], mode: str) -> None:
         if mode == 'train' and not form.trains:
             case.remarks.append(f'no {name}: it does not train')
             continue
-        module = form.change(copy.deepcopy(ours).eval() if mode == 'eval' else copy.deepcopy(ours))
-        case.candidates.append(Candidate(f'ours {name}', module, form.own))
+        changed = copy.deepcopy(ours)
+        # Backbones of mmdet return None here.
+        changed.train(mode == 'train')
+        try:
+            changed = form.change(changed)
+        except InputError as error:
+            case.remarks.append(f'no {name}: {error}')
+        else:
+            case.candidates.append(Candidate(f'ours {name}', changed, form.own))

@@ -164,6 +164,7 @@ class Report:
         self.folder = folder
         self.results: list[Result] = []
         self.verdicts: list[Verdict] = []
+        self._write()
 
     def add(self, result: Result) -> None:
         """Add a row."""

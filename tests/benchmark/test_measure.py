@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mmattn.benchmark.cases import Candidate, Case, Conditions, Row
+from mmattn.benchmark.forms import FORMS, Form
 from mmattn.benchmark.measure import make_step, measure
 from mmattn.benchmark.timing import ROUNDS
 from mmattn.errors import InputError
@@ -156,3 +157,24 @@ def test_layout(layout):
 
     measure(row(Look()), Conditions(layout=layout), timed=False)
     assert set(seen) == {layout == 'nhwc'}
+
+
+def test_ours_folded():
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    forms = ['folded', 'folded bfloat16']
+    result = measure(row(Conv(4, 4, 1), model, compares=False), Conditions(), forms=forms)
+    assert not result.failed, result.remarks
+    _, ours, folded, _ = result.figures
+    assert (ours.traffic.operations, folded.traffic.operations) == (2, 1)
+    assert isinstance(model[1], nn.BatchNorm2d)
+
+
+def test_a_form_that_ours_does_not_have(monkeypatch):
+    def refuse(module):
+        raise InputError('it does not fold')
+
+    monkeypatch.setitem(FORMS, 'folded', Form(refuse))
+    result = measure(row(Sigmoid()), Conditions(), forms=['folded', 'nhwc'], timed=False)
+    assert not result.failed
+    assert [each.name for each in result.figures] == ['Sigmoid', 'ours nhwc']
+    assert result.remarks == ['no folded: it does not fold']

@@ -1,0 +1,5 @@
+"""Trained models in their form for inference."""
+
+from mmattn.deploy.fold import fold
+
+__all__ = ['fold']
