@@ -52,11 +52,13 @@ class Candidate:
         name: What it is called in the tables.
         function: Module of the inputs of its case, or a function without any, such as a loader.
         own: Conditions that it has of its own, by their names in :class:`Conditions`.
+        is_eager: Whether PyTorch runs it, so that its traffic can be counted.
     """
 
     name: str
     function: Callable[..., Any]
     own: dict[str, Any] = field(default_factory=dict)
+    is_eager: bool = True
 
 
 @dataclass

@@ -105,7 +105,7 @@ def measure(
     torch.manual_seed(0)
     try:
         case = row.build(conditions)
-        add_forms(case, forms or [], conditions.mode)
+        add_forms(case, forms or [], conditions)
         result.shapes, result.remarks = case.shapes, case.remarks
         _fill(result, case, timed, rounds)
     except (ImportError, InputError) as error:
@@ -170,13 +170,13 @@ def count(case: Case, conditions: Conditions) -> list[dict[str, Any]]:
 
     Returns:
         For each candidate its ``traffic``, and in training what is ``kept``; nothing of compiled
-        code and of loaders.
+        code, of other runtimes and of loaders.
     """
     counts: list[dict[str, Any]] = []
     for candidate in case.candidates:
         own, inputs = _get_ready(candidate, case, conditions)
         module, dtype = candidate.function, DTYPES[own.dtype]
-        if own.compiled or not isinstance(module, nn.Module):
+        if own.compiled or not candidate.is_eager or not isinstance(module, nn.Module):
             counts.append({})
         elif own.mode == 'eval':
             counts.append(dict(traffic=count_traffic(module, *inputs, dtype=dtype)))

@@ -170,7 +170,7 @@ def test_ours_folded():
 
 
 def test_a_form_that_ours_does_not_have(monkeypatch):
-    def refuse(module):
+    def refuse(module, inputs):
         raise InputError('it does not fold')
 
     monkeypatch.setitem(FORMS, 'folded', Form(refuse))
@@ -178,3 +178,15 @@ def test_a_form_that_ours_does_not_have(monkeypatch):
     assert not result.failed
     assert [each.name for each in result.figures] == ['Sigmoid', 'ours nhwc']
     assert result.remarks == ['no folded: it does not fold']
+
+
+def test_ours_in_onnx_runtime():
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    result = measure(row(Sigmoid()), Conditions(), forms=['onnxruntime'])
+    assert not result.failed, result.remarks
+    _, exported = result.figures
+    assert exported.name == 'ours onnxruntime'
+    assert exported.traffic is None
+    assert exported.difference < 1e-6
+    assert exported.timed.wall > 0
