@@ -1,12 +1,9 @@
 """Count what a model costs: computation, memory and time, with and without its attention."""
 
 import argparse
-import logging
 import math
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +87,7 @@ def main(args: argparse.Namespace) -> None:
     """Print or write what the model of a config costs."""
     from mmattn.cli.complexity_tables import FORMATS, Report
     from mmattn.cli.options import check_device
+    from mmattn.cli.quiet import quiet
     from mmattn.engine.config import load_config
     from mmattn.errors import InputError
     from mmattn.files.whole_file import write_whole
@@ -111,7 +109,7 @@ def main(args: argparse.Namespace) -> None:
     shape = _shape(args.shape, cfg)
     loader = cfg.get('train_dataloader') or {}
     batch_size = args.batch_size or loader.get('batch_size') or BATCH_SIZE
-    with _quiet():
+    with quiet():
         models = [_measure(cfg, args.config, shape, batch_size, args)]
         if other is not None:
             models.append(_measure(other, name, shape, batch_size, args))
@@ -122,18 +120,6 @@ def main(args: argparse.Namespace) -> None:
         write_whole(args.out, lambda path: path.write_text(text, encoding='utf-8'))
     else:
         print(FORMATS[args.format](report))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what models say while they are built out of the output, which a program may read."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def _check_numbers(args: argparse.Namespace) -> None:

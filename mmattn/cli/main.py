@@ -9,6 +9,7 @@ from types import ModuleType
 from mmattn import __version__
 from mmattn.cli import (
     app,
+    benchmark,
     cam,
     complexity,
     data_check,
@@ -46,6 +47,7 @@ COMMANDS = {
     'list': modules,
     'sites': sites,
     'complexity': complexity,
+    'benchmark': benchmark,
     'sweep run': sweep_run,
     'sweep table': sweep_table,
     'sweep plot': sweep_plot,

@@ -1,7 +1,7 @@
 """What training a model needs of memory, counted without any or measured on a GPU."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -75,22 +75,39 @@ def measure_training_memory(model: nn.Module, *shapes: tuple[int, ...]) -> int:
 def _kept_bytes(model: nn.Module, live: '_LiveBytes') -> Iterator[Counter[str]]:
     """Count what is kept for the backward pass of what runs within."""
     kept: Counter[str] = Counter()
-    own = [*model.parameters(), *model.buffers()]
-    seen = {storage._cdata: storage for storage, _ in _storages(own)}
     with follow(model) as running:
 
-        def keep(tensor: Tensor) -> Tensor:
-            [(storage, size)] = _storages([tensor])
-            if storage._cdata not in seen:
-                # Whose storage goes has its address given to another one.
-                seen[storage._cdata] = storage
-                kept[running[-1]] += size
-                live.hold(storage)
-            return tensor
+        def count(storage: torch.UntypedStorage, size: int) -> None:
+            kept[running[-1]] += size
+            live.hold(storage)
 
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with each_kept([*model.parameters(), *model.buffers()], count):
             yield kept
     live.release()
+
+
+@contextmanager
+def each_kept(
+    own: list[Tensor], found: Callable[[torch.UntypedStorage, int], None]
+) -> Iterator[None]:
+    """Give each storage that is kept for the backward pass of what runs within, once.
+
+    Args:
+        own: Tensors that are there anyway, such as parameters.
+        found: Is given the storage, at the moment when it is kept, and its bytes.
+    """
+    seen = {storage._cdata: storage for storage, _ in _storages(own)}
+
+    def keep(tensor: Tensor) -> Tensor:
+        [(storage, size)] = _storages([tensor])
+        if storage._cdata not in seen:
+            # Whose storage goes has its address given to another one.
+            seen[storage._cdata] = storage
+            found(storage, size)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield
 
 
 def _storages(tensors: list[Tensor]) -> list[tuple[torch.UntypedStorage, int]]:

@@ -37,7 +37,7 @@ def cost_of(operation: Any, args: Sequence[Any], out: Any) -> Cost:
         out: What it gave.
     """
     result = out[0] if isinstance(out, list | tuple) and out else out
-    if not isinstance(result, Tensor) or _is_view(operation):
+    if not isinstance(result, Tensor) or is_view(operation):
         return Cost()
     # What works in place costs as much.
     name = operation._schema.name.partition('::')[2].rstrip('_')
@@ -56,7 +56,12 @@ def cost_of(operation: Any, args: Sequence[Any], out: Any) -> Cost:
     return Cost(operations=_RULES.get(name, _elementwise)(name, args, result))
 
 
-def _is_view(operation: Any) -> bool:
+def is_view(operation: Any) -> bool:
+    """Tell whether an operation gives values that are there already, in another shape.
+
+    Args:
+        operation: As of :func:`cost_of`.
+    """
     aliases = [value.alias_info for value in operation._schema.returns]
     return any(alias is not None and not alias.is_write for alias in aliases)
 

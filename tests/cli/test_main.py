@@ -29,6 +29,7 @@ TOOLS = {
     'demo': 'demo.py',
     'sites': 'list_sites.py',
     'complexity': 'complexity.py',
+    'benchmark': 'benchmark.py',
     'data make': 'make_tiny_dataset.py',
     'data check': 'check_dataset.py',
     'weights check': 'check_weights.py',

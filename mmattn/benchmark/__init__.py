@@ -1,0 +1,1 @@
+"""Peers measured beside our modules, backbones, models, training steps and loaders, in turn."""

@@ -1,0 +1,188 @@
+"""What a training pass in half precision may move and keep, beside the peer of each module.
+
+The bars are 1.05 of the bytes moved and 1.0 of the bytes kept. What is above them today stands
+below with its figure: it may not get worse, and has to go from here when it meets the bar. Both
+lists as they would be now: ``python -m tests.benchmark.test_bars``. All figures: ``mmattn benchmark
+modules --count --mode train --dtype bfloat16 float16``.
+"""
+
+import functools
+
+import pytest
+
+from mmattn.benchmark.bars import ratio_of
+from mmattn.benchmark.cases import Conditions
+from mmattn.benchmark.measure import count
+from mmattn.benchmark.peers import ROWS, SHAPE
+from mmattn.errors import InputError
+
+MOVED, KEPT = 1.05, 1.0
+# Every position looks at every other one, in eight heads: ten seconds on the whole map.
+SMALLER = {'AttentionAugmentedConv': (2, 64, 16, 16)}
+DTYPES = ('bfloat16', 'float16')
+
+MOST_MOVED: dict[tuple[str, str], float] = {
+    ('AttentionAugmentedConv', 'bfloat16'): 2.01,
+    ('AttentionAugmentedConv', 'float16'): 2.14,
+    ('BAM', 'bfloat16'): 1.65,
+    ('BAM', 'float16'): 2.17,
+    ('CBAM', 'bfloat16'): 1.18,
+    ('CBAM', 'float16'): 1.47,
+    ('CoordAtt', 'bfloat16'): 1.37,
+    ('CoordAtt', 'float16'): 1.81,
+    ('CrissCross', 'bfloat16'): 1.31,
+    ('CrissCross', 'float16'): 1.48,
+    ('DoubleAttention', 'bfloat16'): 1.37,
+    ('DoubleAttention', 'float16'): 2.24,
+    ('ECA', 'bfloat16'): 1.31,
+    ('ECA', 'float16'): 1.77,
+    ('ELA', 'bfloat16'): 1.37,
+    ('ELA', 'float16'): 1.81,
+    ('EMA', 'bfloat16'): 1.35,
+    ('EMA', 'float16'): 1.83,
+    ('GSoP', 'bfloat16'): 1.56,
+    ('GSoP', 'float16'): 2.01,
+    ('GatherExcite', 'bfloat16'): 1.31,
+    ('GatherExcite', 'float16'): 1.77,
+    ('GatherExcite extent=4', 'bfloat16'): 1.19,
+    ('GatherExcite extent=4', 'float16'): 1.41,
+    ('GatherExcite extent=4 extra_params mlp', 'bfloat16'): 1.41,
+    ('GatherExcite extent=4 extra_params mlp', 'float16'): 2.01,
+    ('GlobalContext', 'float16'): 1.62,
+    ('LKA', 'float16'): 2.15,
+    ('LSKA', 'float16'): 2.44,
+    ('MSCA', 'float16'): 2.21,
+    ('MSCAM', 'bfloat16'): 1.51,
+    ('MSCAM', 'float16'): 2.27,
+    ('MixedPooling', 'bfloat16'): 1.17,
+    ('MixedPooling', 'float16'): 2.14,
+    ('NonLocal', 'bfloat16'): 1.51,
+    ('NonLocal', 'float16'): 1.64,
+    ('NonLocal sub_sample', 'bfloat16'): 1.46,
+    ('NonLocal sub_sample', 'float16'): 1.83,
+    ('SCConv', 'bfloat16'): 1.34,
+    ('SCConv', 'float16'): 2.07,
+    ('SE', 'bfloat16'): 1.31,
+    ('SE', 'float16'): 1.77,
+    ('SKConv', 'bfloat16'): 1.09,
+    ('SKConv', 'float16'): 2.25,
+    ('SimAM', 'bfloat16'): 2.0,
+    ('SimAM', 'float16'): 2.09,
+    ('SplitAttention', 'bfloat16'): 1.24,
+    ('SplitAttention', 'float16'): 2.24,
+    ('StripPooling', 'bfloat16'): 1.21,
+    ('StripPooling', 'float16'): 1.66,
+    ('TimmAttention cbam', 'bfloat16'): 2.21,
+    ('TimmAttention cbam', 'float16'): 2.43,
+    ('AFF', 'bfloat16'): 1.58,
+    ('AFF', 'float16'): 2.4,
+    ('iAFF', 'bfloat16'): 1.59,
+    ('iAFF', 'float16'): 2.36,
+    ('AddFusion', 'float16'): 2.0,
+    ('ConcatFusion', 'float16'): 2.09,
+}
+MOST_KEPT: dict[tuple[str, str], float] = {
+    ('AttentionAugmentedConv', 'bfloat16'): 1.93,
+    ('AttentionAugmentedConv', 'float16'): 2.09,
+    ('BAM', 'bfloat16'): 1.29,
+    ('BAM', 'float16'): 2.05,
+    ('CBAM', 'bfloat16'): 1.06,
+    ('CBAM', 'float16'): 1.05,
+    ('CoordAtt', 'bfloat16'): 1.09,
+    ('CoordAtt', 'float16'): 1.06,
+    ('CrissCross', 'bfloat16'): 1.46,
+    ('CrissCross', 'float16'): 1.76,
+    ('DoubleAttention', 'bfloat16'): 1.37,
+    ('DoubleAttention', 'float16'): 2.84,
+    ('ELA', 'bfloat16'): 1.11,
+    ('ELA', 'float16'): 1.08,
+    ('EMA', 'bfloat16'): 1.21,
+    ('EMA', 'float16'): 1.47,
+    ('GSoP', 'bfloat16'): 1.19,
+    ('GSoP', 'float16'): 1.62,
+    ('GatherExcite extent=4', 'bfloat16'): 1.06,
+    ('GatherExcite extent=4', 'float16'): 1.56,
+    ('GatherExcite extent=4 extra_params mlp', 'bfloat16'): 1.07,
+    ('GatherExcite extent=4 extra_params mlp', 'float16'): 1.76,
+    ('GlobalContext', 'bfloat16'): 1.03,
+    ('GlobalContext', 'float16'): 2.02,
+    ('LKA', 'float16'): 1.59,
+    ('LSKA', 'float16'): 1.99,
+    ('MSCA', 'float16'): 2.11,
+    ('MSCAM', 'bfloat16'): 1.56,
+    ('MSCAM', 'float16'): 2.06,
+    ('MixedPooling', 'bfloat16'): 1.04,
+    ('MixedPooling', 'float16'): 2.0,
+    ('NonLocal', 'bfloat16'): 1.92,
+    ('NonLocal', 'float16'): 2.13,
+    ('NonLocal sub_sample', 'bfloat16'): 1.57,
+    ('NonLocal sub_sample', 'float16'): 2.05,
+    ('SCConv', 'bfloat16'): 1.27,
+    ('SCConv', 'float16'): 1.7,
+    ('SKConv', 'float16'): 1.7,
+    ('SimAM', 'bfloat16'): 2.0,
+    ('SimAM', 'float16'): 1.75,
+    ('SplitAttention', 'float16'): 1.93,
+    ('StripPooling', 'float16'): 1.3,
+    ('TimmAttention cbam', 'bfloat16'): 2.0,
+    ('TimmAttention cbam', 'float16'): 2.47,
+    ('TripletAttention', 'float16'): 1.09,
+    ('AFF', 'bfloat16'): 1.3,
+    ('AFF', 'float16'): 2.03,
+    ('iAFF', 'bfloat16'): 1.36,
+    ('iAFF', 'float16'): 2.13,
+    ('AddFusion', 'float16'): float('inf'),
+    ('ConcatFusion', 'float16'): 1.97,
+}
+
+
+@functools.cache
+def ratios(name: str, dtype: str) -> tuple[float, float]:
+    """Give what ours moves and keeps, in terms of its peer, rounded to two digits."""
+    [row] = [row for row in ROWS if row.name == name]
+    conditions = Conditions(dtype=dtype, shape=SMALLER.get(name, SHAPE), mode='train')
+    try:
+        case = row.build(conditions)
+    except InputError as error:
+        pytest.skip(str(error))
+    if case.remarks:
+        pytest.skip(case.remarks[0])
+    # The first peer is the one that counts.
+    case.candidates = [case.candidates[0], case.candidates[-1]]
+    peer, ours = count(case, conditions)
+    moved = ratio_of(ours['traffic'].moved, peer['traffic'].moved)
+    return round(moved, 2), round(ratio_of(ours['kept'], peer['kept']), 2)
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('name', [row.name for row in ROWS])
+def test_bytes(name, dtype):
+    moved, kept = ratios(name, dtype)
+    assert moved <= MOST_MOVED.get((name, dtype), MOVED)
+    assert kept <= MOST_KEPT.get((name, dtype), KEPT)
+
+
+@pytest.mark.parametrize(
+    ('listed', 'bar', 'which'),
+    [(MOST_MOVED, MOVED, 0), (MOST_KEPT, KEPT, 1)],
+    ids=['moved', 'kept'],
+)
+def test_what_meets_its_bar_leaves_the_list(listed, bar, which):
+    met = [(key, ratios(*key)[which]) for key in listed if ratios(*key)[which] <= bar]
+    assert met == []
+
+
+def main() -> None:
+    """Print what is above the bars now."""
+    for title, bar, which in (('MOST_MOVED', MOVED, 0), ('MOST_KEPT', KEPT, 1)):
+        print(f'{title} = {{')
+        for row in ROWS:
+            for dtype in DTYPES:
+                figure = ratios(row.name, dtype)[which]
+                if figure > bar:
+                    print(f'    {(row.name, dtype)}: {figure},')
+        print('}')
+
+
+if __name__ == '__main__':
+    main()
