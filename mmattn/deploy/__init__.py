@@ -1,0 +1,1 @@
+"""Trained models made ready to run elsewhere, or faster."""
