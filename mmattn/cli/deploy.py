@@ -5,6 +5,7 @@
 
 export: a program of torch.export (.pt2), which needs PyTorch alone
 onnx: a file of ONNX, opset 18 (.onnx)
+openvino: a file of OpenVINO (.xml), with its weights beside it (.bin)
 
 The file says of itself what it takes and gives. FILE.json has what was measured: size, time beside
 the model's, and differences from it.
@@ -22,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     # Which ones there are is known where PyTorch is imported, which takes its time.
-    parser.add_argument('--to', required=True, choices=['export', 'onnx'], help='kind of the file')
+    parser.add_argument(
+        '--to', required=True, choices=['export', 'onnx', 'openvino'], help='kind of the file'
+    )
     parser.add_argument(
         '--dtype',
         choices=['float32', 'bfloat16', 'float16'],

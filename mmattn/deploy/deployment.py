@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 import torch
 
 from mmattn.deploy import metadata as metadata_of_file
-from mmattn.deploy import onnx, program
+from mmattn.deploy import onnx, openvino, program
 from mmattn.deploy.comparison import differences, largest, times_in_turn
 from mmattn.deploy.exported import Exported, arrays_in, load_exported
 from mmattn.deploy.graph import Graph, graph_of
@@ -37,16 +40,19 @@ class Target:
         ending: How the names of its files end.
         dtypes: In which the network may compute, the default first.
         packages: What has to be installed.
+        others: How the names of files end that belong to it.
     """
 
     ending: str
     dtypes: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 TARGETS = {
     'export': Target('.pt2', ('float32', 'bfloat16', 'float16')),
     'onnx': Target('.onnx', ('float32', 'float16'), onnx.WRITERS),
+    'openvino': Target('.xml', ('float32', 'bfloat16'), (*onnx.CONVERTERS, 'openvino'), ('.bin',)),
 }
 
 
@@ -74,12 +80,20 @@ def check(to: str, dtype: str | None, path: Path) -> str:
         import_optional(package, f'--to {to}')
     if path.suffix != target.ending:
         raise InputError(f'--out {path} has to end in {target.ending}, for --to {to}')
-    for file in (path, report_of(path)):
+    for file in (*files_of(to, path), report_of(path)):
         if file.exists():
             raise InputError(f'{file} is there already; remove it, or give another name by --out')
     if not path.parent.is_dir():
         raise InputError(f'{path.parent} is not a folder; make it first')
-    return dtype or target.dtypes[0]
+    dtype = dtype or target.dtypes[0]
+    if to == 'openvino':
+        openvino.check_dtype(dtype)
+    return dtype
+
+
+def files_of(to: str, path: Path) -> list[Path]:
+    """Give all files that a model is exported to: the one that is named, and what belongs to it."""
+    return [path, *(path.with_suffix(ending) for ending in TARGETS[to].others)]
 
 
 def report_of(path: Path) -> Path:
@@ -118,7 +132,8 @@ def deploy(
         InputError: If the model cannot be exported, or the file cannot be written. Nothing is left
             behind then.
     """
-    graph = graph_of(model, getattr(torch, dtype))
+    # OpenVINO computes in half precision what is written in float32.
+    graph = graph_of(model, torch.float32 if to == 'openvino' else getattr(torch, dtype))
     images = [image_for(model, size or _PICTURE, given=size is not None)]
     if dynamic:
         images[0] = _large_enough(model, graph, images[0], given=size is not None)
@@ -132,19 +147,39 @@ def deploy(
     traced = program.trace(graph, images[0], dynamic=dynamic)
     report: dict[str, Any] = dict(file=path.name, to=to, dynamic=dynamic, metadata=described)
 
-    ending = TARGETS[to].ending
-
-    def write(file: Path) -> None:
+    remedy = 'repeat the command'
+    with _stage(path) as stage:
+        file = stage / path.name
         _WRITERS[to](traced, graph, text, file)
         # A file that does not run, or gives something else, is none.
-        report.update(_try(model, load_exported(file, trusted=True, ending=ending), images, rounds))
-
-    remedy = 'repeat the command'
-    write_whole(path, write, remedy=remedy)
-    report['bytes'] = path.stat().st_size
+        report.update(_try(model, load_exported(file, trusted=True), images, rounds))
+        files = {path.with_name(each.name): each for each in stage.iterdir()}
+        # That which is named comes last: then all is there.
+        for target in sorted(files, key=lambda each: each == path):
+            write_whole(target, files[target].replace, remedy=remedy)
+    report['bytes'] = sum(each.stat().st_size for each in files_of(to, path))
     content = json.dumps(report, indent=2) + '\n'
     write_whole(report_of(path), lambda file: file.write_text(content, 'utf-8'), remedy=remedy)
     return report
+
+
+@contextmanager
+def _stage(path: Path) -> Iterator[Path]:
+    """Give a folder beside a file, which is gone in the end.
+
+    Raises:
+        InputError: If it cannot be made.
+    """
+    try:
+        stage = tempfile.mkdtemp('.partial', f'{path.name}.', path.parent)
+    except OSError as error:
+        raise InputError(
+            f'{path.parent} cannot be written ({error.strerror}); give another place by --out'
+        ) from error
+    try:
+        yield Path(stage)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _write_program(traced: Any, graph: Graph, text: str, path: Path) -> None:
@@ -155,9 +190,14 @@ def _write_onnx(traced: Any, graph: Graph, text: str, path: Path) -> None:
     path.write_bytes(onnx.convert(traced, graph.outputs, text))
 
 
+def _write_openvino(traced: Any, graph: Graph, text: str, path: Path) -> None:
+    openvino.write(onnx.convert(traced, graph.outputs, text), path, text)
+
+
 _WRITERS: dict[str, Callable[[Any, Graph, str, Path], None]] = {
     'export': _write_program,
     'onnx': _write_onnx,
+    'openvino': _write_openvino,
 }
 
 

@@ -7,23 +7,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmattn.deploy import onnx, program
+from mmattn.deploy import onnx, openvino, program
 from mmattn.deploy.metadata import Described
 from mmattn.errors import InputError
 
 # The ends of the names of files that a model is exported to.
-ENDINGS = ('.onnx', '.pt2')
+ENDINGS = ('.onnx', '.pt2', '.xml')
 
 
-def load_exported(
-    path: str | Path, *, trusted: bool = False, ending: str | None = None
-) -> 'Exported':
+def load_exported(path: str | Path, *, trusted: bool = False) -> 'Exported':
     """Make a file that ``mmattn deploy`` wrote ready to look at pictures, on the CPU.
 
     Args:
         path: The file.
         trusted: Whether code in it may run: PyTorch evaluates expressions of a ``.pt2``.
-        ending: How its name will end, if it does not yet.
 
     Raises:
         InputError: If it is none, or code in it would run and may not.
@@ -31,11 +28,13 @@ def load_exported(
     name = str(path)
     if not Path(path).is_file():
         raise InputError(f'{name} is not a file; check the path')
-    ending = ending or Path(path).suffix
+    ending = Path(path).suffix
     if ending not in ENDINGS:
-        raise InputError(f'{name} has to end in {" or ".join(ENDINGS)}')
+        raise InputError(f'{name} has to end in {", ".join(ENDINGS[:-1])} or {ENDINGS[-1]}')
     if ending == '.onnx':
         run, metadata = onnx.read(name)
+    elif ending == '.xml':
+        run, metadata = openvino.read(name)
     elif not trusted:
         raise InputError(
             f'reading {name} may run code that is in it; if you trust it: --trust-checkpoint'

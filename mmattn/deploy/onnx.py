@@ -15,8 +15,9 @@ from mmattn.errors import InputError
 from mmattn.layers.packages import import_optional
 
 OPSET = 18
-# What writes a file, and what checks and runs it.
-WRITERS, READERS = ('onnx', 'onnxscript', 'onnxruntime'), ('onnxruntime',)
+# What makes a file, and what also runs it.
+CONVERTERS = ('onnx', 'onnxscript')
+WRITERS = (*CONVERTERS, 'onnxruntime')
 
 # Above it, weights would have to lie in a second file.
 _MOST_BYTES = 2**31 - 1

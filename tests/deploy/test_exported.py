@@ -73,7 +73,7 @@ def test_refuses_what_may_run_code(deployed, tmp_path):
     with pytest.raises(InputError, match='none.onnx is not a file'):
         load_exported(tmp_path / 'none.onnx')
     (tmp_path / 'x.bin').touch()
-    with pytest.raises(InputError, match=r'x.bin has to end in .onnx or .pt2'):
+    with pytest.raises(InputError, match=r'x.bin has to end in .onnx, .pt2 or .xml'):
         load_exported(tmp_path / 'x.bin')
 
 
