@@ -23,7 +23,7 @@ ARROWS = """
     weights, datasets, launch, probe -> engine
     engine, insertion -> prediction -> inspection -> app, __init__ -> cli
     fusion -> inspection
-    prediction -> deploy -> cli
+    layers, probe, prediction -> deploy -> cli
     probe, engine -> sweep -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 from mmcv.cnn.bricks.plugin import infer_abbr
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmattn.layers.blend import Blended
 from mmattn.layers.checks import check_map
@@ -36,6 +36,10 @@ class Attention(Blended):
         """
         check_map(self, x, self.in_channels)
         return self.blend_in(self.attend(x), x)
+
+    def folded(self) -> nn.Module:
+        """Give what passes the map on, if that is what the module still does."""
+        return nn.Identity() if self.is_idle else self
 
     @abstractmethod
     def attend(self, x: Tensor) -> Tensor:

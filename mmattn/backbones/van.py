@@ -27,6 +27,15 @@ from mmattn.layers.checks import (
     within,
     works_on_maps,
 )
+from mmattn.layers.folding import (
+    affine_of,
+    has_hooks,
+    is_at_rest,
+    scale_input,
+    scale_output,
+    takes_shift,
+    why_not,
+)
 from mmattn.layers.init import init_by_fan_out
 
 # Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
@@ -87,7 +96,11 @@ class SpatialAttention(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, C, H, W)."""
         # The inner shortcut is in the released code and not in the paper's figure 4.
-        return x + self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
+        return x + self.branch(x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """Compute what the shortcut leads around, in the shape (N, C, H, W)."""
+        return self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(x))))
 
 
 class DepthwiseConv(nn.Module):
@@ -148,6 +161,47 @@ class Block(BaseModule):
         scale_2 = self.layer_scale_2[:, None, None]
         x = x + self.drop_path(scale_1 * self.attn(self.norm1(x)))
         return x + self.drop_path(scale_2 * self.mlp(self.norm2(x)))
+
+    def folded(self) -> nn.Module:
+        """Give the block without norms and scales, if its norms are batch norms."""
+        attn, mlp = self.attn, self.mlp
+        norms, layers = (self.norm1, self.norm2), (attn.proj_1, attn.proj_2, mlp.fc1, mlp.fc2)
+        own = type(attn) is SpatialAttention and type(mlp) is Mlp
+        own &= not (has_hooks(attn) or has_hooks(mlp)) and all(map(takes_shift, layers))
+        fits = own and all(map(is_at_rest, norms)) and not any(map(why_not, (*norms, *layers)))
+        return FoldedBlock(self) if fits else self
+
+
+class FoldedBlock(nn.Module):
+    """What a block computes in inference: ``x = a * x + attention(x)``, then ``x + mlp(x)``.
+
+    The first norm is ``s * x + t``, and its shortcut is scaled by ``l``: with it ``x`` becomes
+    ``(1 + l * s) * x + l * t``, whose constant the last convolution of the branch adds. All other
+    norms and scales are in the 1x1 convolutions next to them.
+
+    Args:
+        block: Block in evaluation, whose convolutions are changed and taken.
+    """
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        attn, mlp = block.attn, block.mlp
+        scale, shift = affine_of(block.norm1)
+        layer_scale = block.layer_scale_1.detach().double()
+        scale_input(attn.proj_1, scale, shift)
+        scale_output(attn.proj_2, layer_scale, layer_scale * shift)
+        shortcut = (1 + layer_scale * scale)[:, None, None].to(block.layer_scale_1.dtype)
+        self.shortcut = nn.Parameter(shortcut, block.layer_scale_1.requires_grad)
+        scale_input(mlp.fc1, *affine_of(block.norm2))
+        layer_scale = block.layer_scale_2.detach().double()
+        scale_output(mlp.fc2, layer_scale, torch.zeros_like(layer_scale))
+        self.attn = attn
+        self.mlp = mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, C, H, W)."""
+        x = torch.addcmul(self.attn.branch(x), x, self.shortcut)
+        return x + self.mlp(x)
 
 
 @MODELS.register_module()

@@ -1,1 +1,5 @@
-"""Trained models made ready to run elsewhere, or faster."""
+"""Trained models in their form for inference, and written into files that run elsewhere."""
+
+from mmattn.deploy.fold import fold
+
+__all__ = ['fold']

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmattn.layers.blend import Blended
 from mmattn.layers.checks import check_map
@@ -34,6 +34,10 @@ class Fusion(Blended):
         out = self.fuse(x, y)
         return out if self.blend is None else self.blend_in(out, add(x, y))
 
+    def folded(self) -> nn.Module:
+        """Give what adds the two maps, if that is what the module still does."""
+        return Sum() if self.is_idle else self
+
     @abstractmethod
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute what the paper says, on two maps of shape (N, C, H, W)."""
@@ -56,6 +60,14 @@ class Fusion(Blended):
             one of the two alone. A module that has none returns an empty dict.
         """
         return {}
+
+
+class Sum(nn.Module):
+    """Addition of two maps."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add ``x`` and ``y`` of shape (N, C, H, W)."""
+        return add(x, y)
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:

@@ -68,6 +68,11 @@ class Blended(BaseModule):
         difference = saturate(out - plain)
         return saturate(plain + gated(difference, self.blend))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is bit for bit what it changes or replaces, as an identity start is."""
+        return self.blend is not None and not self.blend.any()
+
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; an identity start stays one whatever the host did."""
         if self.blend is not None and not self.is_init:

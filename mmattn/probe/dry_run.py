@@ -7,7 +7,13 @@ import logging
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -91,14 +97,79 @@ def dry_run(host: nn.Module, input_shape: InputShape | None = None) -> DryRun:
             else:
                 return DryRun(records, trial.image)
     # On the meta device it may have failed for being there.
-    likeliest, reason = list(faults.values())[-1]
+    raise _unfit(host, input_shape, *list(faults.values())[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueRun:
+    """A way to run a host with the values of its weights, time and again on the same input."""
+
+    trial: Trial
+    like: Tensor
+    """Empty tensor of the type and on the device of the input."""
+
+    def repeat(
+        self,
+        host: nn.Module,
+        watch: Callable[[nn.Module], AbstractContextManager] = lambda twin: nullcontext(),
+    ) -> Any:
+        """Run a copy of ``host`` in evaluation mode.
+
+        The host and the states of all random generators stay as found.
+
+        Args:
+            host: What is run, or what is to do the same.
+            watch: Gives what the copy runs in.
+
+        Returns:
+            Its output.
+        """
+        with _silence(), _random_states_kept(), torch.no_grad():
+            random.seed(0)
+            np.random.seed(0)
+            torch.manual_seed(0)
+            twin = _copied(host, _shared_twin)
+            self.trial.prepare(twin, has_values=True)
+            with every_submodule_runs(twin), watch(twin):
+                return self.trial.run(twin, partial(_tensor_like, self.like))
+
+
+def value_run(host: nn.Module, input_shape: InputShape | None = None) -> tuple[ValueRun, Any]:
+    """Find a way to run a copy of ``host`` with the values of its weights.
+
+    Args:
+        host: Backbone, neck, head or whole model.
+        input_shape: Shape (C, H, W) of its input, or one for each of the maps that it takes; by
+            default they are guessed from the attributes of the host.
+
+    Returns:
+        The way and the output.
+
+    Raises:
+        InputError: If the host runs on none of the guessed inputs, or not on the given one.
+    """
+    like = _first_weight(host).detach().new_empty(0)
+    fault = None
+    for trial in trials(host, input_shape, SMALL_IMAGE):
+        run = ValueRun(trial, like)
+        try:
+            return run, run.repeat(host)
+        except Exception as error:
+            fault = fault or (trial, error)
+    assert fault is not None, 'there are always trials'
+    raise _unfit(host, input_shape, *fault)
+
+
+def _unfit(
+    host: nn.Module, input_shape: InputShape | None, likeliest: Trial, reason: Exception
+) -> InputError:
     fault = f'{type(reason).__name__}: {(str(reason).splitlines() or [""])[0]}'
     if input_shape is not None:
-        raise InputError(
+        return InputError(
             f'expected {type(host).__name__} to run once on input_shape={input_shape}, '
             f'got {fault}; give the shape of what its forward takes'
         )
-    raise InputError(
+    return InputError(
         f'expected {type(host).__name__} to run once on an input guessed from its attributes, '
         f'got on {likeliest}: {fault}; give input_shape=(C, H, W), or a list of these for maps'
     )

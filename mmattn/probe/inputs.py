@@ -55,22 +55,27 @@ class Trial:
             if isinstance(text, (str, tuple))
         )
 
-    def prepare(self, host: nn.Module) -> None:
-        """Let the parts of ``host`` that need values, and hold no weights, give only shapes."""
+    def prepare(self, host: nn.Module, *, has_values: bool = False) -> None:
+        """Let the parts of ``host`` that need values, and hold no weights, give only shapes.
+
+        Args:
+            host: What is to run.
+            has_values: Whether its weights and inputs have values: then only proposals are given.
+        """
         if self.mode:
             _stand_in_for_proposals(host)
-            _stand_in_for_alignment(host)
+            if not has_values:
+                _stand_in_for_alignment(host)
             _run_auxiliary_heads(host)
 
-    def run(self, host: nn.Module, tensor: Callable[[torch.Size], Tensor]) -> None:
-        """Run ``host`` on tensors that ``tensor`` makes of their sizes."""
+    def run(self, host: nn.Module, tensor: Callable[[torch.Size], Tensor]) -> Any:
+        """Give what ``host`` makes of tensors that ``tensor`` makes of their sizes."""
         args = map_structure(tensor, self.args, torch.Size)
         if self.mode:
             samples = _samples(self.image)
             samples[0].proposals = _proposals(args[0])
-            host(*args, samples, mode=self.mode)
-        else:
-            host(*args)
+            return host(*args, samples, mode=self.mode)
+        return host(*args)
 
 
 def trials(
@@ -160,6 +165,8 @@ def _pyramids(host: nn.Module, image: tuple[int, int]) -> Iterator[Trial]:
             yield Trial(_with_second_argument(host, maps))
         if len(channels) == 1:
             yield Trial(_with_second_argument(host, pyramid[0]))
+        if len(channels) == 1 and _required_arguments(host) == 2:
+            yield Trial((pyramid[0], pyramid[0]))  # Two maps are fused.
         yield Trial((vectors,))
 
 
