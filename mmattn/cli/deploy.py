@@ -4,6 +4,8 @@
     mmattn predict model.onnx photo.jpg --out results
 
 export: a program of torch.export (.pt2), which needs PyTorch alone
+fold: the same of the folded model, which has less to compute
+compile: the folded model in machine code for processors such as this one (.pt2), in minutes
 onnx: a file of ONNX, opset 18 (.onnx)
 openvino: a file of OpenVINO (.xml), with its weights beside it (.bin)
 
@@ -23,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
     # Which ones there are is known where PyTorch is imported, which takes its time.
-    parser.add_argument(
-        '--to', required=True, choices=['export', 'onnx', 'openvino'], help='kind of the file'
-    )
+    kinds = ['fold', 'compile', 'export', 'onnx', 'openvino']
+    parser.add_argument('--to', required=True, choices=kinds, help='kind of the file')
     parser.add_argument(
         '--dtype',
         choices=['float32', 'bfloat16', 'float16'],

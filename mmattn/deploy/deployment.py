@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmattn.deploy import compiled, onnx, openvino, program
 from mmattn.deploy import metadata as metadata_of_file
-from mmattn.deploy import onnx, openvino, program
 from mmattn.deploy.comparison import differences, largest, times_in_turn
 from mmattn.deploy.exported import Exported, arrays_in, load_exported
 from mmattn.deploy.graph import Graph, graph_of
@@ -41,16 +41,20 @@ class Target:
         dtypes: In which the network may compute, the default first.
         packages: What has to be installed.
         others: How the names of files end that belong to it.
+        folded: Whether the network is folded first.
     """
 
     ending: str
     dtypes: tuple[str, ...]
     packages: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    folded: bool = False
 
 
 TARGETS = {
     'export': Target('.pt2', ('float32', 'bfloat16', 'float16')),
+    'fold': Target('.pt2', ('float32', 'bfloat16', 'float16'), folded=True),
+    'compile': Target('.pt2', ('float32', 'bfloat16'), folded=True),
     'onnx': Target('.onnx', ('float32', 'float16'), onnx.WRITERS),
     'openvino': Target('.xml', ('float32', 'bfloat16'), (*onnx.CONVERTERS, 'openvino'), ('.bin',)),
 }
@@ -88,6 +92,8 @@ def check(to: str, dtype: str | None, path: Path) -> str:
     dtype = dtype or target.dtypes[0]
     if to == 'openvino':
         openvino.check_dtype(dtype)
+    if to == 'compile':
+        compiled.check_compiler()
     return dtype
 
 
@@ -133,7 +139,8 @@ def deploy(
             behind then.
     """
     # OpenVINO computes in half precision what is written in float32.
-    graph = graph_of(model, torch.float32 if to == 'openvino' else getattr(torch, dtype))
+    in_graph = torch.float32 if to == 'openvino' else getattr(torch, dtype)
+    graph = graph_of(model, in_graph, folded=TARGETS[to].folded)
     images = [image_for(model, size or _PICTURE, given=size is not None)]
     if dynamic:
         images[0] = _large_enough(model, graph, images[0], given=size is not None)
@@ -186,6 +193,10 @@ def _write_program(traced: Any, graph: Graph, text: str, path: Path) -> None:
     program.write(traced, path, text)
 
 
+def _write_compiled(traced: Any, graph: Graph, text: str, path: Path) -> None:
+    compiled.write(traced, path, text)
+
+
 def _write_onnx(traced: Any, graph: Graph, text: str, path: Path) -> None:
     path.write_bytes(onnx.convert(traced, graph.outputs, text))
 
@@ -196,6 +207,8 @@ def _write_openvino(traced: Any, graph: Graph, text: str, path: Path) -> None:
 
 _WRITERS: dict[str, Callable[[Any, Graph, str, Path], None]] = {
     'export': _write_program,
+    'fold': _write_program,
+    'compile': _write_compiled,
     'onnx': _write_onnx,
     'openvino': _write_openvino,
 }

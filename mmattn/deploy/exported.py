@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmattn.deploy import onnx, openvino, program
+from mmattn.deploy import compiled, onnx, openvino, program
 from mmattn.deploy.metadata import Described
 from mmattn.errors import InputError
 
@@ -39,6 +39,8 @@ def load_exported(path: str | Path, *, trusted: bool = False) -> 'Exported':
         raise InputError(
             f'reading {name} may run code that is in it; if you trust it: --trust-checkpoint'
         )
+    elif compiled.is_compiled(name):
+        run, metadata = compiled.read(name)
     else:
         run, metadata = program.read(name)
     return Exported(run, metadata, name)

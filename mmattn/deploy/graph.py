@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmattn.deploy.adaptive_mean import replace_adaptive_means
 from mmattn.deploy.detections import check_dense_head, dense_detections
+from mmattn.deploy.fold import fold
 from mmattn.errors import InputError
 from mmattn.prediction.model import Model
 
@@ -169,15 +170,16 @@ class DenseGraph(Graph):
         return tuple(each[None] for each in dense_detections(head, maps, height, width))
 
 
-def graph_of(model: Model, dtype: torch.dtype = torch.float32) -> Graph:
+def graph_of(model: Model, dtype: torch.dtype = torch.float32, *, folded: bool = False) -> Graph:
     """Make the graph of a trained model.
 
     Args:
         model: The model, which stays as it is.
         dtype: In which the network computes.
+        folded: Whether the network is folded first.
 
     Raises:
-        InputError: If there is none for its task, or its head.
+        InputError: If there is none for its task, or its head, or it cannot be folded.
     """
     kinds: dict[str, type[Graph]] = {
         'segmentation': SegmentorGraph,
@@ -189,4 +191,5 @@ def graph_of(model: Model, dtype: torch.dtype = torch.float32) -> Graph:
             f'{type(model.module).__name__} is for the task {model.task}, which cannot be '
             f'exported; expected one of {", ".join(kinds)}'
         )
-    return kinds[model.task](copy.deepcopy(model.module), dtype).eval().requires_grad_(False)
+    module = fold(model.module) if folded else copy.deepcopy(model.module)
+    return kinds[model.task](module, dtype).eval().requires_grad_(False)

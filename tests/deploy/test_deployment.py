@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from mmattn.deploy import deployment, onnx
 from mmattn.deploy.deployment import TARGETS, check, deploy, report_of
@@ -110,3 +111,15 @@ def test_tells_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(InputError, match='--to onnx needs onnx: pip install onnx'):
         check('onnx', None, tmp_path / 'x.onnx')
     assert TARGETS['onnx'].packages == onnx.WRITERS
+
+
+@needs_torch('2.6', 'exporting')
+def test_folds_first(deployed, model):
+    path, report = deployed('classification', 'fold', dynamic=False, size=SIZE)
+    assert report['differences']['score'] < 1e-5
+
+    def operations(graph):
+        return str(graph.graph).count('batch_norm')
+
+    plain = torch.export.load(deployed('classification', 'export')[0])
+    assert operations(torch.export.load(path)) < operations(plain)
