@@ -23,7 +23,7 @@ ARROWS = """
     weights, datasets, launch, probe -> engine
     engine, insertion -> prediction -> inspection -> app, __init__ -> cli
     fusion -> inspection
-    layers, probe -> deploy -> cli
+    layers, probe, prediction -> deploy -> cli
     probe, engine -> sweep -> cli
     backbones, engine, insertion, doctor, deploy -> benchmark -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance

@@ -86,7 +86,7 @@ def test_tools_bring_what_commands_import(metadata):
     others = {*sys.stdlib_module_names, 'mmattn', 'torch', 'numpy', 'cv2', 'timm', 'pytest'}
     third = {name for name in imported - others if not name.startswith('mm')}
     names = {'PIL': 'pillow', 'pytorch_grad_cam': 'grad-cam'}
-    brought = required(metadata, 'tools') | required(metadata, 'app')
+    brought = set().union(*(required(metadata, extra) for extra in ('tools', 'app', 'deploy')))
     assert brought == {names.get(name, name) for name in third}
 
 

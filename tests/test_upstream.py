@@ -24,6 +24,7 @@ NAMES = {
     'mmcv.cnn.bricks.plugin.infer_abbr': 'attention',
     'mmdet.models.dense_heads.SSDHead': 'heads',
     'mmdet.models.dense_heads.anchor_head.AnchorHead': 'heads',
+    'mmdet.models.dense_heads.base_dense_head.BaseDenseHead._predict_by_feat_single': 'deploy',
     'mmdet.evaluation.CocoMetric._coco_api': 'engine',
     'mmengine.config.Config._get_cfg_path': 'engine',
     'mmengine.hooks.CheckpointHook._init_rule': 'engine',
@@ -33,8 +34,8 @@ NAMES = {
     'mmengine.model.BaseModule._dump_init_info': 'insertion',
     'mmengine.model.BaseModule._is_init': 'insertion',
     'mmengine.model.BaseModule._params_init_info': 'insertion',
-    'mmengine.model.ImgDataPreprocessor._channel_conversion': 'inspection',
-    'mmengine.model.ImgDataPreprocessor._enable_normalize': 'inspection',
+    'mmengine.model.ImgDataPreprocessor._channel_conversion': 'deploy inspection',
+    'mmengine.model.ImgDataPreprocessor._enable_normalize': 'deploy inspection',
     'mmengine.model.weight_init.update_init_info': 'insertion',
     'mmengine.registry.DefaultScope.overwrite_default_scope': 'probe',
     'mmengine.registry.Registry.import_from_location': 'probe',
@@ -66,6 +67,8 @@ NAMES = {
     'pickle._Unpickler.dispatch': 'weights',
     'torch._dynamo.eval_frame.OptimizedModule._orig_mod': 'inspection',
     'torch._foreach_norm': 'engine',
+    'torch._inductor.aoti_compile_and_package': 'deploy',
+    'torch._inductor.aoti_load_package': 'deploy',
     'torch._utils': 'compat weights',
     'torch._utils.is_compiling': 'compat',
     'torch.autograd.function.once_differentiable': 'backbones',
@@ -127,7 +130,11 @@ NAMES = {
 }
 
 # Names that came with a version of PyTorch, and are asked for from then on.
-SINCE = {'torch.distributed.constants.default_pg_nccl_timeout': (2, 2)}
+SINCE = {
+    'torch._inductor.aoti_compile_and_package': (2, 6),
+    'torch._inductor.aoti_load_package': (2, 6),
+    'torch.distributed.constants.default_pg_nccl_timeout': (2, 2),
+}
 
 # Options that a function takes out of a config before it builds, or adds: probe.config_check
 # has them, too.

@@ -21,8 +21,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmattn.compat import at_least_float32
-from mmattn.ops.bare import is_bare
 from mmattn.layers.scaled_conv import ScaledConv2d, scaled
+from mmattn.ops.bare import is_bare
 from mmattn.ops.norm import is_synchronized
 from mmattn.ops.precision import layer_dtype, saturate, widened, without_autocast
 

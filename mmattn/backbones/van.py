@@ -15,7 +15,6 @@ from mmattn.attention.lka import LKA
 from mmattn.backbones import lean
 from mmattn.backbones.base import Backbone
 from mmattn.compat import is_compiling
-from mmattn.ops.bare import is_bare
 from mmattn.layers.checks import (
     NOT_EMPTY,
     DropRate,
@@ -42,6 +41,7 @@ from mmattn.layers.folding import (
 from mmattn.layers.init import init_by_fan_out
 from mmattn.layers.scaled_conv import ScaledConv2d
 from mmattn.ops.activation import activated
+from mmattn.ops.bare import is_bare
 
 # Paper, tables 5 and 8; the sizes of B6's third stage are the release's.
 ARCHS = {

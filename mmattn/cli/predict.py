@@ -1,21 +1,33 @@
 """Predict what is on images and videos: drawn, as masks, and as JSON.
 
-mmattn predict CONFIG CHECKPOINT photo.jpg folder 'more/*.png' film.mp4 --out results
+    mmattn predict CONFIG CHECKPOINT photo.jpg folder 'more/*.png' film.mp4 --out results
+    mmattn predict model.onnx photo.jpg --out results
+
+A file that mmattn deploy wrote stands in the place of config and checkpoint.
 """
 
 import argparse
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmattn.cli.arguments import add_config, add_config_arguments
+from mmattn.cli.arguments import add_config_arguments
+
+if TYPE_CHECKING:
+    from mmattn.prediction.model import Predictor
 
 _THRESHOLD = 0.3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'config',
+        help='config file, mmattn::PATH for one that comes with the package, or a file that mmattn '
+        'deploy wrote',
+    )
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file, if the first is a config')
     parser.add_argument(
         'inputs',
         nargs='+',
@@ -52,25 +64,18 @@ def main(args: argparse.Namespace) -> int:
     from mmattn.cli import options
     from mmattn.engine import terminal
     from mmattn.prediction.inputs import find_inputs
-    from mmattn.prediction.model import load
     from mmattn.prediction.result import check_scores, labels_of
     from mmattn.prediction.run import Run
     from mmattn.prediction.writing import Folder
 
     terminal.use(verbose=False)
     options.check_device(args.device)
-    options.check_checkpoint(args.checkpoint)
+    _sort_out(args)
     folder = Folder(args.out)
     inputs, missing = find_inputs(args.inputs)
     if not inputs:
         return _end(missing)
-    model = load(
-        args.config,
-        args.checkpoint,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    model = _load(args)
     threshold = args.score_threshold
     if threshold is not None:
         check_scores(model.task)
@@ -91,6 +96,48 @@ def main(args: argparse.Namespace) -> int:
         # After Ctrl-C, too, for what is done.
         print(run.summarize(args.config, args.checkpoint, missing))
     return _end(run.failures)
+
+
+def _sort_out(args: argparse.Namespace) -> None:
+    """Tell the checkpoint from the inputs, and check it.
+
+    Raises:
+        InputError: If it is none, or nothing is left to predict.
+    """
+    from mmattn.cli import options
+    from mmattn.deploy.exported import ENDINGS
+    from mmattn.errors import InputError
+
+    words = [word for word in (args.checkpoint, *args.inputs) if word is not None]
+    args.is_exported = Path(args.config).suffix in ENDINGS
+    args.checkpoint = None if args.is_exported else words.pop(0)
+    args.inputs = words
+    if not words:
+        raise InputError('no INPUT is given; expected CONFIG CHECKPOINT INPUT... or FILE INPUT...')
+    if not args.is_exported:
+        options.check_checkpoint(args.checkpoint)
+        return
+    if args.cfg_options:
+        raise InputError(
+            f'--cfg-options change a config, and {args.config} has none; give them to mmattn deploy'
+        )
+    if args.device == 'cuda':
+        raise InputError(f'{args.config} runs on the CPU; leave --device cuda out')
+
+
+def _load(args: argparse.Namespace) -> 'Predictor':
+    from mmattn.deploy.exported import load_exported
+    from mmattn.prediction.model import load
+
+    if args.is_exported:
+        return load_exported(args.config, trusted=args.trust_checkpoint)
+    return load(
+        args.config,
+        args.checkpoint,
+        device=args.device,
+        cfg_options=args.cfg_options,
+        trust_checkpoint=args.trust_checkpoint,
+    )
 
 
 def _end(failures: list) -> int:

@@ -1,4 +1,4 @@
-"""Trained models in their form for inference."""
+"""Trained models in their form for inference, and written into files that run elsewhere."""
 
 from mmattn.deploy.fold import fold
 

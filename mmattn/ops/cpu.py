@@ -31,7 +31,7 @@ def is_unseen(layer: nn.Module, x: Tensor) -> bool:
 
 def has_onednn(dtype: torch.dtype) -> bool:
     """Tell whether oneDNN computes in a type here: float32 or, on newer machines, bfloat16."""
-    if not torch.backends.mkldnn.is_available():
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
         return False
     if dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()

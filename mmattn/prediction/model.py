@@ -1,6 +1,7 @@
 """A trained model, ready to look at pictures."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -88,41 +89,46 @@ def load(
     return Model(module.to(device).eval(), config, metainfo)
 
 
-class Model:
-    """A trained model, ready to look at pictures.
+class Predictor(ABC):
+    """What looks at pictures: a model, or a file that it was exported to.
 
     Args:
-        module: The model itself, on its device and in evaluation mode.
-        cfg: Its config.
+        task: The task.
+        cfg: A config that says how a picture is prepared and drawn.
         metainfo: What the data set of its training says of itself: ``classes`` and ``palette``.
 
     Attributes:
-        module: The model itself.
-        cfg: Its config.
         task: ``'segmentation'``, ``'detection'``, ``'instance'``, ``'panoptic'`` or
             ``'classification'``.
+        cfg: The config.
+        metainfo: What the data set says.
         classes: Names of the classes.
         palette: Their colours, RGB of 0 to 255.
         painter: Who draws results.
-
-    Raises:
-        InputError: If the model has none of these tasks.
     """
 
-    def __init__(self, module: nn.Module, cfg: Config, metainfo: dict[str, Any]) -> None:
-        self.module = module
+    def __init__(self, task: Task, cfg: Config, metainfo: dict[str, Any]) -> None:
+        self.task = task
         self.cfg = cfg
         self.metainfo = metainfo
-        self.task = _task_of(module)
         self.classes: tuple[str, ...] = tuple(metainfo['classes'])
         self.palette: tuple[tuple[int, ...], ...] = metainfo['palette']
-        self.painter = Painter(cfg, self.task, self.classes, self.palette)
-        self._loader, self._pipeline = _read_pipeline(cfg)
+        self.painter = Painter(cfg, task, self.classes, self.palette)
+        self._loader, steps = read_pipeline(cfg)
+        with TRANSFORMS.switch_scope_and_registry(cfg.get('default_scope')):
+            self._pipeline = Compose(steps)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.module.parameters()).device
+    @abstractmethod
+    def run(self, batch: dict[str, list]) -> list[dict[str, np.ndarray]]:
+        """Give the arrays of the results of prepared pictures of one size.
+
+        Args:
+            batch: What :meth:`prepare` gives.
+
+        Raises:
+            InputError: If they need more memory than the device has, or are of a size that is not
+                taken.
+        """
 
     def read(self, source: str | Path | np.ndarray) -> np.ndarray:
         """Read a picture as the test of the config reads it, with the checks of ``LoadImage``.
@@ -159,7 +165,7 @@ class Model:
                 they are prepared.
 
         Returns:
-            What ``module.test_step`` takes: ``inputs``, one (C, H, W) of each picture, and
+            What ``test_step`` of a model takes: ``inputs``, one (C, H, W) of each picture, and
             ``data_samples``.
 
         Raises:
@@ -220,25 +226,9 @@ class Model:
         for numbers in by_size.values():
             # A smaller one would be padded by more than alone.
             batch = {key: [values[i] for i in numbers] for key, values in data.items()}
-            samples = self._run(batch)
-            for i, sample in zip(numbers, samples, strict=True):
-                arrays = arrays_of(self.task, sample, len(self.classes))
+            for i, arrays in zip(numbers, self.run(batch), strict=True):
                 results[i] = Result(pictures[i], arrays, self.painter)
         return [results[i] for i in range(len(pictures))]
-
-    def _run(self, batch: dict[str, list]) -> list:
-        # Another model may have been loaded since, of another scope.
-        scope = self.cfg.get('default_scope')
-        try:
-            with DefaultScope.overwrite_default_scope(scope), torch.no_grad():
-                model: Any = self.module
-                return model.test_step(batch)
-        except torch.cuda.OutOfMemoryError as error:
-            count, sides = len(batch['inputs']), tuple(batch['inputs'][0].shape[1:])
-            raise InputError(
-                f'{count} images of {sides[1]}x{sides[0]} need more memory than the GPU has; take '
-                'fewer at once, or the CPU'
-            ) from error
 
     def _as_loaded(self, image: np.ndarray) -> dict[str, Any]:
         """Give what the loader of the config would have made of a picture."""
@@ -258,6 +248,47 @@ class Model:
     def reduce_zero_label(self) -> bool:
         """Whether 0 in the label maps of the data means "no label", and 1 the first class."""
         return bool(self.metainfo.get('reduce_zero_label'))
+
+
+class Model(Predictor):
+    """A trained model, ready to look at pictures.
+
+    Args:
+        module: The model itself, on its device and in evaluation mode.
+        cfg: Its config.
+        metainfo: What the data set of its training says of itself: ``classes`` and ``palette``.
+
+    Attributes:
+        module: The model itself.
+
+    Raises:
+        InputError: If the model has none of these tasks.
+    """
+
+    def __init__(self, module: nn.Module, cfg: Config, metainfo: dict[str, Any]) -> None:
+        super().__init__(_task_of(module), cfg, metainfo)
+        self.module = module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.module.parameters()).device
+
+    def run(self, batch: dict[str, list]) -> list[dict[str, np.ndarray]]:
+        """Give the arrays of the results of prepared pictures; see :meth:`Predictor.run`."""
+        # Another model may have been loaded since, of another scope.
+        scope = self.cfg.get('default_scope')
+        try:
+            with DefaultScope.overwrite_default_scope(scope), torch.no_grad():
+                model: Any = self.module
+                samples = model.test_step(batch)
+                return [arrays_of(self.task, sample, len(self.classes)) for sample in samples]
+        except torch.cuda.OutOfMemoryError as error:
+            count, sides = len(batch['inputs']), tuple(batch['inputs'][0].shape[1:])
+            raise InputError(
+                f'{count} images of {sides[1]}x{sides[0]} need more memory than the GPU has; take '
+                'fewer at once, or the CPU'
+            ) from error
 
 
 def _check_device(device: str | None) -> str:
@@ -292,7 +323,7 @@ def _task_of(module: nn.Module) -> Task:
     return 'instance' if has_masks else 'detection'
 
 
-def _read_pipeline(cfg: Config) -> tuple[dict[str, Any], Compose]:
+def read_pipeline(cfg: Config) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Take the test pipeline of a config apart.
 
     Returns:
@@ -318,7 +349,7 @@ def _read_pipeline(cfg: Config) -> tuple[dict[str, Any], Compose]:
             for step, kind in zip(steps[first + 1 :], kinds[first + 1 :], strict=True)
             if getattr(kind, '__name__', '') not in _ANNOTATIONS
         ]
-        return dict(steps[first]), Compose(kept)
+        return dict(steps[first]), kept
 
 
 def _check_picture(image: np.ndarray) -> None:

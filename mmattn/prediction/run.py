@@ -17,7 +17,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from mmattn.datasets.names import visible
 from mmattn.errors import InputError
 from mmattn.prediction.inputs import Failure, Input
-from mmattn.prediction.model import Model
+from mmattn.prediction.model import Predictor
 from mmattn.prediction.result import Result
 from mmattn.prediction.videos import Video, VideoFile
 from mmattn.prediction.writing import (
@@ -44,7 +44,7 @@ class Run:
 
     def __init__(
         self,
-        model: Model,
+        model: Predictor,
         folder: Folder,
         *,
         batch_size: int = 1,
@@ -97,12 +97,12 @@ class Run:
                 with self._noting(each.path):
                     self._predict_video(each, Video(each.path), advance)
 
-    def summarize(self, config: str, checkpoint: str, missing: Sequence[Failure]) -> str:
+    def summarize(self, config: str, checkpoint: str | None, missing: Sequence[Failure]) -> str:
         """Write what belongs to all inputs: the results for COCO's tools, and the summary.
 
         Args:
-            config: The config, as it was named.
-            checkpoint: The checkpoint, as it was named.
+            config: The config, or the file that was exported, as it was named.
+            checkpoint: The checkpoint, as it was named; None beside such a file.
             missing: What was asked for and is not there; the rest of ``failures`` from here on.
 
         Returns:

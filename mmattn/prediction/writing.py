@@ -15,7 +15,7 @@ from mmattn.files.whole_file import write_whole
 from mmattn.layers.packages import import_optional
 from mmattn.prediction.category_ids import category_ids
 from mmattn.prediction.drawing import TOP
-from mmattn.prediction.model import Model
+from mmattn.prediction.model import Predictor
 from mmattn.prediction.result import Result
 
 DRAWN, MASKS, PREDICTIONS = 'drawn', 'masks', 'predictions'
@@ -80,7 +80,7 @@ class Format:
         model: The model.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Predictor) -> None:
         self.task = model.task
         self.classes = model.classes
         self.palette = model.palette

@@ -26,6 +26,7 @@ TOOLS = {
     'train': 'train.py',
     'test': 'test.py',
     'predict': 'predict.py',
+    'deploy': 'deploy.py',
     'demo': 'demo.py',
     'sites': 'list_sites.py',
     'complexity': 'complexity.py',

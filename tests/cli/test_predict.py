@@ -121,3 +121,18 @@ def test_after_an_interrupt_the_summary_tells_what_is_done(call, tmp_path, monke
     assert err == 'error: interrupted; results written so far are whole\n'
     summary = json.loads((tmp_path / 'out/summary.json').read_text())
     assert [each['input'] for each in summary['inputs']] == ['a.jpg']
+
+
+@pytest.mark.parametrize(
+    ('words', 'line'),
+    [
+        (['{config}', '{checkpoint}'], 'no INPUT is given; expected CONFIG CHECKPOINT INPUT...'),
+        (['x.onnx', 'a.jpg'], 'x.onnx is not a file; check the path'),
+        (['x.onnx', 'a.jpg', '--cfg-options', 'a=1'], '--cfg-options change a config, and x.onnx'),
+    ],
+)
+def test_a_file_takes_the_place_of_config_and_checkpoint(call, paths, words, line):
+    config, checkpoint = paths
+    first, second, *options = (word.format(config=config, checkpoint=checkpoint) for word in words)
+    status, _, err = call('--out', 'out', *options, config=first, checkpoint=second)
+    assert status == 1 and line in err.splitlines()[-1]

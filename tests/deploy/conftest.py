@@ -1,0 +1,71 @@
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from mmattn.deploy.deployment import TARGETS, deploy
+from mmattn.prediction.model import load
+from mmattn.testing.promises import randomize
+from tests.prediction.tiny import save, tiny
+
+pytest.importorskip('mmseg')
+pytest.importorskip('mmpretrain')
+
+# A trace of a segmentor at any size takes half a minute on a busy machine.
+SEGMENTOR = pytest.param('segmentation', marks=pytest.mark.slow)
+# Of no square, and of odd sides.
+SIZE, OTHER = (64, 96), (97, 75)
+
+
+@pytest.fixture(scope='session')
+def saved(tmp_path_factory):
+    """Give the paths of a config and a checkpoint of a task, whose norms do something."""
+    paths = {}
+
+    def give(task):
+        if task not in paths:
+            cfg = tiny(task)
+            paths[task] = save(cfg, tmp_path_factory.mktemp(task))
+            torch.manual_seed(0)
+            module = MODELS.build(cfg.model)
+            if task == 'detection':
+                # Larger weights would make scores equal, whose order is nobody's.
+                for child in module.modules():
+                    if isinstance(child, torch.nn.BatchNorm2d):
+                        randomize(child)
+                for parameter in module.bbox_head.parameters():
+                    parameter.data.normal_(0, 0.05)
+            else:
+                randomize(module)
+            torch.save({'state_dict': module.state_dict(), 'meta': {}}, paths[task][1])
+        return paths[task]
+
+    return give
+
+
+@pytest.fixture(scope='session')
+def model(saved):
+    """Give the model of a task, which nobody changes."""
+    models = {}
+
+    def give(task):
+        if task not in models:
+            models[task] = load(*saved(task), device='cpu')
+        return models[task]
+
+    return give
+
+
+@pytest.fixture(scope='session')
+def deployed(model, tmp_path_factory):
+    """Give the file that the model of a task was exported to, and the report on it."""
+    files = {}
+
+    def give(task, to, dynamic=True, **options):
+        key = task, to, dynamic, *options.items()
+        if key not in files:
+            path = tmp_path_factory.mktemp('deployed') / f'model{TARGETS[to].ending}'
+            options = dict(dict(dtype='float32', version='1.2', rounds=1), **options)
+            files[key] = path, deploy(model(task), to, path, dynamic=dynamic, **options)
+        return files[key]
+
+    return give
