@@ -83,7 +83,8 @@ def test_tools_bring_what_commands_import(metadata):
                 imported.add(node.module.split('.')[0])
             elif isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'import_optional':
                 imported |= {arg.value.split('.')[0] for arg in node.args[:1] if is_text(arg)}
-    others = {*sys.stdlib_module_names, 'mmattn', 'torch', 'numpy', 'cv2', 'timm', 'pytest'}
+    others = {*sys.stdlib_module_names, 'mmattn', 'numpy', 'cv2', 'timm', 'pytest'}
+    others |= {'torch', 'torchvision'}
     third = {name for name in imported - others if not name.startswith('mm')}
     names = {'PIL': 'pillow', 'pytorch_grad_cam': 'grad-cam'}
     brought = set().union(*(required(metadata, extra) for extra in ('tools', 'app', 'deploy')))
