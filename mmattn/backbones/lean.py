@@ -23,6 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmattn.compat import at_least_float32
 from mmattn.layers.scaled_conv import ScaledConv2d, scaled
 from mmattn.ops.bare import is_bare
+from mmattn.ops.depthwise import by_phases, by_phases_back, phase_dtype
 from mmattn.ops.norm import is_synchronized
 from mmattn.ops.precision import layer_dtype, saturate, widened, without_autocast
 
@@ -310,6 +311,8 @@ def _plus_product(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
 def _convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply a convolution in the type of the map."""
     weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    if phase_dtype(conv, x) is not None:
+        return by_phases(x, weight, bias, conv.dilation)
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
@@ -317,6 +320,8 @@ def _convolve_back(
     conv: nn.Conv2d, grad: Tensor, x: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Give the gradients of map, weight and bias of :func:`_convolve`."""
+    if phase_dtype(conv, x) is not None:
+        return by_phases_back(grad, x, weight.to(x.dtype), conv.dilation)
     return torch.ops.aten.convolution_backward(
         grad,
         x,

@@ -39,12 +39,12 @@ def depthwise(conv: nn.Module, x: Tensor) -> Tensor:
     Returns:
         Its output, channels-last if ``x`` is.
     """
-    if type(conv) is nn.Conv2d and (dtype := _phase_dtype(conv, x)) is not None:
-        return _by_phases(conv, x.to(dtype))
+    if type(conv) is nn.Conv2d and (dtype := phase_dtype(conv, x)) is not None:
+        return by_phases(x.to(dtype), conv.weight, conv.bias, conv.dilation)
     return conv(x)
 
 
-def _phase_dtype(conv: nn.Conv2d, x: Tensor) -> torch.dtype | None:
+def phase_dtype(conv: nn.Conv2d, x: Tensor) -> torch.dtype | None:
     """Give the type in which to compute by phases, or None where the plain form is better."""
     if conv.groups == 1 or max(conv.dilation) == 1:
         return None
@@ -85,19 +85,63 @@ def _keeps_the_size(conv: nn.Conv2d) -> bool:
     )
 
 
-def _by_phases(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    (n, c, h, w), (dh, dw) = x.shape, conv.dilation
-    # Channels last is the faster layout of the phases, whatever that of the map.
-    channels_last = _is_channels_last(x)
+def by_phases(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: tuple[int, ...]) -> Tensor:
+    """Convolve a map whose size is kept, by phases.
+
+    Args:
+        x: Feature map (N, C, H, W).
+        weight: Weights (C, 1, kernel height, kernel width), both lengths odd.
+        bias: Of shape (C,), or None.
+        dilation: Of height and width.
+
+    Returns:
+        Map of the shape of ``x``, channels-last if ``x`` is.
+    """
+    phases = _to_phases(x, dilation)
+    out = F.conv2d(phases, weight, bias, padding=_half(weight), groups=len(weight))
+    return _from_phases(out, dilation, x)
+
+
+def by_phases_back(
+    grad: Tensor, x: Tensor, weight: Tensor, dilation: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the gradients of map, weight and bias of :func:`by_phases` from that of its result."""
+    grad_phases, *others = torch.ops.aten.convolution_backward(
+        _to_phases(grad, dilation),
+        _to_phases(x, dilation),
+        weight,
+        [len(weight)],
+        [1, 1],
+        _half(weight),
+        [1, 1],
+        False,
+        [0, 0],
+        len(weight),
+        [True, True, True],
+    )
+    return _from_phases(grad_phases, dilation, x), *others
+
+
+def _half(weight: Tensor) -> list[int]:
+    return [length // 2 for length in weight.shape[2:]]
+
+
+def _to_phases(x: Tensor, dilation: tuple[int, ...]) -> Tensor:
+    """Make the map of every d-th pixel in each direction one of a batch, its margin filled up."""
+    (n, c, h, w), (dh, dw) = x.shape, dilation
     rows, columns = -(-h // dh), -(-w // dw)  # Of a phase.
     if (rows * dh, columns * dw) != (h, w):
         x = F.pad(x, (0, columns * dw - w, 0, rows * dh - h))
+    # Channels last is the faster layout of the phases, whatever that of the map.
     x = x.reshape(n, c, rows, dh, columns, dw).permute(0, 3, 5, 2, 4, 1)
-    x = x.reshape(n * dh * dw, rows, columns, c).permute(0, 3, 1, 2)
-    half = conv.kernel_size[0] // 2, conv.kernel_size[1] // 2
-    x = F.conv2d(x, conv.weight, conv.bias, padding=half, groups=c)
-    x = x.permute(0, 2, 3, 1).reshape(n, dh, dw, rows, columns, c)
-    if channels_last:
+    return x.reshape(n * dh * dw, rows, columns, c).permute(0, 3, 1, 2)
+
+
+def _from_phases(phases: Tensor, dilation: tuple[int, ...], like: Tensor) -> Tensor:
+    """Put phases together again, to a map of the shape and the layout of another one."""
+    (n, c, h, w), (dh, dw), (rows, columns) = like.shape, dilation, phases.shape[2:]
+    x = phases.permute(0, 2, 3, 1).reshape(n, dh, dw, rows, columns, c)
+    if _is_channels_last(like):
         x = x.permute(0, 3, 1, 4, 2, 5).reshape(n, rows * dh, columns * dw, c)
         return x[:, :h, :w].contiguous().permute(0, 3, 1, 2)
     x = x.permute(0, 5, 3, 1, 4, 2).reshape(n, c, rows * dh, columns * dw)

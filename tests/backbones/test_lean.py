@@ -122,6 +122,24 @@ def test_a_norm_of_several_processes_keeps_its_output(monkeypatch):
     assert all(off(own_grads[name], grad) < 1e-10 for name, grad in grads.items())
 
 
+def test_dilated_convolutions_by_phases(monkeypatch):
+    calls = []
+    for name in ('by_phases', 'by_phases_back'):
+        own = getattr(lean, name)
+        monkeypatch.setattr(
+            lean, name, lambda *args, own=own, name=name: calls.append(name) or own(*args)
+        )
+    plain, same = pair()
+    x = torch.randn(2, 3, 50, 66)
+    maps, grads, _ = passes(same, x)
+    if torch.backends.mkldnn.is_available():
+        assert calls == ['by_phases', 'by_phases_back']
+    with torch.backends.mkldnn.flags(enabled=False):
+        expected, expected_grads, _ = passes(plain, x)
+    assert all(off(a, b) < 1e-5 for a, b in zip(maps, expected, strict=True))
+    assert all(off(grads[name], grad) < 1e-4 for name, grad in expected_grads.items())
+
+
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
 def test_autocast_rounds_as_ever(dtype):
     plain, same = pair()
