@@ -60,7 +60,7 @@ def trace(graph: Graph, image: Tensor, *, dynamic: bool) -> Any:
         what = ' with --dynamic' if dynamic else ''
         raise InputError(
             f'torch.export cannot follow this model{what} ({first_line(error)}); '
-            f'{"leave --dynamic out, or " if dynamic else ""}use --to fold'
+            f'{"leave --dynamic out" if dynamic else "predict with its checkpoint instead"}'
         ) from error
 
 
