@@ -64,8 +64,8 @@ def test_leaves_nothing_behind_when_it_is_broken_off(model, tmp_path, monkeypatc
 def test_refuses_a_model_that_its_graph_does_not_equal(model, tmp_path, monkeypatch, spoil, line):
     graph_of = deployment.graph_of
 
-    def other(*args):
-        graph = graph_of(*args)
+    def other(*args, **options):
+        graph = graph_of(*args, **options)
         spoil(graph)
         return graph
 
