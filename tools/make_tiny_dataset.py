@@ -1,4 +1,4 @@
-"""Draw a small data set on which a configuration can be tried in minutes."""
+"""Draw a small data set on which a config can be tried."""
 
 from mmattn.cli import data_make
 from mmattn.cli.main import start

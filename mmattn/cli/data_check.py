@@ -1,4 +1,4 @@
-"""Read every file of a data set and tell what is wrong with it: a benchmark's copy, or your own.
+"""Read a data set and tell what is wrong: a copy of a benchmark, or data of your own.
 
     mmattn data check coco data/coco
     mmattn data check my_config.py

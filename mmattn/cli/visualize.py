@@ -1,4 +1,4 @@
-"""Draw what every attention and fusion module of a trained model did to images.
+"""Draw what attention and fusion modules did to images.
 
     mmattn visualize my_config.py work_dirs/my_config/iter_160000.pth photo.jpg folder/
 
