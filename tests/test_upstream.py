@@ -116,7 +116,6 @@ NAMES = {
     'torch.nn.Conv2d._conv_forward': 'layers',
     'torch.nn.modules.conv._ConvNd': 'layers ops probe',
     'torch.nn.modules.instancenorm._InstanceNorm': 'deploy ops',
-    'torch.nn.modules.module._has_any_global_hook': 'ops',
     'torch.nn.modules.module.register_module_module_registration_hook': 'insertion',
     'torch.ops.mkldnn._is_mkldnn_bf16_supported': 'ops',
     'torch.nn.modules.conv._ConvTransposeNd': 'layers',

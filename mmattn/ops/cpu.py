@@ -8,6 +8,9 @@ from mmattn.ops.bare import is_bare
 
 # Of other classes are fake tensors and those that lie on several devices.
 _PLAIN = (Tensor, nn.Parameter)
+_GLOBAL_HOOKS = [
+    f'_global_{kind}_hooks' for kind in ('forward_pre', 'forward', 'backward_pre', 'backward')
+]
 
 
 def is_unseen(layer: nn.Module, x: Tensor) -> bool:
@@ -25,7 +28,7 @@ def is_unseen(layer: nn.Module, x: Tensor) -> bool:
         and all(type(parameter) in _PLAIN for parameter in layer.parameters(recurse=False))
         and 'forward' not in vars(layer)
         and is_bare(layer)
-        and not nn.modules.module._has_any_global_hook()
+        and not any(getattr(nn.modules.module, hooks) for hooks in _GLOBAL_HOOKS)
     )
 
 
