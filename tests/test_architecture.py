@@ -25,7 +25,7 @@ ARROWS = """
     fusion -> inspection
     layers, probe, prediction -> deploy -> cli
     probe, engine -> sweep -> cli
-    backbones, engine, insertion, doctor, deploy -> benchmark -> cli
+    backbones, engine, insertion, deploy -> benchmark -> cli
     engine, insertion, __init__, doctor -> cli -> __main__, entrance
     weights -> checkpoints
 """

@@ -9,8 +9,8 @@ import torch
 
 from mmattn.benchmark.cases import Conditions, Row
 from mmattn.benchmark.forms import FORMS
-from mmattn.benchmark.machine import has_bfloat16
 from mmattn.benchmark.measure import Figures, Result
+from mmattn.probe.machine import has_bfloat16
 
 # Where the quartiles of the ratios are further apart, something else runs on the machine, and the
 # time that the process computes tells more than the time that passes.

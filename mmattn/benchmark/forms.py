@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmattn.benchmark.cases import Candidate, Case, Conditions, make_inputs
 from mmattn.benchmark.networks import Pass
-from mmattn.deploy import fold
+from mmattn.deploy import fold, onnx
 from mmattn.errors import InputError
 from mmattn.layers.packages import import_optional
 
@@ -62,14 +62,14 @@ class InONNXRuntime(nn.Module):
 
     def __init__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         super().__init__()
-        runtime = import_optional('onnxruntime', 'this form')
-        import_optional('onnxscript', 'this form')
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        for package in onnx.WRITERS:
+            import_optional(package, 'this form')
         with tempfile.TemporaryDirectory() as folder:
             path = f'{folder}/module.onnx'
-            torch.onnx.export(module, inputs, path, dynamo=True, opset_version=18, verbose=False)
-            self.session = runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
+            torch.onnx.export(
+                module, inputs, path, dynamo=True, opset_version=onnx.OPSET, verbose=False
+            )
+            self.session = onnx.start(path)
 
     def forward(self, *maps: Tensor) -> list[Tensor]:
         """Run it on maps on the CPU."""

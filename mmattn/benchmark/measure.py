@@ -21,9 +21,9 @@ from mmattn.benchmark.cases import (
     make_ready,
 )
 from mmattn.benchmark.forms import add_forms
-from mmattn.benchmark.timing import ROUNDS, CUDAWatch, Timed, take_turns
 from mmattn.errors import InputError
 from mmattn.probe.structures import leaves
+from mmattn.probe.timing import ROUNDS, CUDAWatch, Timed, take_turns
 from mmattn.probe.traffic import Traffic, count_kept_bytes, count_traffic
 
 # Results that are further apart, relative to the largest number, are not the same numbers.

@@ -2,11 +2,8 @@
 
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,9 @@ import torch
 
 from mmattn.benchmark.bars import Verdict, ratio_of
 from mmattn.benchmark.cases import Conditions
-from mmattn.benchmark.machine import cpu_facts, has_bfloat16
 from mmattn.benchmark.measure import Figures, Result
-from mmattn.doctor.environment import INSTALLERS
 from mmattn.files.whole_file import write_whole
-
-_PACKAGES = ('mmattn', 'torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm')
+from mmattn.probe.machine import has_bfloat16, processor, revision, versions
 
 COLUMNS = (
     *('candidate', 'wall', 'ratio', 'quartiles', 'cpu', 'ratio', 'moved', 'ratio'),
@@ -27,49 +21,27 @@ COLUMNS = (
 )
 
 
-def describe_run(command: str) -> dict[str, Any]:
+def describe_run(command: str, version: str | None = None) -> dict[str, Any]:
     """Describe what figures depend on besides their conditions.
 
     Args:
         command: The command line.
+        version: Of mmattn.
     """
     return dict(
         command=command,
         time=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        commit=_commit(),
+        mmattn=revision(version) if version else None,
         machine=dict(
-            processor=cpu_facts().get('model name', platform.processor()),
+            processor=processor(),
             has_bfloat16=has_bfloat16(),
             cores=len(os.sched_getaffinity(0)),
             threads=torch.get_num_threads(),
             load=os.getloadavg()[0],
             gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         ),
-        versions={'python': platform.python_version(), **dict(_versions())},
+        versions=versions(),
     )
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in _PACKAGES:
-        for name in INSTALLERS.get(package, (package,)):
-            try:
-                yield package, version(name)
-            except PackageNotFoundError:
-                continue
-            break
-
-
-def _commit() -> str | None:
-    """Name the commit of a checkout, and whether something was changed since; None without one."""
-    git = ['git', '-C', str(Path(__file__).parent)]
-    try:
-        head, status = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
-            for words in (['rev-parse', 'HEAD'], ['status', '--porcelain', '-uno'])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.strip() + (' and changes' if status.strip() else '')
 
 
 def title(result: Result) -> str:
@@ -157,10 +129,13 @@ class Report:
     Args:
         command: The command line.
         folder: Folder for ``benchmark.json`` and ``benchmark.md``; None for none.
+        version: Of mmattn.
     """
 
-    def __init__(self, command: str, folder: Path | None = None) -> None:
-        self.run = describe_run(command)
+    def __init__(
+        self, command: str, folder: Path | None = None, version: str | None = None
+    ) -> None:
+        self.run = describe_run(command, version)
         self.folder = folder
         self.results: list[Result] = []
         self.verdicts: list[Verdict] = []
@@ -200,7 +175,7 @@ class Report:
         lines = [
             f'`{self.run["command"]}`',
             '',
-            f'- {self.run["time"]}, commit {self.run["commit"] or "unknown"}',
+            f'- {self.run["time"]}, mmattn {self.run["mmattn"] or "of an unknown version"}',
             f'- {machine["processor"]}, {machine["cores"]} cores, {machine["threads"]} threads, '
             f'bfloat16 {"in hardware" if machine["has_bfloat16"] else "in software"}, '
             f'load {machine["load"]:.1f}, GPU: {machine["gpu"] or "none"}',

@@ -1,6 +1,7 @@
 """Measure ours beside its peers: time, memory traffic and what training keeps, in turn."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         InputError: If an option is none that can be.
     """
+    from mmattn import __version__
     from mmattn.cli.options import check_device
     from mmattn.cli.quiet import quiet
 
@@ -80,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
     if args.out:
         _make_folder(args.out)
         args.interrupted = f'interrupted; what was measured until then is in {args.out}'
-    report = Report(_command(args), args.out)
+    report = Report(_command(args), args.out, __version__)
     return _judge(args, rows, report) if args.bars else _measure(args, rows, report)
 
 
@@ -96,8 +98,8 @@ def _check(args: argparse.Namespace) -> None:
     """
     from mmattn.benchmark.forms import FORMS
     from mmattn.benchmark.rows import GROUPS
-    from mmattn.benchmark.timing import ROUNDS
     from mmattn.errors import InputError
+    from mmattn.probe.timing import ROUNDS
 
     if args.bars:
         given = [name for name in _CONDITIONS if getattr(args, name) != _default(name)]
@@ -166,37 +168,39 @@ def _conditions(args: argparse.Namespace) -> 'Iterator[Conditions]':
 
 def _measure(args: argparse.Namespace, rows: 'list[Row]', report: 'Report') -> int:
     """Measure rows under the conditions of the command line."""
-    from mmattn.benchmark.measure import measure
-    from mmattn.benchmark.report import lines_of
-    from mmattn.cli.quiet import quiet
-
     for conditions in _conditions(args):
         for row in rows:
-            with quiet():
-                result = measure(
-                    row, conditions, forms=args.forms, timed=not args.count, rounds=args.rounds
-                )
-            report.add(result)
-            print(*lines_of(result), sep='\n', flush=True)
+            _look(args, report, row, conditions, args.forms, not args.count)
     return int(any(result.failed for result in report.results))
 
 
 def _judge(args: argparse.Namespace, rows: 'list[Row]', report: 'Report') -> int:
     """Hold rows against their bars."""
     from mmattn.benchmark.bars import BARS, judge
-    from mmattn.benchmark.measure import measure
-    from mmattn.benchmark.report import line_of, lines_of
-    from mmattn.cli.quiet import quiet
+    from mmattn.benchmark.report import line_of
 
-    def look(row: 'Row', conditions: 'Conditions', forms: list[str], timed: bool) -> 'Result':
-        with quiet():
-            result = measure(row, conditions, forms=forms, timed=timed, rounds=args.rounds)
-        report.add(result)
-        print(*lines_of(result), sep='\n', flush=True)
-        return result
-
-    for verdict in judge(BARS, rows, look):
+    for verdict in judge(BARS, rows, partial(_look, args, report)):
         report.add_verdict(verdict)
     print(*map(line_of, report.verdicts), sep='\n')
     failed = any(result.failed for result in report.results)
     return int(failed or any(verdict.holds is False for verdict in report.verdicts))
+
+
+def _look(
+    args: argparse.Namespace,
+    report: 'Report',
+    row: 'Row',
+    conditions: 'Conditions',
+    forms: list[str],
+    timed: bool,
+) -> 'Result':
+    """Measure a row, keep the result and print it."""
+    from mmattn.benchmark.measure import measure
+    from mmattn.benchmark.report import lines_of
+    from mmattn.cli.quiet import quiet
+
+    with quiet():
+        result = measure(row, conditions, forms=forms, timed=timed, rounds=args.rounds)
+    report.add(result)
+    print(*lines_of(result), sep='\n', flush=True)
+    return result

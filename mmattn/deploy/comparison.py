@@ -1,11 +1,9 @@
-"""How far two forms of a model agree, and which of them is faster."""
+"""How far two forms of a model agree."""
 
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 Arrays = dict[str, np.ndarray]
 
@@ -57,56 +55,13 @@ def _pairs(expected: Arrays, found: Arrays) -> Sequence[tuple[int, int]]:
 
 def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Give intersection over union of each of N with each of M boxes, (N, M)."""
-    sides = np.minimum(first[:, None, 2:], second[:, 2:]) - np.maximum(
-        first[:, None, :2], second[:, :2]
-    )
-    common = sides.clip(0).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1] - common
+    from torchvision.ops import box_iou
+
     # A box without area is itself alone.
     same = (first[:, None] == second).all(-1)
-    return np.where(same, 1.0, common / np.maximum(union, 1e-9))
+    return np.where(same, 1.0, box_iou(torch.from_numpy(first), torch.from_numpy(second)))
 
 
 def largest(found: Sequence[dict[str, float]]) -> dict[str, float]:
     """Give the largest of the differences of several images."""
     return {key: max(each[key] for each in found) for key in found[0]}
-
-
-def times_in_turn(
-    forms: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
-) -> dict[str, dict[str, float]]:
-    """Measure how long each of several forms takes, one after the other in every round.
-
-    What else the machine does then slows all of them alike.
-
-    Args:
-        forms: What is measured, by its name; the first one is that which the others are compared
-            with.
-        rounds: How often.
-        warm_up: Rounds ahead of those that are measured.
-
-    Returns:
-        For each the median in seconds of wall time, and of the time of all processors; and what
-        parts these are of those of the first one.
-    """
-    walls: dict[str, list[float]] = {name: [] for name in forms}
-    processors: dict[str, list[float]] = {name: [] for name in forms}
-    for i in range(warm_up + rounds):
-        for name, run in forms.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            run()
-            if i >= warm_up:
-                processors[name].append(time.process_time() - processor)
-                walls[name].append(time.perf_counter() - wall)
-    medians = {
-        name: dict(wall=statistics.median(walls[name]), cpu=statistics.median(processors[name]))
-        for name in forms
-    }
-    first = next(iter(medians.values()))
-    return {
-        name: dict(
-            each, wall_ratio=each['wall'] / first['wall'], cpu_ratio=each['cpu'] / first['cpu']
-        )
-        for name, each in medians.items()
-    }

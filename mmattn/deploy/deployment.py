@@ -15,13 +15,14 @@ import torch
 
 from mmattn.deploy import compiled, onnx, openvino, program
 from mmattn.deploy import metadata as metadata_of_file
-from mmattn.deploy.comparison import differences, largest, times_in_turn
+from mmattn.deploy.comparison import differences, largest
 from mmattn.deploy.exported import Exported, arrays_in, load_exported
 from mmattn.deploy.graph import Graph, graph_of
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
 from mmattn.layers.packages import import_optional
 from mmattn.prediction.model import Model
+from mmattn.probe.timing import take_turns
 
 # A picture whose size in the network is that of a file for one size, unless that is given.
 _PICTURE = (512, 512)
@@ -305,4 +306,6 @@ def _try(
         found.append(differences(model.task, model.run(batch)[0], exported.run(batch)[0]))
     batch = batch_of(model, images[0])
     forms = dict(original=partial(model.run, batch), exported=partial(exported.run, batch))
-    return dict(differences=largest(found), seconds=times_in_turn(forms, rounds))
+    timed = take_turns(forms, rounds=rounds, warm_up=1)
+    seconds = {name: each._asdict() for name, each in timed.items()}
+    return dict(differences=largest(found), seconds=seconds)

@@ -237,49 +237,47 @@ def _fold_norm(modules: dict[str, nn.Module], name: str, flow: Flow) -> tuple[st
         elif not flow.is_all_of(before, name):
             reason = 'is not all that it is given'
         else:
-            reason = _why_not(layer, before, flow) or _fold_after(layer, norm, flow.calls[before])
+            reason = _why_not(layer, before, flow) or _fold_pair(
+                layer, norm, flow.calls[before], norm_is_last=True
+            )
         if reason is None:
             return before, ''
         reasons.append(f'{before}, before it, {reason}')
     for behind in flow.readers(name):
         layer = modules.get(behind)
         if isinstance(layer, Weighted) and flow.is_all_of(name, behind):
-            reason = _why_not(layer, behind, flow) or _fold_into(layer, norm, flow.calls[name])
+            reason = _why_not(layer, behind, flow) or _fold_pair(
+                layer, norm, flow.calls[name], norm_is_last=False
+            )
             if reason is None:
                 return behind, ''
             reasons.append(f'{behind}, behind it, {reason}')
     return None, '; '.join(reasons) or 'no convolution or linear layer is next to it'
 
 
-def _fold_after(layer: Weighted, norm: BatchNorm, calls: list[Call]) -> str | None:
-    """Fold a norm into the layer before it, called so, or tell why not."""
+def _fold_pair(
+    layer: Weighted, norm: BatchNorm, calls: list[Call], *, norm_is_last: bool
+) -> str | None:
+    """Fold a norm into the layer before it, or else into the one behind it, or tell why not.
+
+    Args:
+        layer: The layer, which is changed.
+        norm: The norm.
+        calls: How the first of the two was called.
+        norm_is_last: Whether the norm is behind the layer.
+    """
     if _has_other_channels(layer, calls):
         return 'has its channels on another axis'
-    plain, exact = _in_float64(layer), _in_float64(norm)
-    x = _random_like(calls[0].shape, layer)
-    expected = exact(plain(x))
-    scale, shift = affine_of(norm)
-    scale_output(plain, scale, shift)
-    if not _difference(expected, plain(x)) <= TOLERANCE[torch.float64]:
-        return 'does not scale with its weights'
-    scale_output(layer, scale, shift)
-    return None
-
-
-def _fold_into(layer: Weighted, norm: BatchNorm, calls: list[Call]) -> str | None:
-    """Fold a norm, called so, into the layer behind it, or tell why not."""
-    if _has_other_channels(layer, calls):
-        return 'has its channels on another axis'
-    if not takes_shift(layer):
+    if not (norm_is_last or takes_shift(layer)):
         return 'puts zeros around what it is given'
     plain, exact = _in_float64(layer), _in_float64(norm)
     x = _random_like(calls[0].shape, layer)
-    expected = plain(exact(x))
-    scale, shift = affine_of(norm)
-    scale_input(plain, scale, shift)
+    expected = exact(plain(x)) if norm_is_last else plain(exact(x))
+    scale = scale_output if norm_is_last else scale_input
+    scale(plain, *affine_of(norm))
     if not _difference(expected, plain(x)) <= TOLERANCE[torch.float64]:
         return 'does not scale with its weights'
-    scale_input(layer, scale, shift)
+    scale(layer, *affine_of(norm))
     return None
 
 

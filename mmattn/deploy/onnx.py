@@ -87,8 +87,22 @@ def _silent(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
+def start(path: str) -> Any:
+    """Give a session of ONNX Runtime, on the CPU with as many threads as PyTorch has.
+
+    Args:
+        path: The file.
+    """
+    runtime = import_optional('onnxruntime', Path(path).name)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Of errors; what it warns of concerns those who work on it.
+    options.log_severity_level = 3
+    return runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
+
+
 def read(path: str) -> tuple[Callable[[np.ndarray], list[np.ndarray]], dict[str, Any]]:
-    """Make ONNX Runtime ready to run a file, on the CPU with as many threads as PyTorch has.
+    """Make ONNX Runtime ready to run a file.
 
     Args:
         path: The file.
@@ -99,13 +113,9 @@ def read(path: str) -> tuple[Callable[[np.ndarray], list[np.ndarray]], dict[str,
     Raises:
         InputError: If it is none, or ONNX Runtime cannot run it.
     """
-    runtime = import_optional('onnxruntime', Path(path).name)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Of errors; what it warns of concerns those who work on it.
-    options.log_severity_level = 3
+    import_optional('onnxruntime', Path(path).name)
     try:
-        session = runtime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+        session = start(path)
     except Exception as error:
         raise InputError(
             f'{path} is damaged, no ONNX file, or needs another ONNX Runtime '

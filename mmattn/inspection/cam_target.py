@@ -307,12 +307,9 @@ def _box_of(region: Sequence[float] | np.ndarray, shape: tuple) -> tuple[float, 
 
 def _index_at(box: tuple[float, ...], boxes: Tensor, what: str) -> int:
     """Find the box that overlaps one most, by intersection over union."""
-    one = boxes.new_tensor(box)
-    low, high = torch.max(boxes[:, :2], one[:2]), torch.min(boxes[:, 2:], one[2:])
-    common = (high - low).clamp(min=0).prod(1)
-    overlaps = common / (
-        (boxes[:, 2:] - boxes[:, :2]).prod(1) + (one[2:] - one[:2]).prod() - common
-    )
+    from torchvision.ops import box_iou
+
+    overlaps = box_iou(boxes.new_tensor([box]), boxes)[0]
     best = int(overlaps.argmax())
     if overlaps[best] < SAME_BOX:
         x1, y1, x2, y2 = (round(value) for value in box)

@@ -14,7 +14,7 @@ from mmattn.errors import InputError
 from mmattn.probe.build import build
 from mmattn.probe.count import count_multiply_adds, count_parameters, counted_size
 from mmattn.probe.latency import measure_latency
-from mmattn.sweep.machine import machine
+from mmattn.probe.machine import machine
 
 # Predictions of one image.
 _TIMED = 30

@@ -18,6 +18,7 @@ from types import FrameType
 from mmattn.engine.hooks.preemption import SIGNALS
 from mmattn.engine.shipped_configs import HOMES
 from mmattn.errors import InputError
+from mmattn.probe.machine import machine, revision, versions
 from mmattn.sweep.claims import Worker
 from mmattn.sweep.database import Outcome
 from mmattn.sweep.logs import (
@@ -29,7 +30,6 @@ from mmattn.sweep.logs import (
     read_test,
     was_interrupted,
 )
-from mmattn.sweep.machine import machine, revision, versions
 
 # Seconds that a training has to save itself.
 _GRACE = 120

@@ -6,7 +6,7 @@ from mmattn.benchmark.bars import BARS, Bar, judge, judge_one, ratio_of
 from mmattn.benchmark.cases import Conditions, Row
 from mmattn.benchmark.measure import Figures, Result
 from mmattn.benchmark.rows import ROWS
-from mmattn.benchmark.timing import Timed
+from mmattn.probe.timing import Timed
 from mmattn.probe.traffic import Traffic
 
 HERE = Conditions()

@@ -7,9 +7,9 @@ from torch import nn
 from mmattn.benchmark.cases import Candidate, Case, Conditions, Row
 from mmattn.benchmark.forms import FORMS, Form
 from mmattn.benchmark.measure import make_step, measure
-from mmattn.benchmark.timing import ROUNDS
 from mmattn.errors import InputError
 from mmattn.layers.packages import import_optional
+from mmattn.probe.timing import ROUNDS
 from mmattn.probe.traffic import Traffic
 
 SHAPE = (2, 4, 3, 5)

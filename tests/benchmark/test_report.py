@@ -8,7 +8,7 @@ from mmattn.benchmark.bars import Bar, Verdict
 from mmattn.benchmark.cases import Conditions
 from mmattn.benchmark.measure import Figures, Result
 from mmattn.benchmark.report import COLUMNS, Report, describe_run, line_of, lines_of
-from mmattn.benchmark.timing import Timed
+from mmattn.probe.timing import Timed
 from mmattn.probe.traffic import Traffic
 
 CONDITIONS = Conditions(dtype='bfloat16', mode='train', shape=(2, 64, 32, 32))

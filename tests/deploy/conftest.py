@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -19,25 +21,24 @@ SIZE, OTHER = (64, 96), (97, 75)
 @pytest.fixture(scope='session')
 def saved(tmp_path_factory):
     """Give the paths of a config and a checkpoint of a task, whose norms do something."""
-    paths = {}
 
+    @functools.cache
     def give(task):
-        if task not in paths:
-            cfg = tiny(task)
-            paths[task] = save(cfg, tmp_path_factory.mktemp(task))
-            torch.manual_seed(0)
-            module = MODELS.build(cfg.model)
-            if task == 'detection':
-                # Larger weights would make scores equal, whose order is nobody's.
-                for child in module.modules():
-                    if isinstance(child, torch.nn.BatchNorm2d):
-                        randomize(child)
-                for parameter in module.bbox_head.parameters():
-                    parameter.data.normal_(0, 0.05)
-            else:
-                randomize(module)
-            torch.save({'state_dict': module.state_dict(), 'meta': {}}, paths[task][1])
-        return paths[task]
+        cfg = tiny(task)
+        paths = save(cfg, tmp_path_factory.mktemp(task))
+        torch.manual_seed(0)
+        module = MODELS.build(cfg.model)
+        if task == 'detection':
+            # Larger weights would make scores equal, whose order is nobody's.
+            for child in module.modules():
+                if isinstance(child, torch.nn.BatchNorm2d):
+                    randomize(child)
+            for parameter in module.bbox_head.parameters():
+                parameter.data.normal_(0, 0.05)
+        else:
+            randomize(module)
+        torch.save({'state_dict': module.state_dict(), 'meta': {}}, paths[1])
+        return paths
 
     return give
 
@@ -45,14 +46,7 @@ def saved(tmp_path_factory):
 @pytest.fixture(scope='session')
 def model(saved):
     """Give the model of a task, which nobody changes."""
-    models = {}
-
-    def give(task):
-        if task not in models:
-            models[task] = load(*saved(task), device='cpu')
-        return models[task]
-
-    return give
+    return functools.cache(lambda task: load(*saved(task), device='cpu'))
 
 
 @pytest.fixture(scope='session')

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmattn.deploy.comparison import differences, largest, times_in_turn
+from mmattn.deploy.comparison import differences, largest
 
 
 def detections(boxes, labels, scores):
@@ -48,12 +48,3 @@ def test_of_detections_counts_those_without_a_partner():
 
 def test_largest_is_of_each_kind():
     assert largest([dict(a=1, b=5), dict(a=2, b=3)]) == dict(a=2, b=5)
-
-
-def test_forms_take_turns():
-    order = []
-    forms = dict(old=lambda: order.append('old'), new=lambda: order.append('new'))
-    found = times_in_turn(forms, rounds=2, warm_up=1)
-    assert order == ['old', 'new'] * 3
-    assert found['old']['wall_ratio'] == found['old']['cpu_ratio'] == 1
-    assert set(found['new']) == {'wall', 'cpu', 'wall_ratio', 'cpu_ratio'}

@@ -31,10 +31,10 @@ def test_computes_in_half_precision(deployed):
 
 @needs_torch('2.6', 'exporting')
 def test_leaves_nothing_behind_when_it_is_broken_off(model, tmp_path, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deployment, 'times_in_turn', interrupt)
+    monkeypatch.setattr(deployment, 'take_turns', interrupt)
     with pytest.raises(KeyboardInterrupt):
         deploy(
             model('classification'),

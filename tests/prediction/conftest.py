@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,27 +15,13 @@ pytest.importorskip('mmpretrain')
 @pytest.fixture(scope='session')
 def saved(tmp_path_factory):
     """Give the paths of a config and a checkpoint of a task, written once."""
-    paths = {}
-
-    def give(task):
-        if task not in paths:
-            paths[task] = save(tiny(task), tmp_path_factory.mktemp(task))
-        return paths[task]
-
-    return give
+    return functools.cache(lambda task: save(tiny(task), tmp_path_factory.mktemp(task)))
 
 
 @pytest.fixture(scope='session')
 def model(saved):
     """Give the model of a task, which nobody changes."""
-    models = {}
-
-    def give(task):
-        if task not in models:
-            models[task] = load(*saved(task), device='cpu')
-        return models[task]
-
-    return give
+    return functools.cache(lambda task: load(*saved(task), device='cpu'))
 
 
 @pytest.fixture

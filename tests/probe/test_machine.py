@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmattn.benchmark.machine import cpu_facts, has_bfloat16
+from mmattn.probe.machine import cpu_facts, has_bfloat16
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmattn.benchmark.timing import CPUWatch, Timed, take_turns
+from mmattn.probe.timing import CPUWatch, Timed, take_turns
 
 
 class Clock:

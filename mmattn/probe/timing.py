@@ -1,7 +1,7 @@
 """How long candidates take, one after the other, again and again, in one process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median, quantiles
 from typing import Any, NamedTuple, Protocol
 
@@ -92,7 +92,7 @@ class CUDAWatch:
 
 
 def take_turns(
-    steps: dict[str, Callable[[], Any]],
+    steps: Mapping[str, Callable[[], Any]],
     *,
     rounds: int = ROUNDS,
     warm_up: int = 2,
