@@ -46,4 +46,5 @@ def same(grads, expected):
             torch.testing.assert_close(grads[name], grad, rtol=1e-8, atol=1e-12, msg=name)
 
 
-main(int(sys.argv[1]), sys.argv[2])
+if __name__ == '__main__':
+    main(int(sys.argv[1]), sys.argv[2])
