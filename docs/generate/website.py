@@ -9,11 +9,11 @@ from pathlib import Path
 import mmattn
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATORS = ('module_table', 'positions', 'model_zoo')
+GENERATORS = ('module_table', 'positions', 'speed', 'model_zoo')
 PAGES = ROOT / 'build' / 'pages'
 # What pages link to besides each other; a site serves it as it is.
 FILES = ('README.md', 'CHANGELOG.md', 'CITATION.cff', 'CONTRIBUTING.md', 'LICENSE')
-FOLDERS = ('configs', 'docs', 'mmattn', 'requirements')
+FOLDERS = ('benchmarks', 'configs', 'docs', 'mmattn', 'requirements')
 # What the reference describes besides the names that mmattn exports.
 ALSO = {
     'attention': ['mmattn.attention.base.Attention'],

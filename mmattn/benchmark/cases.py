@@ -53,12 +53,14 @@ class Candidate:
         function: Module of the inputs of its case, or a function without any, such as a loader.
         own: Conditions that it has of its own, by their names in :class:`Conditions`.
         is_eager: Whether PyTorch runs it, so that its traffic can be counted.
+        dtype: Type that it computes in, whatever the autocast is; None for that of the autocast.
     """
 
     name: str
     function: Callable[..., Any]
     own: dict[str, Any] = field(default_factory=dict)
     is_eager: bool = True
+    dtype: str | None = None
 
 
 @dataclass

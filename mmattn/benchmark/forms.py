@@ -2,16 +2,18 @@
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmattn.benchmark.cases import Candidate, Case, Conditions, make_inputs
 from mmattn.benchmark.networks import Pass
-from mmattn.deploy import fold, onnx
+from mmattn.deploy import fold, onnx, openvino
 from mmattn.errors import InputError
 from mmattn.layers.packages import import_optional
 
@@ -25,12 +27,14 @@ class Form:
         own: Conditions that it has of its own, by their names in ``Conditions``.
         trains: Whether it can train.
         is_eager: Whether PyTorch runs it, on any device, so that its traffic can be counted.
+        dtype: Type that it computes in, whatever the autocast is; None for that of the autocast.
     """
 
     change: Callable[[nn.Module, tuple[Tensor, ...]], nn.Module] = lambda module, inputs: module
     own: dict[str, Any] = field(default_factory=dict)
     trains: bool = True
     is_eager: bool = True
+    dtype: str | None = None
 
 
 class InBFloat16(nn.Module):
@@ -49,33 +53,54 @@ class InBFloat16(nn.Module):
         return self.module(*[x.bfloat16() for x in maps])
 
 
-class InONNXRuntime(nn.Module):
-    """A module exported to ONNX, which ONNX Runtime runs on the CPU.
+class InRuntime(nn.Module):
+    """A module that another runtime than PyTorch runs on the CPU.
 
     Args:
-        module: The module, in evaluation.
-        inputs: Its inputs (N, C, H, W); those that it runs on have the same sizes.
-
-    Raises:
-        MissingPackage: If ONNX Runtime or the exporter of PyTorch is not installed.
+        run: The runtime, from arrays (N, C, H, W) to arrays.
     """
 
-    def __init__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, run: Callable[..., list[np.ndarray]]) -> None:
         super().__init__()
-        for package in onnx.WRITERS:
-            import_optional(package, 'this form')
-        with tempfile.TemporaryDirectory() as folder:
-            path = f'{folder}/module.onnx'
-            torch.onnx.export(
-                module, inputs, path, dynamo=True, opset_version=onnx.OPSET, verbose=False
-            )
-            self.session = onnx.start(path)
+        self.run = run
 
     def forward(self, *maps: Tensor) -> list[Tensor]:
         """Run it on maps on the CPU."""
-        names = [each.name for each in self.session.get_inputs()]
-        feeds = {name: x.numpy() for name, x in zip(names, maps, strict=True)}
-        return [torch.from_numpy(out) for out in self.session.run(None, feeds)]
+        return [torch.from_numpy(out) for out in self.run(*[x.numpy() for x in maps])]
+
+
+def _in_onnxruntime(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    with _exported(module, inputs, 'onnxruntime') as path:
+        session = onnx.start(path)
+    names = [each.name for each in session.get_inputs()]
+    return InRuntime(lambda *maps: session.run(None, dict(zip(names, maps, strict=True))))
+
+
+def _in_openvino(dtype: str) -> Callable[[nn.Module, tuple[Tensor, ...]], nn.Module]:
+    def change(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+        openvino.check_dtype(dtype)
+        with _exported(module, inputs) as path:
+            model = import_optional('openvino', 'this form').Core().read_model(path)
+            return InRuntime(openvino.start(model, dtype))
+
+    return change
+
+
+@contextmanager
+def _exported(module: nn.Module, inputs: tuple[Tensor, ...], *needed: str) -> Iterator[str]:
+    """Give an ONNX file of a module, for as long as the block lasts.
+
+    Raises:
+        MissingPackage: If the exporter of PyTorch or another package that is needed is not there.
+    """
+    for package in (*onnx.CONVERTERS, *needed):
+        import_optional(package, 'this form')
+    with tempfile.TemporaryDirectory() as folder:
+        path = f'{folder}/module.onnx'
+        torch.onnx.export(
+            module, inputs, path, dynamo=True, opset_version=onnx.OPSET, verbose=False
+        )
+        yield path
 
 
 def _in_bfloat16(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
@@ -93,21 +118,35 @@ def _folded_in_bfloat16(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Mod
     return InBFloat16(_folded(module, inputs))
 
 
+def _lean(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    blocks: list[Any] = [block for block in module.modules() if hasattr(block, 'lean')]
+    if not blocks:
+        raise InputError('it has no lean training')
+    for block in blocks:
+        block.lean = True
+    return module
+
+
+_NCHW: dict[str, Any] = dict(layout='nchw', dtype='float32')
 _NHWC: dict[str, Any] = dict(layout='nhwc', dtype='float32')
 _COMPILED: dict[str, Any] = dict(_NHWC, compiled=True)
 
-# The bars have names for more; whatever exports a model adds its forms here.
 FORMS = {
     'nhwc': Form(own=dict(layout='nhwc')),
     'compiled': Form(own=dict(compiled=True)),
-    'bfloat16': Form(_in_bfloat16, _NHWC, trains=False),
+    'bfloat16': Form(_in_bfloat16, _NHWC, trains=False, dtype='bfloat16'),
     'folded': Form(_folded, _NHWC, trains=False),
     'folded compiled': Form(_folded, _COMPILED, trains=False),
-    'folded bfloat16': Form(_folded_in_bfloat16, _NHWC, trains=False),
-    'folded bfloat16 compiled': Form(_folded_in_bfloat16, _COMPILED, trains=False),
-    'onnxruntime': Form(
-        InONNXRuntime, dict(layout='nchw', dtype='float32'), trains=False, is_eager=False
+    'folded bfloat16': Form(_folded_in_bfloat16, _NHWC, trains=False, dtype='bfloat16'),
+    'folded bfloat16 compiled': Form(
+        _folded_in_bfloat16, _COMPILED, trains=False, dtype='bfloat16'
     ),
+    'onnxruntime': Form(_in_onnxruntime, _NCHW, trains=False, is_eager=False),
+    'openvino': Form(_in_openvino('float32'), _NCHW, trains=False, is_eager=False),
+    'openvino bfloat16': Form(
+        _in_openvino('bfloat16'), _NCHW, trains=False, is_eager=False, dtype='bfloat16'
+    ),
+    'lean': Form(_lean),
 }
 
 
@@ -140,4 +179,6 @@ def add_forms(case: Case, names: list[str], conditions: Conditions) -> None:
         except InputError as error:
             case.remarks.append(f'no {name}: {error}')
         else:
-            case.candidates.append(Candidate(f'ours {name}', changed, form.own, form.is_eager))
+            case.candidates.append(
+                Candidate(f'ours {name}', changed, form.own, form.is_eager, form.dtype)
+            )

@@ -124,7 +124,7 @@ def _fill(result: Result, case: Case, timed: bool, rounds: int) -> None:
     differences = _compare(case, conditions) if case.compares else {}
     for candidate in case.candidates:
         difference = differences.get(candidate.name, 0.0)
-        if difference > _TOLERANCES[_coarsest(conditions.of(candidate), candidate)]:
+        if difference > _TOLERANCES[candidate.dtype or conditions.of(candidate).dtype]:
             result.failed = True
             result.remarks.append(f'{candidate.name} gives other numbers ({difference:.2g})')
     times: dict[str, Timed] = {}
@@ -141,14 +141,6 @@ def _fill(result: Result, case: Case, timed: bool, rounds: int) -> None:
         )
         for candidate, counted in zip(case.candidates, counts, strict=True)
     ]
-
-
-def _coarsest(conditions: Conditions, candidate: Candidate) -> str:
-    """Name the type with the fewest digits that a candidate computes in."""
-    module = candidate.function
-    weights = module.parameters() if isinstance(module, nn.Module) else ()
-    is_cast = any(weight.dtype == torch.bfloat16 for weight in weights)
-    return 'bfloat16' if is_cast else conditions.dtype
 
 
 def _get_ready(

@@ -81,17 +81,34 @@ def read(path: str) -> tuple[Callable[[np.ndarray], list[np.ndarray]], dict[str,
             f'({first_line(error)}); deploy the model again'
         ) from error
     metadata = metadata_of_file.read(text, path)
-    check_dtype(metadata['dtype'])
+    return start(model, metadata['dtype']), metadata
+
+
+def start(model: Any, dtype: str) -> Callable[..., list[np.ndarray]]:
+    """Make OpenVINO ready to run a model, on the CPU with as many threads as PyTorch has.
+
+    Args:
+        model: The model as OpenVINO reads it.
+        dtype: Type that it computes in, ``'float32'`` or ``'bfloat16'``.
+
+    Returns:
+        A function from the inputs of the model to its outputs.
+
+    Raises:
+        InputError: If the processor does not compute in this type.
+    """
+    runtime = import_optional('openvino', 'OpenVINO')
+    check_dtype(dtype)
     options = {
         # Otherwise it takes what it finds fastest, bfloat16 where there is such a thing.
-        'INFERENCE_PRECISION_HINT': _HINTS[metadata['dtype']],
+        'INFERENCE_PRECISION_HINT': _HINTS[dtype],
         'INFERENCE_NUM_THREADS': torch.get_num_threads(),
     }
-    compiled = core.compile_model(model, 'CPU', options)
+    compiled = runtime.Core().compile_model(model, 'CPU', options)
 
-    def run(image: np.ndarray) -> list[np.ndarray]:
-        found = compiled(image)
+    def run(*inputs: np.ndarray) -> list[np.ndarray]:
+        found = compiled(inputs)
         # They are overwritten by the next run.
         return [np.array(found[output]) for output in compiled.outputs]
 
-    return run, metadata
+    return run

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmattn.backbones import VAN
 from mmattn.benchmark.cases import Candidate, Case, Conditions, Row
 from mmattn.benchmark.forms import FORMS, Form
 from mmattn.benchmark.measure import make_step, measure
@@ -23,7 +24,8 @@ class Sigmoid(nn.Module):
 
 class Exponential(nn.Module):
     def forward(self, x):
-        return 1 / (1 + (-x).exp())
+        # So near that it is the same, and apart on every processor.
+        return (1 + 5e-7) / (1 + (-x).exp())
 
 
 class Conv(nn.Conv2d):
@@ -169,6 +171,20 @@ def test_ours_folded():
     assert isinstance(model[1], nn.BatchNorm2d)
 
 
+def test_ours_lean():
+    van = VAN(dict(embed_dims=[8], depths=[1], mlp_ratios=[4]), out_indices=(0,))
+    rows = Row(
+        'backbones', 'it', lambda conditions: Case([Candidate('ours', van)], [(1, 3, 32, 32)])
+    )
+    result = measure(rows, Conditions(mode='train'), forms=['lean'], timed=False)
+    ours, lean = result.figures
+    assert lean.kept < 0.6 * ours.kept
+    assert lean.difference < 1e-6
+    assert not van.block1[0].lean
+    without = measure(row(Sigmoid()), Conditions(mode='train'), forms=['lean'], timed=False)
+    assert without.remarks == ['no lean: it has no lean training']
+
+
 def test_a_form_that_ours_does_not_have(monkeypatch):
     def refuse(module, inputs):
         raise InputError('it does not fold')
@@ -180,13 +196,14 @@ def test_a_form_that_ours_does_not_have(monkeypatch):
     assert result.remarks == ['no folded: it does not fold']
 
 
-def test_ours_in_onnx_runtime():
-    pytest.importorskip('onnxruntime')
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+def test_ours_in_another_runtime(runtime):
+    pytest.importorskip(runtime)
     pytest.importorskip('onnxscript')
-    result = measure(row(Sigmoid()), Conditions(), forms=['onnxruntime'])
+    result = measure(row(Sigmoid()), Conditions(), forms=[runtime])
     assert not result.failed, result.remarks
     _, exported = result.figures
-    assert exported.name == 'ours onnxruntime'
+    assert exported.name == f'ours {runtime}'
     assert exported.traffic is None
     assert exported.difference < 1e-6
     assert exported.timed.wall > 0
