@@ -24,17 +24,17 @@ def main() -> None:
     parser.add_argument('--check', action='store_true', help='compare, write nothing')
     args = parser.parse_args()
     text = PAGE.read_text(encoding='utf-8')
-    new = fill(text)
+    new = fill(text, 'modules', table())
     if not args.check:
         PAGE.write_text(new, encoding='utf-8')
     elif new != text:
         sys.exit('error: docs/modules.md out of date; run python docs/generate/module_table.py')
 
 
-def fill(text: str) -> str:
-    """Replace what stands between the markers."""
-    marked = re.compile(r'(<!-- table: modules -->\n).*?(<!-- end -->)', re.DOTALL)
-    return marked.sub(lambda match: f'{match[1]}{table()}{match[2]}', text)
+def fill(text: str, name: str, table: str) -> str:
+    """Put a table between the markers of its name."""
+    marked = re.compile(rf'(<!-- table: {name} -->\n).*?(<!-- end -->)', re.DOTALL)
+    return marked.sub(lambda match: f'{match[1]}{table}{match[2]}', text)
 
 
 def table() -> str:

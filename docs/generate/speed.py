@@ -3,7 +3,6 @@
 import argparse
 import io
 import json
-import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from docs.generate.module_table import fill
 from docs.generate.positions import same_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,8 @@ def main() -> None:
     args = parser.parse_args()
     bars = read()
     text = PAGE.read_text(encoding='utf-8')
-    new, drawn = fill(text, bars), io.BytesIO()
+    new = fill(fill(text, 'bars', bar_table(bars)), 'modules', module_table(bars))
+    drawn = io.BytesIO()
     draw(bars).savefig(drawn, dpi=110)
     if not args.check:
         PAGE.write_text(new, encoding='utf-8')
@@ -65,15 +66,6 @@ def words(conditions: dict[str, Any]) -> list[str]:
     said = ['x'.join(map(str, shape))] if shape else []
     usual = dict(device='cpu', dtype='float32', mode='eval')
     return said + [conditions[key] for key, value in usual.items() if conditions[key] != value]
-
-
-def fill(text: str, bars: dict[Key, list[dict[str, Any]]]) -> str:
-    """Replace what stands between the markers."""
-    tables = dict(bars=bar_table(bars), modules=module_table(bars))
-    for name, table in tables.items():
-        marked = re.compile(rf'(<!-- table: {name} -->\n).*?(<!-- end -->)', re.DOTALL)
-        text = marked.sub(lambda match, table=table: f'{match[1]}{table}{match[2]}', text)
-    return text
 
 
 def is_small(key: Key) -> bool:
