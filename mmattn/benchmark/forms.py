@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmattn.benchmark.cases import Candidate, Case, Conditions, make_inputs
 from mmattn.benchmark.networks import Pass
 from mmattn.deploy import fold, onnx, openvino
+from mmattn.deploy.program import quiet
 from mmattn.errors import InputError
 from mmattn.layers.packages import import_optional
 
@@ -97,9 +98,10 @@ def _exported(module: nn.Module, inputs: tuple[Tensor, ...], *needed: str) -> It
         import_optional(package, 'this form')
     with tempfile.TemporaryDirectory() as folder:
         path = f'{folder}/module.onnx'
-        torch.onnx.export(
-            module, inputs, path, dynamo=True, opset_version=onnx.OPSET, verbose=False
-        )
+        with quiet():
+            torch.onnx.export(
+                module, inputs, path, dynamo=True, opset_version=onnx.OPSET, verbose=False
+            )
         yield path
 
 

@@ -10,7 +10,9 @@ GUIDE = TEXT[: TEXT.index('## What all of them promise')]
 
 
 def test_is_up_to_date():
-    assert module_table.fill(TEXT, 'modules', module_table.table()) == TEXT, 'run python docs/generate/module_table.py'
+    assert module_table.fill(TEXT, 'modules', module_table.table()) == TEXT, (
+        'run python docs/generate/module_table.py'
+    )
 
 
 def test_guide_answers_with_every_module_and_invents_none():
