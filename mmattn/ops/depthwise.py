@@ -18,11 +18,14 @@ from mmattn.ops.cpu import has_onednn, is_unseen
 #     5x5, dilation 3: NCHW 0.37-0.86 and 0.41-0.94, channels-last 0.18-0.60 and 0.35-0.70,
 #     1x7 and 1x11, dilation 3: NCHW 1.03-1.69 and 0.93-1.45, channels-last 0.19-0.86 and 0.26-0.74,
 #     1x5 and 3x3, dilation 2: 1.58-2.63 and 0.47-1.13; oneDNN is fast where margins are narrow.
+# In bfloat16 on a CPU that computes in it (AVX-512), 7x7 with dilation 3, 32 to 512 channels:
+#     12 to 14: NCHW 0.13-0.71 and 0.67-1.51, channels-last 0.09-0.70 and 0.69-1.30,
+#     16 to 28: NCHW 0.18-0.26 and 0.38-0.85, channels-last 0.07-0.22 and 0.68-1.04.
+# Where oneDNN does not compute in bfloat16, phases take 0.83-2.9 of the time.
 _LEAST_MARGIN = 6
 _LEAST_KERNEL = 5
-# In dilations, how long the sides of a map have to be. Without bfloat16 in oneDNN, phases take
-# 0.83-2.9 of the time; with it, they were measured from a side of 32 on.
-_LEAST_SIDE = {torch.float32: 4, torch.bfloat16: 10}
+# In dilations, how long the sides of a map have to be.
+_LEAST_SIDE = 4
 
 
 def depthwise(conv: nn.Module, x: Tensor) -> Tensor:
@@ -54,7 +57,7 @@ def phase_dtype(conv: nn.Conv2d, x: Tensor) -> torch.dtype | None:
     if not has_onednn(dtype):
         return None
     sides = zip(x.shape[2:], conv.dilation, strict=True)
-    is_large = all(side >= _LEAST_SIDE[dtype] * d for side, d in sides if d > 1)
+    is_large = all(side >= _LEAST_SIDE * d for side, d in sides if d > 1)
     return dtype if is_large and _is_slow(conv, x) else None
 
 
