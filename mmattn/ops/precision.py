@@ -70,7 +70,7 @@ def wide_mean(x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> T
 
 def widened(x: Tensor) -> Tensor:
     """Bring a tensor into float32, or leave it in float64."""
-    return x.to(at_least_float32(x.dtype))
+    return narrowed(x, at_least_float32(x.dtype))
 
 
 def wide_sigmoid(x: Tensor) -> Tensor:
@@ -251,7 +251,7 @@ def gated(x: Tensor, gate: Tensor) -> Tensor:
     Returns:
         The product in ``x.dtype``.
     """
-    return _Gated.apply(x, gate) if x.dtype in HALVES else x * gate.to(x.dtype)
+    return _Gated.apply(x, gate) if x.dtype in HALVES else x * narrowed(gate, x.dtype)
 
 
 class _Saturated(torch.autograd.Function):
