@@ -123,6 +123,7 @@ NAMES = {
     'torch.nn.utils.parametrize': 'layers',
     'torch.overrides.TorchFunctionMode': 'probe',
     'torch._ops.OpOverload._schema': 'probe',
+    'torch.ops.aten._softmax_backward_data': 'ops',
     'torch.multiprocessing.reductions.StorageWeakRef': 'probe',
     'torch.storage.UntypedStorage._cdata': 'probe',
     'torch.utils._python_dispatch.TorchDispatchMode': 'deploy probe',

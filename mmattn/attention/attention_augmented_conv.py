@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
@@ -17,6 +16,8 @@ from mmattn.layers.checks import (
     Odd,
     Positive,
 )
+from mmattn.ops.dot_product import dot_product_attention
+from mmattn.ops.factor import as_factor
 from mmattn.ops.precision import convolved, in_float32
 from mmattn.ops.received import received
 
@@ -115,7 +116,7 @@ class AttentionAugmentedConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Convolve ``x`` and attend to it, side by side."""
-        attended = in_float32(self._attend_to_all, self._embed(x))
+        attended = self._attend_to_all(self._embed(x))
         return torch.cat([convolved(self.conv_out, x), convolved(self.attn_out, attended)], dim=1)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
@@ -144,10 +145,11 @@ class AttentionAugmentedConv(Attention):
         """Average the values for each position, weighed by queries and keys: (N, V, H, W)."""
         h, w = qkv.shape[2:]
         q, k, v = [self._split_heads(t) for t in qkv.split(self.widths, dim=1)]
-        scale = q.shape[3] ** -0.5
+        n, heads, _, width = q.shape
         if self.feat_size is not None:
             q, k = self._add_positions(q, k, h, w)
-        out = F.scaled_dot_product_attention(q, k, v, scale=scale)  # (N, heads, H * W, D)
+        q, k, v = (t.flatten(0, 1) for t in (q, k, v))  # (N * heads, H * W, D) each
+        out = dot_product_attention(q, k, v, width**-0.5).unflatten(0, (n, heads))
         # Channels last: cat keeps this format if the convolution has it, else takes the other.
         out = out.transpose(1, 2).flatten(2).contiguous()  # (N, H * W, heads * D)
         return out.unflatten(1, (h, w)).permute(0, 3, 1, 2)
@@ -163,17 +165,21 @@ class AttentionAugmentedConv(Attention):
         own row and at its own column. No (H * W, H * W) map of logits is needed for this.
         """
         n, heads = q.shape[:2]
-        grid = q.unflatten(2, (h, w))  # (N, heads, H, W, D)
-        table_h, table_w = self.key_rel_h.to(q.dtype), self.key_rel_w.to(q.dtype)
-        to_row = torch.einsum('nayxd,yzd->nayxz', grid, _distances(table_h, h))
-        to_column = torch.einsum('nayxd,xzd->nayxz', grid, _distances(table_w, w))
+        to = in_float32(self._score_positions, q.unflatten(2, (h, w)))
         row, column = torch.arange(h, device=q.device), torch.arange(w, device=q.device)
         at_row = (row[:, None] == row).to(q.dtype)[:, None].expand(h, w, h)
         at_column = (column[:, None] == column).to(q.dtype).expand(h, w, w)
         at = torch.cat([at_row, at_column], dim=2).flatten(0, 1)  # (H * W, H + W)
-        to = torch.cat([to_row, to_column], dim=4).flatten(2, 3)
         at = at.expand(n, heads, h * w, h + w)
-        return torch.cat([q, to], dim=3), torch.cat([k, at], dim=3)
+        return torch.cat([q, as_factor(to, q.dtype)], dim=3), torch.cat([k, at], dim=3)
+
+    def _score_positions(self, q: Tensor) -> Tensor:
+        """Multiply queries (N, heads, H, W, D) by the tables: (N, heads, H * W, H + W)."""
+        h, w = q.shape[2:4]
+        table_h, table_w = self.key_rel_h.to(q.dtype), self.key_rel_w.to(q.dtype)
+        to_row = torch.einsum('nayxd,yzd->nayxz', q, _distances(table_h, h))
+        to_column = torch.einsum('nayxd,xzd->nayxz', q, _distances(table_w, w))
+        return torch.cat([to_row, to_column], dim=4).flatten(2, 3)
 
 
 def _distances(table: Tensor, length: int) -> Tensor:

@@ -12,8 +12,9 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Odd, Positive
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
+from mmattn.ops.gating import sigmoid_gated
 from mmattn.ops.largest import largest
-from mmattn.ops.precision import gated, in_float32, wide_mean
+from mmattn.ops.precision import gated, in_float32, wide_mean, wide_sigmoid
 
 
 class ChannelGate(nn.Module):
@@ -63,13 +64,16 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate ``x`` of shape (N, C, H, W)."""
-        return gated(x, self.gate(x))
+        return sigmoid_gated(x, self._logits(x))
 
     def gate(self, x: Tensor) -> Tensor:
         """Give the gate of ``x``: (N, 1, H, W)."""
+        return wide_sigmoid(self._logits(x))
+
+    def _logits(self, x: Tensor) -> Tensor:
         peak = largest(x, 1, keepdim=True)  # (N, 1, H, W)
         mean = wide_mean(x, 1, keepdim=True)  # (N, 1, H, W)
-        return in_float32(self.spatial, torch.cat([peak, mean], dim=1)).sigmoid()
+        return self.spatial(torch.cat([peak, mean.to(x.dtype)], dim=1))
 
 
 @MODELS.register_module()

@@ -11,9 +11,10 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive, within
 from mmattn.layers.sequential import squeezed_channels
-from mmattn.ops.factor import as_factor
-from mmattn.ops.precision import gated, in_float32, on_map, saturate_
+from mmattn.ops.factor import softmax_factor
+from mmattn.ops.precision import gated, in_float32, saturate_
 from mmattn.ops.received import received
+from mmattn.ops.side_by_side import side_by_side
 
 
 @MODELS.register_module()
@@ -98,7 +99,7 @@ class CrissCross(Attention):
         return saturate_(x + gated(_gather(*self._embed(x)), self.gamma))
 
     def _embed(self, x: Tensor) -> list[Tensor]:
-        return [on_map(conv, x) for conv in (self.query_conv, self.key_conv, self.value_conv)]
+        return side_by_side([self.query_conv, self.key_conv, self.value_conv], x)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the factor starts at zero."""
@@ -113,18 +114,18 @@ class CrissCross(Attention):
 def _gather(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Average the values of the row and the column of each position: (N, C, H, W)."""
     h, w = query.shape[2:]
-    weights = as_factor(in_float32(_weigh, query, key), value.dtype)
+    weights = softmax_factor(in_float32(_score, query, key), 3, value.dtype)
     in_column, in_row = weights.split([h, w], dim=3)
     out = torch.einsum('nhwi,nciw->nchw', in_column, value)
     return out + torch.einsum('nhwj,nchj->nchw', in_row, value)
 
 
-def _weigh(query: Tensor, key: Tensor) -> Tensor:
-    """Weigh the positions of each cross, first the column, then the row: (N, H, W, H + W)."""
+def _score(query: Tensor, key: Tensor) -> Tensor:
+    """Score the positions of each cross, first the column, then the row: (N, H, W, H + W)."""
     h = query.shape[2]
     in_column = torch.einsum('nchw,nciw->nhwi', query, key)  # (N, H, W, H)
     in_row = torch.einsum('nchw,nchj->nhwj', query, key)  # (N, H, W, W)
     # The crossing is counted once, in the row.
     crossing = torch.eye(h, dtype=torch.bool, device=query.device)[:, None]
     in_column = in_column.masked_fill(crossing, float('-inf'))
-    return torch.cat([in_column, in_row], dim=3).softmax(3)
+    return torch.cat([in_column, in_row], dim=3)

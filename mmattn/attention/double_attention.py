@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
-from mmattn.ops.precision import in_float32, on_map, saturate
+from mmattn.ops.factor import softmax_factor, tells_shares_apart
+from mmattn.ops.precision import convolved, in_float32, saturate_
 from mmattn.ops.received import received
+from mmattn.ops.side_by_side import side_by_side
 
 
 @MODELS.register_module()
@@ -71,9 +73,11 @@ class DoubleAttention(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gather from ``x`` and distribute."""
-        out = in_float32(_distribute, *self._embed(x))  # (N, c_m, H, W)
-        out = on_map(self.conv_reconstruct, out)
-        return saturate(x + out) if self.residual else out
+        maps = self._embed(x)
+        enough = tells_shares_apart(maps[0].dtype, x.shape[2] * x.shape[3])
+        out = _distribute(*maps) if enough else in_float32(_distribute, *maps)  # (N, c_m, H, W)
+        out = convolved(self.conv_reconstruct, out)
+        return saturate_(x + out) if self.residual else out
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell ``'attention'`` (N, 1, H, W): the mean weight that a position has for all.
@@ -84,13 +88,14 @@ class DoubleAttention(Attention):
         return {'attention': received(gather, self._embed(x), values=0)}
 
     def _embed(self, x: Tensor) -> list[Tensor]:
-        return [on_map(conv, x) for conv in (self.convA, self.convB, self.convV)]
+        return side_by_side([self.convA, self.convB, self.convV], x)
 
 
 def _distribute(feature: Tensor, maps: Tensor, vectors: Tensor) -> Tensor:
     """Gather one descriptor per map and give each position a mixture: (N, c_m, H, W)."""
-    maps = maps.flatten(2).softmax(2)  # (N, c_n, H * W)
-    vectors = vectors.flatten(2).softmax(1)  # (N, c_n, H * W)
-    # Both products average, so nothing grows beyond the features.
-    descriptors = feature.flatten(2) @ maps.transpose(1, 2)  # (N, c_m, c_n)
-    return (descriptors @ vectors).unflatten(2, feature.shape[2:])
+    kind, feature, size = feature.dtype, feature.flatten(2), feature.shape[2:]
+    maps = softmax_factor(maps.flatten(2), 2, kind)  # (N, c_n, H * W)
+    vectors = softmax_factor(vectors.flatten(2), 1, kind)  # (N, c_n, H * W)
+    # Both products average, so nothing grows beyond the features but by rounding.
+    descriptors = saturate_(feature @ maps.transpose(1, 2))  # (N, c_m, c_n)
+    return saturate_(descriptors @ vectors).unflatten(2, size)

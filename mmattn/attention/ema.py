@@ -9,7 +9,8 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
-from mmattn.ops.precision import gated, in_float32, on_map, wide_mean, wide_sigmoid
+from mmattn.ops.gating import sigmoid_gated
+from mmattn.ops.precision import in_float32, on_map, wide_mean, wide_sigmoid, widened
 
 
 @MODELS.register_module()
@@ -74,17 +75,18 @@ class EMA(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Gate each channel group of ``x`` by what its two branches agree on."""
         groups = self._split(x)
-        return gated(groups, self._gate(groups)).flatten(1, 2)
+        return sigmoid_gated(groups, self._logits(groups)).flatten(1, 2)
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W), which the channels of a group share."""
         groups = self._split(x)
-        return {'spatial': self._gate(groups).expand_as(groups).flatten(1, 2)}
+        gate = wide_sigmoid(self._logits(groups))
+        return {'spatial': gate.expand_as(groups).flatten(1, 2)}
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(1, (self.factor, -1))  # (N, G, C / G, H, W)
 
-    def _gate(self, groups: Tensor) -> Tensor:
+    def _logits(self, groups: Tensor) -> Tensor:
         h, w = groups.shape[3:]
         group = groups.flatten(0, 1)  # (N * G, C / G, H, W)
 
@@ -94,11 +96,13 @@ class EMA(Attention):
         inner = coord_gate(group, rows, columns.transpose(2, 3))
 
         one, other = on_map(self.gn, inner), on_map(self.conv3x3, group)
-        logits = _combine(one, other) + _combine(other, one)  # (N * G, 1, H, W)
-        return wide_sigmoid(logits).unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
+        # Each channel is a group of the norm, so that its bias is its mean.
+        means = widened(self.gn.bias).expand(one.shape[:2])
+        logits = _combine(means, other) + _combine(wide_mean(other, (2, 3)), one)
+        return logits.unflatten(0, (-1, self.factor))  # (N, G, 1, H, W)
 
 
-def _combine(weighing: Tensor, weighed: Tensor) -> Tensor:
+def _combine(means: Tensor, weighed: Tensor) -> Tensor:
     """Sum the channels of one map by the softmax over the means of the other's."""
-    weights = wide_mean(weighing, (2, 3)).softmax(1).to(weighed.dtype)  # (N, C)
+    weights = means.softmax(1).to(weighed.dtype)  # (N, C)
     return torch.einsum('nc,nchw->nhw', weights, weighed).unsqueeze(1)

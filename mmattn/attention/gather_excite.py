@@ -20,8 +20,8 @@ from mmattn.layers.checks import (
     Positive,
 )
 from mmattn.layers.sequential import SafeSequential, squeezed_channels
-from mmattn.ops.factor import as_factor
-from mmattn.ops.precision import gated, in_float32, wide_mean, wide_sigmoid
+from mmattn.ops.coarse_gate import coarse_gate
+from mmattn.ops.precision import gated, in_float32, on_map, wide_mean, wide_sigmoid
 
 
 def window_means(x: Tensor, extent: int) -> Tensor:
@@ -149,19 +149,17 @@ class GatherExcite(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate ``x`` by its surroundings."""
-        gate = self._gate(x)
-        if self.extent:
-            gate = F.interpolate(as_factor(gate, x.dtype), size=x.shape[2:])
-        return gated(x, gate)
+        logits = self._logits(x)
+        return coarse_gate(x, logits) if self.extent else gated(x, wide_sigmoid(logits))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell ``'spatial'`` (N, C, H, W), or ``'channel'`` (N, C, 1, 1) for the global extent."""
-        gate = self._gate(x)
+        gate = wide_sigmoid(self._logits(x))
         return (
             {'spatial': F.interpolate(gate, size=x.shape[2:])} if self.extent else {'channel': gate}
         )
 
-    def _gate(self, x: Tensor) -> Tensor:
+    def _logits(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
         if self.feat_size is not None and (h, w) != self.feat_size:
             raise ValueError(
@@ -173,6 +171,8 @@ class GatherExcite(Attention):
             gathered = wide_mean(x, (2, 3), keepdim=True)
         else:
             gathered = window_means(x, self.extent)
-        if self.mlp is not None:
-            gathered = in_float32(self.mlp, gathered)
-        return wide_sigmoid(gathered)
+        if self.mlp is None:
+            return gathered
+        # What comes from convolutions of the map is in their type.
+        apply = in_float32 if self.gather is None else on_map
+        return apply(list(self.mlp), gathered)

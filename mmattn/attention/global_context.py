@@ -8,11 +8,12 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
-from mmattn.compat import at_least_float32
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Positive
 from mmattn.layers.sequential import squeezed_channels
-from mmattn.ops.precision import gated, in_float32, narrowed, on_map, saturate, wide_mean, widened
+from mmattn.ops.factor import softmax_factor
+from mmattn.ops.gathered import gathered
+from mmattn.ops.precision import gated, in_float32, narrowed, on_map, saturate_, wide_mean, widened
 
 POOLINGS = ('att', 'avg')
 FUSIONS = ('channel_add', 'channel_mul')
@@ -90,13 +91,12 @@ class GlobalContext(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Change every position of ``x`` by the context of all."""
-        context = self._pool(x)  # (N, C, 1, 1)
-        out = x
+        x, context = self._pool(x)
         if self.channel_mul_conv is not None:
-            out = gated(out, self._channel_gate(self.channel_mul_conv, context))
+            x = gated(x, self._channel_gate(self.channel_mul_conv, context))
         if self.channel_add_conv is not None:
-            out = saturate(out + narrowed(in_float32(self.channel_add_conv, context), x.dtype))
-        return out
+            x = saturate_(x + narrowed(in_float32(self.channel_add_conv, context), x.dtype))
+        return x
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell ``'attention'`` (N, 1, H, W), the map that averages, and ``'channel'`` (N, C, 1, 1).
@@ -105,23 +105,23 @@ class GlobalContext(Attention):
         """
         found = {}
         if self.conv_mask is not None:
-            found['attention'] = widened(self._mask(x, self.conv_mask)).unflatten(2, x.shape[2:])
+            found['attention'] = widened(self._mask(x, self.conv_mask))
         if self.channel_mul_conv is not None:
-            found['channel'] = self._channel_gate(self.channel_mul_conv, self._pool(x))
+            found['channel'] = self._channel_gate(self.channel_mul_conv, self._pool(x)[1])
         return found
 
     def _channel_gate(self, bottleneck: nn.Module, context: Tensor) -> Tensor:
         return in_float32(bottleneck, context).sigmoid()
 
-    def _pool(self, x: Tensor) -> Tensor:
+    def _pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Give ``x`` for further use, and its context (N, C, 1, 1)."""
         if self.conv_mask is None:
-            return wide_mean(x, (2, 3), keepdim=True)
-        mask = self._mask(x, self.conv_mask)
-        return saturate(x.flatten(2) @ mask.transpose(1, 2))[..., None]
+            return x, wide_mean(x, (2, 3), keepdim=True)
+        return gathered(x, self._mask(x, self.conv_mask))
 
     def _mask(self, x: Tensor, conv: nn.Module) -> Tensor:
-        mask = on_map(conv, x).flatten(2)  # (N, 1, H * W)
-        return mask.softmax(2, dtype=at_least_float32(x.dtype)).to(x.dtype)
+        logits = on_map(conv, x)  # (N, 1, H, W)
+        return softmax_factor(logits.flatten(2), 2, x.dtype).view_as(logits)
 
     def init_weights(self) -> None:
         """Initialize as ``init_cfg`` says; without it the last layer starts at zero."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side, within
+from mmattn.ops.covariance import covariance
 from mmattn.ops.precision import gated, in_float32, on_map
 
 
@@ -17,9 +18,7 @@ class Covariance(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool ``x``."""
-        x = x.flatten(2)
-        x = x - x.mean(2, keepdim=True)
-        return x @ x.transpose(1, 2) / x.shape[2]
+        return covariance(x.flatten(2))
 
 
 @MODELS.register_module()
@@ -89,6 +88,6 @@ class GSoP(Attention):
 
     def _gate(self, x: Tensor) -> Tensor:
         reduced = on_map([self.conv_for_DR, self.bn_for_DR], x.relu()).relu()
-        gate = in_float32(self.covariance, reduced)[..., None]  # (N, att_dim, att_dim, 1)
+        gate = self.covariance(reduced)[..., None]  # (N, att_dim, att_dim, 1)
         gate = in_float32([self.row_bn, self.row_conv_group, self.fc_adapt_channels], gate)
         return gate.sigmoid()

@@ -16,8 +16,8 @@ def dot_product_attention(
 ) -> Tensor:
     """Average values by the softmax of the products of queries and keys.
 
-    Scores and sums are in float32 whatever the type of the maps. Where the widths agree, PyTorch
-    keeps neither scores nor weights: its backward pass computes them again. It has no second one;
+    Scores and sums are in float32 whatever the type of the maps. PyTorch keeps neither scores nor
+    weights: its backward pass computes them again. It has no second one;
     ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`` has, at the cost of the matrix.
 
     Args:
@@ -35,17 +35,25 @@ def dot_product_attention(
         >>> dot_product_attention(torch.zeros(1, 1, 1), value, value)
         tensor([[[2.]]])
     """
+    scale = query.shape[2] ** -0.5 if scale is None else scale
     if torch.is_grad_enabled():
-        query = _bounded(query, key, query.shape[2] ** -0.5 if scale is None else scale)
+        query = _bounded(query, key, scale)
+    width = max(query.shape[2], value.shape[2])
 
     def attend(*maps: Tensor) -> Tensor:
-        # What lies otherwise in memory takes the way over the matrix.
-        query, key, value = (rows[:, None].contiguous() for rows in maps)
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)[:, 0]
+        # What has another width, or lies otherwise in memory, takes the way over the matrix.
+        query, key, filled = (_widened(rows, width)[:, None].contiguous() for rows in maps)
+        out = F.scaled_dot_product_attention(query, key, filled, scale=scale)
+        return out[:, 0, :, : value.shape[2]]
 
     if scores_overflow(query.dtype):
         return in_float32(attend, query, key, value)
     return attend(query, key, value)
+
+
+def _widened(rows: Tensor, width: int) -> Tensor:
+    """Fill rows up with zeros, which change no product."""
+    return F.pad(rows, (0, width - rows.shape[2])) if rows.shape[2] < width else rows
 
 
 def _bounded(query: Tensor, key: Tensor, scale: float) -> Tensor:

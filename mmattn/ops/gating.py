@@ -112,7 +112,7 @@ def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def _gate(x: Tensor, logits: tuple[Tensor, ...]) -> Tensor:
     """Take the sigmoid of a sum; what has the size of ``x`` is rounded to its type when done."""
     first, *others = logits
-    if not others and first.dtype == x.dtype and first.shape == x.shape:
+    if not others and first.dtype == x.dtype:
         return first.sigmoid()
     if all(each.dtype in HALVES for each in others):
         first = widened(first)

@@ -70,7 +70,7 @@ def wide_mean(x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> T
 
 def widened(x: Tensor) -> Tensor:
     """Bring a tensor into float32, or leave it in float64."""
-    return x.to(at_least_float32(x.dtype))
+    return narrowed(x, at_least_float32(x.dtype))
 
 
 def wide_sigmoid(x: Tensor) -> Tensor:
@@ -222,12 +222,19 @@ class _Gated(torch.autograd.Function):
 
 
 def summed_to(x: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """Sum a map to a shape that broadcasts to its own, in float32, and bring it into a type."""
+    """Sum a map to a shape that broadcasts to its own, in float32, and bring it into a type.
+
+    A sum that overflows float16 becomes its largest value.
+    """
     lead = x.dim() - len(shape)
     axes = [*range(lead), *(lead + i for i, length in enumerate(shape) if length == 1)]
+    axes = [axis for axis in axes if x.shape[axis] != 1]
     # Over no axis at all, sum() adds up everything.
-    total = x.sum(axes, keepdim=True, dtype=torch.float32) if axes else x
-    return total.reshape(shape).to(dtype)
+    if not axes:
+        return x.reshape(shape).to(dtype)
+    # In a half type it adds up in float32, too, and rounds once.
+    total = x.sum(axes, keepdim=True, dtype=dtype if dtype == x.dtype else torch.float32)
+    return narrowed(saturate_(total).reshape(shape), dtype)
 
 
 def gated(x: Tensor, gate: Tensor) -> Tensor:
@@ -244,7 +251,7 @@ def gated(x: Tensor, gate: Tensor) -> Tensor:
     Returns:
         The product in ``x.dtype``.
     """
-    return _Gated.apply(x, gate) if x.dtype in HALVES else x * gate.to(x.dtype)
+    return _Gated.apply(x, gate) if x.dtype in HALVES else x * narrowed(gate, x.dtype)
 
 
 class _Saturated(torch.autograd.Function):

@@ -173,6 +173,15 @@ def test_half_precision_is_close_with_positions(dtype):
     assert out.dtype == dtype and (out.float() - expected).abs().max() <= slack
 
 
+@pytest.mark.parametrize('feat_size', [None, 20], ids=['plain', 'relative'])
+def test_keeps_no_pair_of_positions(feat_size):
+    module = AttentionAugmentedConv(16, num_heads=2, feat_size=feat_size)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda x: x):
+        module(torch.randn(1, 16, 20, 20))
+    assert max(x.numel() for x in kept) < 400 * 400
+
+
 @pytest.mark.parametrize('feat_size', [None, 9], ids=['plain', 'relative'])
 @pytest.mark.parametrize('size', [(9, 7), (1, 6), (5, 1)])
 def test_keeps_the_memory_format(feat_size, size):

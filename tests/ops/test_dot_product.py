@@ -24,7 +24,7 @@ def outcome(function, maps):
     return out, *torch.autograd.grad((out * r).sum(), maps)
 
 
-@pytest.mark.parametrize('widths', [(3, 3, 3), (3, 3, 4), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize('widths', [(3, 3, 3), (3, 3, 4), (3, 3, 2), (1, 1, 1)], ids=str)
 @pytest.mark.parametrize('scale', [None, 1.0, 0.3])
 @pytest.mark.parametrize('rows', ['as of a map', 'contiguous'])
 def test_values_and_gradients(widths, scale, rows):
@@ -57,8 +57,10 @@ def test_gradients_of_scores_without_digits(dtype):
     assert grads[2].isfinite().all()
 
 
-def test_keeps_no_pair_of_positions():
-    maps = [torch.randn(1, 8, 300).transpose(1, 2).requires_grad_() for _ in range(3)]
+@pytest.mark.parametrize('width', [1, 8])
+def test_keeps_no_pair_of_positions(width):
+    maps = [torch.randn(1, 8, 300).transpose(1, 2).requires_grad_() for _ in range(2)]
+    maps.append(torch.randn(1, width, 300).transpose(1, 2).requires_grad_())
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda x: x):
         dot_product_attention(*maps)
