@@ -80,7 +80,7 @@ class SCConv(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
         coarse = F.interpolate(as_factor(self._coarse(x), x.dtype), size=x.shape[2:])
-        return self.k4(sigmoid_gated(self.k3(x), saturate_(x + coarse)))
+        return self.k4(sigmoid_gated(self.k3(x), x + coarse))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W) of a convolution of the map, not of the map."""
