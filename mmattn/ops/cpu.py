@@ -19,12 +19,15 @@ def is_unseen(layer: nn.Module, x: Tensor) -> bool:
     What is exported is the plain form, a compiler has ways of its own, and hooks expect the call,
     the input and the output of the layer itself.
     """
+    return x.device.type == 'cpu' and x.ndim == 4 and is_plain(layer, x)
+
+
+def is_plain(layer: nn.Module, *maps: Tensor) -> bool:
+    """Tell whether nobody sees how a layer is applied to maps, wherever they lie."""
     return (
         not is_compiling()
         and not torch.jit.is_tracing()
-        and x.device.type == 'cpu'
-        and x.ndim == 4
-        and type(x) in _PLAIN
+        and all(type(x) in _PLAIN for x in maps)
         and all(type(parameter) in _PLAIN for parameter in layer.parameters(recurse=False))
         and 'forward' not in vars(layer)
         and is_bare(layer)
