@@ -7,12 +7,14 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
 from mmattn.layers.sequential import SafeSequential
 from mmattn.ops.precision import (
     in_float32,
     narrowed,
+    rectified,
     saturate_,
     wide_mean,
     widened,
@@ -99,19 +101,14 @@ class MixedPooling(Attention):
         square = self._squares(self.conv1_1(x).relu())
         strips = self._strips(self.conv1_2(x).relu())
         context = self.conv3(torch.cat([square, strips], 1))  # (N, C, H, W)
-        # Not relu(), which keeps its output for the backward pass: a ResNet adds to it in place.
-        return F.threshold(saturate_(x + context), 0.0, 0.0)
+        return rectified(x + context)
 
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
-        wide = widened(x)
-        for i, layer in enumerate((self.conv2_1, self.conv2_2)):
-            size = self.pool_size[i]
-            grid = in_float32(layer, grid_means(wide, size))  # (N, C / 4, size, size)
-            grid = narrowed(grid, x.dtype)
-            grid = F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
-            out = saturate_(out + grid)
-        return self.conv2_5(out.relu()).relu()
+        for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
+            grid = layer(grid_means(x, size))  # (N, C / 4, size, size)
+            out = out + F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
+        return self.conv2_5(saturate_(out).relu()).relu()
 
     def _strips(self, x: Tensor) -> Tensor:
         columns = in_float32(self.conv2_3, wide_mean(x, 2, keepdim=True))  # (N, C / 4, 1, W)
@@ -123,18 +120,19 @@ class MixedPooling(Attention):
 def grid_means(x: Tensor, size: int) -> Tensor:
     """Average ``x`` over the cells of a square grid.
 
-    Computes what :func:`torch.nn.functional.adaptive_avg_pool2d` does, which ONNX has for fixed
-    sizes only.
+    ONNX has what PyTorch calls adaptive pooling for fixed sizes only, and is given products.
 
     Args:
         x: Feature map of shape (N, C, H, W).
         size: Rows and columns of the grid.
 
     Returns:
-        The means of shape (N, C, size, size), in float32 or wider.
+        The means of shape (N, C, size, size), in the type of the map.
     """
+    if not (is_compiling() or torch.jit.is_tracing()):
+        return F.adaptive_avg_pool2d(x, size)
     h, w = x.shape[2:]
-    x = widened(x)
+    wide = widened(x)
 
     def weights(length: int) -> Tensor:
         """Weight of each position in the mean of each cell: (size, length)."""
@@ -143,7 +141,7 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         first = cell * length // size
         end = ((cell + 1) * length + size - 1) // size
         inside = (position >= first) & (position < end)
-        return inside.to(x.dtype) / (end - first)
+        return inside.to(wide.dtype) / (end - first)
 
     with without_autocast(x):
-        return weights(h) @ x @ weights(w).T
+        return (weights(h) @ wide @ weights(w).T).to(x.dtype)

@@ -326,6 +326,34 @@ def saturate_(x: Tensor) -> Tensor:
     return x
 
 
+class _Rectified(torch.autograd.Function):
+    """ReLU of a map in float16, within its range."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp(0.0, LARGEST)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        [x] = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(grad, x, 0.0)
+
+
+def rectified(x: Tensor) -> Tensor:
+    """Apply a ReLU; what overflowed float16 becomes its largest value in the same pass.
+
+    It goes back from ``x``, not from its result as other ReLUs do: a network may add to that in
+    place.
+    """
+    return _Rectified.apply(x) if x.dtype == torch.float16 else F.threshold(x, 0.0, 0.0)
+
+
 def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Bring a map into a type; what overflows float16 becomes its largest value."""
     return x if x.dtype == dtype else saturate_(x.to(dtype))
