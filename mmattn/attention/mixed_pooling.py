@@ -7,7 +7,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
-from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
 from mmattn.layers.sequential import SafeSequential
@@ -100,7 +99,8 @@ class MixedPooling(Attention):
         """Add the context of both branches to ``x``."""
         square = self._squares(self.conv1_1(x).relu())
         strips = self._strips(self.conv1_2(x).relu())
-        context = self.conv3(torch.cat([square, strips], 1))  # (N, C, H, W)
+        # A ReLU keeps its result, which the convolution keeps as well.
+        context = self.conv3(torch.cat([square, strips], 1).relu())  # (N, C, H, W)
         return rectified(x + context)
 
     def _squares(self, x: Tensor) -> Tensor:
@@ -108,19 +108,20 @@ class MixedPooling(Attention):
         for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
             grid = layer(grid_means(x, size))  # (N, C / 4, size, size)
             out = out + F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
-        return self.conv2_5(saturate_(out).relu()).relu()
+        return self.conv2_5(saturate_(out).relu())
 
     def _strips(self, x: Tensor) -> Tensor:
         columns = in_float32(self.conv2_3, wide_mean(x, 2, keepdim=True))  # (N, C / 4, 1, W)
         rows = in_float32(self.conv2_4, wide_mean(x, 3, keepdim=True))  # (N, C / 4, H, 1)
         strips = saturate_(narrowed(rows, x.dtype) + narrowed(columns, x.dtype))
-        return self.conv2_6(strips.relu()).relu()
+        return self.conv2_6(strips.relu())
 
 
 def grid_means(x: Tensor, size: int) -> Tensor:
     """Average ``x`` over the cells of a square grid.
 
-    ONNX has what PyTorch calls adaptive pooling for fixed sizes only, and is given products.
+    Computes what :func:`torch.nn.functional.adaptive_avg_pool2d` does, which ONNX has for fixed
+    sizes only.
 
     Args:
         x: Feature map of shape (N, C, H, W).
@@ -129,10 +130,7 @@ def grid_means(x: Tensor, size: int) -> Tensor:
     Returns:
         The means of shape (N, C, size, size), in the type of the map.
     """
-    if not (is_compiling() or torch.jit.is_tracing()):
-        return F.adaptive_avg_pool2d(x, size)
     h, w = x.shape[2:]
-    wide = widened(x)
 
     def weights(length: int) -> Tensor:
         """Weight of each position in the mean of each cell: (size, length)."""
@@ -141,7 +139,7 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         first = cell * length // size
         end = ((cell + 1) * length + size - 1) // size
         inside = (position >= first) & (position < end)
-        return inside.to(wide.dtype) / (end - first)
+        return inside.to(x.dtype) / (end - first)
 
-    with without_autocast(x):
-        return (weights(h) @ wide @ weights(w).T).to(x.dtype)
+    # Rounded weights can sum to more than one.
+    return saturate_(weights(h) @ x @ weights(w).T)

@@ -7,7 +7,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
-from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential
@@ -81,12 +80,13 @@ class SCConv(Attention):
 
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
-        logits = plus_cells(x, as_factor(self._coarse(x), x.dtype))
-        return self.k4(sigmoid_gated(self.k3(x), logits))
+        coarse = F.interpolate(as_factor(self._coarse(x), x.dtype), size=x.shape[2:])
+        # Of an infinite sum the sigmoid is zero or one.
+        return self.k4(sigmoid_gated(self.k3(x), x + coarse))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W) of a convolution of the map, not of the map."""
-        return {'spatial': plus_cells(x, self._coarse(x)).sigmoid()}
+        return {'spatial': (x + F.interpolate(self._coarse(x), size=x.shape[2:])).sigmoid()}
 
     def _coarse(self, x: Tensor) -> Tensor:
         return in_float32(self.k2, self.pool(x))
@@ -103,22 +103,3 @@ class SCConv(Attention):
         kernel = torch.full(shape, mean, dtype=x.dtype, device=x.device)
         with without_autocast(x):
             return F.conv2d(x, kernel, stride=(cell_h, cell_w), groups=self.in_channels)
-
-
-def plus_cells(x: Tensor, coarse: Tensor) -> Tensor:
-    """Add a coarser map, enlarged by the nearest neighbour.
-
-    Args:
-        x: Feature map (N, C, H, W).
-        coarse: Map of fewer rows and columns.
-
-    Returns:
-        The sum, of the shape of ``x``.
-    """
-    (h, w), (rows, columns) = x.shape[2:], coarse.shape[2:]
-    # An exported program does not ask whether free sizes divide evenly.
-    if is_compiling() or torch.jit.is_tracing() or h % rows or w % columns:
-        return x + F.interpolate(coarse, size=(h, w))
-    cells = x.unflatten(3, (columns, -1)).unflatten(2, (rows, -1))
-    # Nothing of the size of the map is made of the coarser one: (N, C, rows, h, columns, w).
-    return (cells + coarse[:, :, :, None, :, None]).flatten(4).flatten(2, 3)
