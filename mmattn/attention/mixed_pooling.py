@@ -16,8 +16,6 @@ from mmattn.ops.precision import (
     rectified,
     saturate_,
     wide_mean,
-    widened,
-    without_autocast,
 )
 
 

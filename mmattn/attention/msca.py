@@ -11,7 +11,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Odd
 from mmattn.layers.init import init_by_fan_out
 from mmattn.ops.gating import multiplied
-from mmattn.ops.precision import convolved, on_map, saturate_, widened
+from mmattn.ops.precision import convolved, saturate_, widened
 
 
 @MODELS.register_module()

@@ -161,9 +161,9 @@ def on_map(layer: nn.Module | list[nn.Module], x: Tensor) -> Tensor:
 
     What a convolution or a norm lets overflow float16 becomes its largest value: infinity times
     zero, or less infinity, would be NaN in the next layer. A batch norm that trains lets nothing
-    overflow: of n values, none is further from their mean than sqrt(n) standard deviations. A map in float32, such as a sum, comes
-    into the type in which a convolution computes in the same way. Norm layers also serve a single
-    value per channel, see :func:`mmattn.ops.norm.norm_any_batch`.
+    overflow: of n values, none is further from their mean than sqrt(n) standard deviations. A map
+    in float32, such as a sum, comes into the type in which a convolution computes in the same way.
+    Norm layers also serve a single value per channel, see :func:`mmattn.ops.norm.norm_any_batch`.
 
     Args:
         layer: Layer, or a list of layers in a row.

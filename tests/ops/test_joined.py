@@ -38,9 +38,7 @@ def test_equals_the_convolution_with_its_gradients(dtype, bias, layout):
     conv = nn.Conv2d(10, 3, 1, bias=bias).to(dtype)
     maps = [LAYOUTS[layout](x) for x in torch.randn(2, 2, 5, 7, 3, dtype=dtype)]
     slack = 4 * torch.finfo(dtype).eps
-    for got, expected in zip(
-        graded(joined, conv, maps), graded(plain, conv, maps), strict=True
-    ):
+    for got, expected in zip(graded(joined, conv, maps), graded(plain, conv, maps), strict=True):
         assert_close(got, expected, slack)
 
 
