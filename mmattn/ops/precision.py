@@ -247,13 +247,14 @@ def summed_product(x: Tensor, y: Tensor, shape: torch.Size, dtype: torch.dtype) 
     if not is_by_channel(x, y, shape):
         return summed_to(saturate_(x * y), shape, dtype)
     # The gradient of a batch norm's weight is such a sum, without a map of products. Each channel
-    # of each map is one of its own here, with a mean of zero and a variance of one.
+    # of each map is one of its own here, with a mean of zero and a variance of one, in evaluation:
+    # in training, a second derivative would go back through statistics of the map.
     n, c, h, w = x.shape
     zeros = torch.zeros(n * c, dtype=torch.float32, device=x.device)
     ones = torch.ones_like(zeros)
     maps = x.reshape(1, n * c, h, w), y.reshape(1, n * c, h, w)
     _, sums, _ = torch.ops.aten.native_batch_norm_backward(
-        *maps, ones, None, None, zeros, ones, True, 0.0, [False, True, False]
+        *maps, ones, zeros, ones, zeros, ones, False, 0.0, [False, True, False]
     )
     return sums.reshape(shape).to(dtype)
 

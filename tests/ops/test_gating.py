@@ -175,3 +175,17 @@ def test_weighs_halves_of_one_map(kept):
     expected, expected_grads = graded(gating.mixed, wide, factors)
     for got, exact in zip([out, *grads], [expected, *expected_grads], strict=True):
         assert_close_to(got, exact, torch.float16)
+
+
+def test_second_derivative_of_a_gated_map():
+    torch.manual_seed(0)
+    x, m, factors = torch.randn(SHAPE), torch.rand(SMALL), torch.randn(SHAPE)
+    found = []
+    for dtype in (torch.bfloat16, torch.float64):
+        leaves = [x.bfloat16().to(dtype).requires_grad_(), m.to(dtype).requires_grad_()]
+        out = gated(*leaves)
+        grads = torch.autograd.grad(out, leaves, factors.bfloat16().to(dtype), create_graph=True)
+        penalty = sum(grad.double().square().sum() for grad in grads)
+        found.append(torch.autograd.grad(penalty, leaves))
+    for got, exact in zip(*found, strict=True):
+        assert_close_to(got, exact, torch.bfloat16)

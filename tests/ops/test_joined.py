@@ -70,6 +70,7 @@ def test_gradients_are_exact():
         return torch.func.functional_call(Pair(conv), {f'conv.{k}': state[k] for k in state}, maps)
 
     assert torch.autograd.gradcheck(apply, (conv.weight, conv.bias, *maps))
+    assert torch.autograd.gradgradcheck(apply, (conv.weight, conv.bias, *maps))
 
 
 class Pair(nn.Module):
