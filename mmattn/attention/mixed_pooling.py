@@ -13,10 +13,9 @@ from mmattn.layers.sequential import SafeSequential
 from mmattn.ops.precision import (
     in_float32,
     narrowed,
+    rectified,
     saturate_,
     wide_mean,
-    widened,
-    without_autocast,
 )
 
 
@@ -98,26 +97,22 @@ class MixedPooling(Attention):
         """Add the context of both branches to ``x``."""
         square = self._squares(self.conv1_1(x).relu())
         strips = self._strips(self.conv1_2(x).relu())
-        context = self.conv3(torch.cat([square, strips], 1))  # (N, C, H, W)
-        # Not relu(), which keeps its output for the backward pass: a ResNet adds to it in place.
-        return F.threshold(saturate_(x + context), 0.0, 0.0)
+        # A ReLU keeps its result, which the convolution keeps as well.
+        context = self.conv3(torch.cat([square, strips], 1).relu())  # (N, C, H, W)
+        return rectified(x + context)
 
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
-        wide = widened(x)
-        for i, layer in enumerate((self.conv2_1, self.conv2_2)):
-            size = self.pool_size[i]
-            grid = in_float32(layer, grid_means(wide, size))  # (N, C / 4, size, size)
-            grid = narrowed(grid, x.dtype)
-            grid = F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
-            out = saturate_(out + grid)
-        return self.conv2_5(out.relu()).relu()
+        for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
+            grid = layer(grid_means(x, size))  # (N, C / 4, size, size)
+            out = out + F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
+        return self.conv2_5(saturate_(out).relu())
 
     def _strips(self, x: Tensor) -> Tensor:
         columns = in_float32(self.conv2_3, wide_mean(x, 2, keepdim=True))  # (N, C / 4, 1, W)
         rows = in_float32(self.conv2_4, wide_mean(x, 3, keepdim=True))  # (N, C / 4, H, 1)
         strips = saturate_(narrowed(rows, x.dtype) + narrowed(columns, x.dtype))
-        return self.conv2_6(strips.relu()).relu()
+        return self.conv2_6(strips.relu())
 
 
 def grid_means(x: Tensor, size: int) -> Tensor:
@@ -131,10 +126,9 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         size: Rows and columns of the grid.
 
     Returns:
-        The means of shape (N, C, size, size), in float32 or wider.
+        The means of shape (N, C, size, size), in the type of the map.
     """
     h, w = x.shape[2:]
-    x = widened(x)
 
     def weights(length: int) -> Tensor:
         """Weight of each position in the mean of each cell: (size, length)."""
@@ -145,5 +139,5 @@ def grid_means(x: Tensor, size: int) -> Tensor:
         inside = (position >= first) & (position < end)
         return inside.to(x.dtype) / (end - first)
 
-    with without_autocast(x):
-        return weights(h) @ x @ weights(w).T
+    # Rounded weights can sum to more than one.
+    return saturate_(weights(h) @ x @ weights(w).T)

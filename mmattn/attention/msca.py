@@ -11,7 +11,7 @@ from mmattn.layers.blend import Start
 from mmattn.layers.checks import NOT_EMPTY, Odd
 from mmattn.layers.init import init_by_fan_out
 from mmattn.ops.gating import multiplied
-from mmattn.ops.precision import convolved, on_map, saturate_, widened
+from mmattn.ops.precision import convolved, saturate_, widened
 
 
 @MODELS.register_module()
@@ -84,6 +84,7 @@ class MSCA(Attention):
         near = convolved(self.conv0, x)  # (N, C, H, W)
         attention = near
         for index in range(self.branches):
-            strips = [getattr(self, f'conv{index}_{part}') for part in (1, 2)]
-            attention = attention + on_map(strips, near)
-        return convolved(self.conv3, saturate_(attention))
+            row, column = (getattr(self, f'conv{index}_{part}') for part in (1, 2))
+            # What a column lets overflow is infinite in the sum as well.
+            attention = saturate_(attention + column(convolved(row, near)))
+        return convolved(self.conv3, attention)

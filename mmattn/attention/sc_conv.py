@@ -1,5 +1,6 @@
 """Self-calibrated convolution."""
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
@@ -11,7 +12,7 @@ from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential
 from mmattn.ops.factor import as_factor
 from mmattn.ops.gating import sigmoid_gated
-from mmattn.ops.precision import in_float32, saturate_, without_autocast
+from mmattn.ops.precision import in_float32, without_autocast
 
 
 @MODELS.register_module()
@@ -80,7 +81,8 @@ class SCConv(Attention):
     def attend(self, x: Tensor) -> Tensor:
         """Gate a convolution of ``x`` by a coarser view of ``x``."""
         coarse = F.interpolate(as_factor(self._coarse(x), x.dtype), size=x.shape[2:])
-        return self.k4(sigmoid_gated(self.k3(x), saturate_(x + coarse)))
+        # Of an infinite sum the sigmoid is zero or one.
+        return self.k4(sigmoid_gated(self.k3(x), x + coarse))
 
     def gates(self, x: Tensor) -> dict[str, Tensor]:
         """Tell the gate ``'spatial'`` (N, C, H, W) of a convolution of the map, not of the map."""
@@ -97,6 +99,7 @@ class SCConv(Attention):
         h, w = x.shape[2:]
         r = self.pooling_r
         cell_h, cell_w = r if h >= r else h, r if w >= r else w
-        kernel = x.new_full((self.in_channels, 1, cell_h, cell_w), 1 / (cell_h * cell_w))
+        shape, mean = (self.in_channels, 1, cell_h, cell_w), 1 / (cell_h * cell_w)
+        kernel = torch.full(shape, mean, dtype=x.dtype, device=x.device)
         with without_autocast(x):
             return F.conv2d(x, kernel, stride=(cell_h, cell_w), groups=self.in_channels)

@@ -1,6 +1,5 @@
 """The two fusions that need no attention: addition and concatenation."""
 
-import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 from mmattn.fusion.base import Fusion, add
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import ActCfg, NormCfg
+from mmattn.ops.joined import joined
 from mmattn.ops.precision import on_map
 
 
@@ -102,4 +102,4 @@ class ConcatFusion(Fusion):
 
     def fuse(self, x: Tensor, y: Tensor) -> Tensor:
         """Mix the channels of ``x`` and ``y``."""
-        return self.act(on_map([self.conv, self.norm], torch.cat([x, y], dim=1)))
+        return self.act(on_map(self.norm, joined(self.conv, x, y)))

@@ -11,7 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmattn.ops.precision import HALVES, gated, narrowed, saturate_, summed_to, widened
+from mmattn.compat import is_compiling
+from mmattn.ops.precision import (
+    HALVES,
+    gated,
+    is_by_channel,
+    narrowed,
+    saturate_,
+    summed_product,
+    summed_to,
+    widened,
+)
 
 
 def multiplied(x: Tensor, attention: Tensor) -> Tensor:
@@ -116,20 +126,54 @@ def _gate(x: Tensor, logits: tuple[Tensor, ...]) -> Tensor:
         return first.sigmoid()
     if all(each.dtype in HALVES for each in others):
         first = widened(first)
-    gate = reduce(torch.add, others, first).sigmoid()
-    return gate.to(x.dtype) if gate.shape == x.shape else gate
+    total = reduce(torch.add, others, first)
+    if total.shape != x.shape or total.dtype == x.dtype:
+        return total.sigmoid()
+    # A compiler makes one pass of two operations.
+    return total.sigmoid().to(x.dtype) if is_compiling() else _RoundedSigmoid.apply(total, x.dtype)
 
 
-def _grad_of_sum(grad: Tensor, gate: Tensor, factor: Tensor) -> Tensor:
-    """Compute the gradient of the sum whose sigmoid is a gate that multiplies a factor.
+class _RoundedSigmoid(torch.autograd.Function):
+    """The sigmoid of a map in float32, rounded to a half type in one pass, without a gradient."""
+
+    @staticmethod
+    def forward(x: Tensor, dtype: torch.dtype) -> Tensor:
+        return torch.sigmoid(x, out=torch.empty_like(x, dtype=dtype))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor):
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, int]:
+        return _RoundedSigmoid.apply(x, dtype), in_dims[0]
+
+
+def _grads_of_logits(
+    grad: Tensor, gate: Tensor, factor: Tensor, logits: list[tuple[torch.Size, torch.dtype]]
+) -> list[Tensor]:
+    """Compute the gradients of what is added up to a sum whose sigmoid multiplies a factor.
 
     The slope of the sigmoid comes first: infinity times zero, which is what it is for most values
     that overflow, is NaN.
+
+    Args:
+        grad: Gradient of the product.
+        gate: The sigmoid.
+        factor: What it multiplies.
+        logits: Shape and type of each.
     """
-    if gate.shape == grad.shape:
-        return torch.ops.aten.sigmoid_backward(grad, gate) * factor
-    total = summed_to(saturate_(grad * factor), gate.shape, gate.dtype)
-    return torch.ops.aten.sigmoid_backward(total, gate)
+    if gate.shape != grad.shape:
+        total = summed_product(grad, factor, gate.shape, gate.dtype)
+        return _shares(torch.ops.aten.sigmoid_backward(total, gate), logits)
+    slope = torch.ops.aten.sigmoid_backward(grad, gate)
+    sums = [
+        summed_product(slope, factor, *each) if is_by_channel(slope, factor, each[0]) else None
+        for each in logits
+    ]
+    others = [each for each, found in zip(logits, sums, strict=True) if found is None]
+    shares = iter(_shares(slope * factor, others))
+    return [next(shares) if found is None else found for found in sums]
 
 
 def _shares(grad: Tensor, logits: list[tuple[torch.Size, torch.dtype]]) -> list[Tensor]:
@@ -161,7 +205,7 @@ class _SigmoidGated(torch.autograd.Function):
         x, gate = ctx.saved_tensors
         factor = gate.to(x.dtype)
         of_x = torch.addcmul(grad, grad, factor) if ctx.residual else grad * factor
-        return of_x, None, None, *_shares(_grad_of_sum(grad, gate, x), ctx.like)
+        return of_x, None, None, *_grads_of_logits(grad, gate, x, ctx.like)
 
 
 class _Mixed(torch.autograd.Function):
@@ -181,8 +225,11 @@ class _Mixed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         m, x, y = ctx.saved_tensors
         of_x = grad * m.to(x.dtype)
-        products = saturate_(grad * saturate_(x - y))
-        return summed_to(products, m.shape, m.dtype), of_x, grad - of_x
+        of_y = grad - of_x if m.shape == grad.shape else grad * (1 - m).to(x.dtype)
+        if is_by_channel(x, y, m.shape):
+            sums = [summed_product(grad, each, m.shape, torch.float32) for each in (x, y)]
+            return (sums[0] - sums[1]).to(m.dtype), of_x, of_y
+        return summed_product(grad, saturate_(x - y), m.shape, m.dtype), of_x, of_y
 
 
 class _SigmoidMixed(torch.autograd.Function):
@@ -204,5 +251,5 @@ class _SigmoidMixed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, gate = ctx.saved_tensors
         of_x = grad * gate.to(x.dtype)
-        of_sum = _grad_of_sum(grad, gate, saturate_(x - y))
-        return of_x, grad - of_x, None, *_shares(of_sum, ctx.like)
+        of_logits = _grads_of_logits(grad, gate, saturate_(x - y), ctx.like)
+        return of_x, grad - of_x, None, *of_logits

@@ -84,3 +84,17 @@ def test_starts_as_the_release_does():
             std, rel=5 / (2 * conv.weight.numel()) ** 0.5
         )
         assert not conv.bias.any()
+
+
+def test_columns_that_overflow_in_opposite_directions():
+    """Infinity less infinity would be NaN, in the sum and in each of its parts."""
+    module = MSCA(4)
+    for parameter in module.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.constant_(module.conv0.bias, 1.0)
+    for index, sign in enumerate((1, -1, 1)):
+        torch.nn.init.constant_(getattr(module, f'conv{index}_1').bias, 6e4)
+        torch.nn.init.constant_(getattr(module, f'conv{index}_2').weight, 6e4 * sign)
+    torch.nn.init.eye_(module.conv3.weight.data[..., 0, 0])
+    out = module.half()(torch.ones(1, 4, 9, 7).half())
+    assert (out == torch.finfo(torch.float16).max).all()

@@ -141,3 +141,15 @@ def test_pooled_branch_is_computed_in_float32():
     module.k2.register_forward_hook(lambda layer, args, out: seen.append(out.dtype))
     assert module(torch.randn(1, 8, 8, 8).half()).dtype == torch.float16
     assert seen == [torch.float32]
+
+
+def test_logits_that_overflow_open_and_close_the_gate():
+    module = SCConv(8, pooling_r=1).eval()
+    torch.nn.init.zeros_(module.k2[1].weight)
+    torch.nn.init.constant_(module.k2[2].bias, 6e4)
+    x = torch.full((1, 8, 8, 8), 6e4).half().requires_grad_()
+    out = module.half()(x)
+    # An open gate leaves the rest.
+    assert torch.equal(out, module.k4(module.k3(x)))
+    out.sum().backward()
+    assert x.grad.isfinite().all()

@@ -23,24 +23,17 @@ SMALLER = {'AttentionAugmentedConv': (2, 64, 16, 16)}
 DTYPES = ('bfloat16', 'float16')
 
 MOST_MOVED: dict[tuple[str, str], float] = {
-    ('GatherExcite extent=4 extra_params mlp', 'float16'): 1.08,
     ('LKA', 'float16'): 1.2,
     ('LSKA', 'float16'): 1.32,
-    ('MSCA', 'float16'): 1.25,
-    ('MSCAM', 'bfloat16'): 1.1,
-    ('MSCAM', 'float16'): 1.28,
-    ('MixedPooling', 'bfloat16'): 1.11,
-    ('MixedPooling', 'float16'): 1.33,
-    ('SCConv', 'float16'): 1.21,
-    ('SplitAttention', 'float16'): 1.17,
+    ('MSCA', 'float16'): 1.22,
+    ('MSCAM', 'float16'): 1.09,
+    ('MixedPooling', 'float16'): 1.1,
+    ('SCConv', 'float16'): 1.09,
     ('TimmAttention cbam', 'bfloat16'): 2.21,
     ('TimmAttention cbam', 'float16'): 2.26,
     ('AddFusion', 'float16'): 1.29,
-    ('ConcatFusion', 'float16'): 1.12,
 }
 MOST_KEPT: dict[tuple[str, str], float] = {
-    ('MixedPooling', 'bfloat16'): 1.04,
-    ('MixedPooling', 'float16'): 1.04,
     ('TimmAttention cbam', 'bfloat16'): 2.0,
     ('TimmAttention cbam', 'float16'): 2.0,
 }

@@ -151,3 +151,41 @@ def test_compiles_whole(name, dtype):
     torch.testing.assert_close(out, expected)
     for grad, other in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(grad, other)
+
+
+@pytest.mark.parametrize('dtype', HALVES, ids=str)
+def test_gate_is_the_sigmoid_of_a_float32_sum_rounded_once(dtype):
+    torch.manual_seed(0)
+    x, logits = torch.ones(SHAPE, dtype=dtype), torch.randn(SHAPE).to(dtype)
+    small = torch.randn(SMALL)
+    out = gating.sigmoid_gated(x, logits, small)
+    assert torch.equal(out, (logits.float() + small).sigmoid().to(dtype))
+
+
+@pytest.mark.parametrize('kept', ['channels', 'batch'])
+def test_weighs_halves_of_one_map(kept):
+    """Chunks along the channels do not lie one behind the other, those along the batch do."""
+    torch.manual_seed(0)
+    both = torch.randn(4, 6, 7, 5).half()
+    maps = both.chunk(2, 1 if kept == 'channels' else 0)
+    m = torch.rand(*maps[0].shape[:2], 1, 1)
+    tensors, wide = [m, *maps], [m.double(), *(x.double() for x in maps)]
+    factors = torch.randn_like(maps[0])
+    out, grads = graded(gating.mixed, tensors, factors)
+    expected, expected_grads = graded(gating.mixed, wide, factors)
+    for got, exact in zip([out, *grads], [expected, *expected_grads], strict=True):
+        assert_close_to(got, exact, torch.float16)
+
+
+def test_second_derivative_of_a_gated_map():
+    torch.manual_seed(0)
+    x, m, factors = torch.randn(SHAPE), torch.rand(SMALL), torch.randn(SHAPE)
+    found = []
+    for dtype in (torch.bfloat16, torch.float64):
+        leaves = [x.bfloat16().to(dtype).requires_grad_(), m.to(dtype).requires_grad_()]
+        out = gated(*leaves)
+        grads = torch.autograd.grad(out, leaves, factors.bfloat16().to(dtype), create_graph=True)
+        penalty = sum(grad.double().square().sum() for grad in grads)
+        found.append(torch.autograd.grad(penalty, leaves))
+    for got, exact in zip(*found, strict=True):
+        assert_close_to(got, exact, torch.bfloat16)

@@ -20,7 +20,16 @@ from mmattn.attention import (
 )
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
-from mmattn.ops.precision import convolved, in_float32, narrowed, on_map, saturate, saturate_
+from mmattn.ops.precision import (
+    convolved,
+    in_float32,
+    narrowed,
+    on_map,
+    rectified,
+    saturate,
+    saturate_,
+    summed_product,
+)
 from tests.helpers import randomize
 
 LARGEST = torch.finfo(torch.float16).max
@@ -370,6 +379,88 @@ def test_convolution_of_a_kind_that_keeps_its_result():
     x = torch.randn(1, 4, 6, 5).half().requires_grad_()
     convolved(Squashed(4, 4, 3).half(), x).sum().backward()
     assert x.grad.isfinite().all()
+
+
+def operations_of(function, *tensors):
+    with Operations() as operations:
+        function(*tensors)
+    return operations.names
+
+
+@pytest.mark.parametrize(('training', 'clamps'), [(True, 1), (False, 2)], ids=['train', 'eval'])
+def test_batch_norm_that_trains_is_not_clamped(training, clamps):
+    layers = [nn.Conv2d(4, 4, 1).half(), nn.BatchNorm2d(4).train(training)]
+    names = operations_of(lambda x: on_map(layers, x), torch.randn(2, 4, 6, 5).half())
+    assert names.count('hardtanh_') == clamps
+
+
+def test_batch_norm_that_trains_on_one_value_is_clamped():
+    norm = nn.BatchNorm2d(4).half().train()
+    nn.init.constant_(norm.weight, 6e4)
+    assert (on_map(norm, torch.full((1, 4, 1, 1), 100.0).half()) == LARGEST).all()
+
+
+def test_farthest_of_a_million_values_stays_in_the_range_of_a_batch_norm():
+    x = torch.zeros(1, 1, 1000, 1000).half()
+    x[..., 0, 0] = 6e4
+    out = on_map(nn.BatchNorm2d(1).train(), x)
+    assert 900 < out.max() < 1001
+
+
+def test_relu_in_the_range_of_float16():
+    x = torch.tensor([*INFINITE, 0.0, -1.0]).half().requires_grad_()
+    assert operations_of(rectified, x.detach()) == ['clamp']
+    out = rectified(x)
+    assert out.tolist()[:3] == [LARGEST, 0.0, 1.0]
+    assert out[3].isnan()
+    # As a residual network does.
+    out.add_(1)
+    out.sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float32], ids=str)
+def test_relu_of_other_types(dtype):
+    x = torch.tensor([*INFINITE[:3], -1.0], dtype=dtype)
+    assert torch.equal(rectified(x), x.relu())
+
+
+SUMS = {
+    'channels': (2, 6, 1, 1),
+    'rows': (2, 6, 7, 1),
+    'one number': (1,),
+    'whole': (2, 6, 7, 5),
+}
+
+
+@pytest.mark.parametrize('layout', ['contiguous', 'channels last', 'mixed'])
+@pytest.mark.parametrize('shape', SUMS.values(), ids=SUMS)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_sum_of_a_product(dtype, shape, layout):
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 2, 6, 7, 5).to(dtype)
+    if layout != 'contiguous':
+        x = x.contiguous(memory_format=torch.channels_last)
+    if layout == 'channels last':
+        y = y.contiguous(memory_format=torch.channels_last)
+    expected = (x.double() * y.double()).sum_to_size(shape)
+    out = summed_product(x, y, torch.Size(shape), torch.float32)
+    assert (out.dtype, out.shape) == (torch.float32, shape)
+    slack = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(out.double(), expected, rtol=slack, atol=10 * slack)
+
+
+def test_products_that_overflow_float16_are_summed_by_channel():
+    x = torch.full((2, 3, 8, 8), 6e4).half()
+    y = torch.cat([x[:, :1], -x[:, 1:]], 1)
+    out = summed_product(x, y, torch.Size((2, 3, 1, 1)), torch.float32)
+    exact = 64 * float(x[0, 0, 0, 0]) ** 2
+    torch.testing.assert_close(out.flatten(1), torch.tensor([[exact, -exact, -exact]] * 2))
+
+
+def test_sum_of_no_map():
+    x = torch.zeros(0, 3, 8, 8).half()
+    assert summed_product(x, x, torch.Size((0, 3, 1, 1)), torch.float32).shape == (0, 3, 1, 1)
 
 
 def test_what_is_in_float32_is_called_as_it_is():
