@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from mmattn.layers.checks import (
     NormCfg,
     Side,
 )
+from mmattn.layers.conv import ThriftyConvModule
 from mmattn.weights.layouts import rename_published
 
 # Expansion ratio, channels and number of blocks of each stage: MobileNetV2, table 2.
@@ -59,9 +59,9 @@ class InvertedResidual(BaseModule):
         cfgs = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
         layers = []
         if expand_ratio != 1:
-            layers.append(ConvModule(in_channels, hidden, 1, act_cfg=act_cfg, **cfgs))
+            layers.append(ThriftyConvModule(in_channels, hidden, 1, act_cfg=act_cfg, **cfgs))
         layers.append(
-            ConvModule(
+            ThriftyConvModule(
                 hidden,
                 hidden,
                 3,
@@ -73,7 +73,7 @@ class InvertedResidual(BaseModule):
                 **cfgs,
             )
         )
-        layers.append(ConvModule(hidden, out_channels, 1, act_cfg=None, **cfgs))
+        layers.append(ThriftyConvModule(hidden, out_channels, 1, act_cfg=None, **cfgs))
         # The list holds the convolutions alone, so that the keys are those of a plain MobileNetV2.
         self.conv = ModuleList(layers)
         if expand_ratio != 1 and attention is not None:
@@ -182,7 +182,7 @@ class CoordAttMobileNetV2(Backbone):
         widths = [make_divisible(c * widen_factor, divisor) for _, c, _ in STAGES]
         widths.append(make_divisible(1280 * max(1.0, widen_factor), divisor))
         in_channels = make_divisible(32 * widen_factor, divisor)
-        self.conv1 = ConvModule(3, in_channels, 3, stride=2, padding=1, **cfgs)
+        self.conv1 = ThriftyConvModule(3, in_channels, 3, stride=2, padding=1, **cfgs)
         for i, (expand_ratio, _, num_blocks) in enumerate(STAGES[: self.out_indices[-1] + 1]):
             blocks = []
             for j in range(num_blocks):
@@ -195,7 +195,7 @@ class CoordAttMobileNetV2(Backbone):
                 in_channels = widths[i]
             self.add_module(f'layer{i + 1}', ModuleList(blocks))
         if self.out_indices[-1] == len(STAGES):
-            self.conv2 = ConvModule(in_channels, widths[-1], 1, **cfgs)
+            self.conv2 = ThriftyConvModule(in_channels, widths[-1], 1, **cfgs)
         self.out_channels = tuple(widths[i] for i in self.out_indices)
         self.freeze(frozen_stages)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule, ModuleList, Sequential
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from mmattn.layers.checks import (
     NormCfg,
     Side,
 )
+from mmattn.layers.conv import ThriftyConvModule
 
 # Reduction ratio, channels, number of blocks and stride of each stage, as released. The first
 # version of the paper lists two blocks of 960 channels; its author confirms that three are meant.
@@ -80,8 +80,8 @@ class Sandglass(BaseModule):
             hidden = make_divisible(math.ceil(out_channels / 6), 16)
         cfgs = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
 
-        def depthwise(channels: int, stride: int, act_cfg: dict | None) -> ConvModule:
-            return ConvModule(
+        def depthwise(channels: int, stride: int, act_cfg: dict | None) -> ThriftyConvModule:
+            return ThriftyConvModule(
                 channels,
                 channels,
                 3,
@@ -98,8 +98,8 @@ class Sandglass(BaseModule):
             layers['dw1'] = depthwise(in_channels, 1, act_cfg)
             if attention is not None and attention_position == 'after_dw1':
                 layers['attention'] = MODELS.build({**attention, 'in_channels': in_channels})
-        layers['reduce'] = ConvModule(in_channels, hidden, 1, act_cfg=None, **cfgs)
-        layers['expand'] = ConvModule(hidden, out_channels, 1, act_cfg=act_cfg, **cfgs)
+        layers['reduce'] = ThriftyConvModule(in_channels, hidden, 1, act_cfg=None, **cfgs)
+        layers['expand'] = ThriftyConvModule(hidden, out_channels, 1, act_cfg=act_cfg, **cfgs)
         self.bottleneck = Sequential(layers)
         self.dw2 = depthwise(out_channels, stride, None) if has_dw2 else nn.Identity()
         if has_dw2 and attention is not None and attention_position == 'after_dw2':
@@ -235,7 +235,7 @@ class MobileNeXt(Backbone):
         widths = [make_divisible(c * widen_factor, divisor) for _, c, _, _ in STAGES]
         widths[-1] = max(widths[-1], STAGES[-1][1])
         in_channels = make_divisible(32 * widen_factor, divisor)
-        self.conv1 = ConvModule(3, in_channels, 3, stride=2, padding=1, **cfgs)
+        self.conv1 = ThriftyConvModule(3, in_channels, 3, stride=2, padding=1, **cfgs)
         for i, (ratio, _, num_blocks, released_stride) in enumerate(
             STAGES[: self.out_indices[-1] + 1]
         ):

@@ -1,9 +1,23 @@
-"""Convolution, norm and activation, on maps of any size."""
+"""Convolution, norm and activation: with little to keep, and on maps of any size."""
 
 from mmcv.cnn import ConvModule
 from torch import Tensor
 
+from mmattn.ops.activation import activated
 from mmattn.ops.norm import norm_any_batch
+
+
+class ThriftyConvModule(ConvModule):
+    """mmcv's ``ConvModule``, whose activation is that of :func:`mmattn.ops.activation.activated`.
+
+    Key names and values are those of mmcv.
+    """
+
+    def forward(self, x: Tensor, activate: bool = True, norm: bool = True) -> Tensor:
+        """Apply convolution, norm and activation to ``x`` of shape (N, C, H, W)."""
+        if not (activate and self.with_activation and self.order[-1] == 'act'):
+            return super().forward(x, activate, norm)
+        return activated(self.activate, super().forward(x, False, norm))
 
 
 class AnySizeConvModule(ConvModule):
@@ -19,4 +33,4 @@ class AnySizeConvModule(ConvModule):
         x = self.conv(x)
         if self.with_norm:
             x = norm_any_batch(self.norm, x)
-        return self.activate(x) if self.with_activation else x
+        return activated(self.activate, x) if self.with_activation else x

@@ -1,7 +1,13 @@
-"""Activations in the layout for which a CPU has a fast path."""
+"""Activations in the layout for which a CPU has a fast path, and with little to keep."""
 
+from typing import Any
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmattn.compat import is_compiling
+from mmattn.ops.bare import is_bare
 from mmattn.ops.cpu import has_onednn, is_unseen
 
 # Process CPU time on the view (N, H, W, C) against that of the channels-last map, forward and
@@ -14,7 +20,8 @@ def activated(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply an activation to a map; a GELU on a CPU in the order of its memory.
 
     PyTorch leaves a GELU to oneDNN where a map is contiguous, and a channels-last one is so as
-    (N, H, W, C).
+    (N, H, W, C). Of a ReLU6, in place or not, it keeps the input for the backward pass, of which
+    nobody else needs a copy; here it is the result, which a convolution behind it keeps anyway.
 
     Args:
         layer: Activation of any kind.
@@ -25,7 +32,37 @@ def activated(layer: nn.Module, x: Tensor) -> Tensor:
     """
     if _is_faster_as_nhwc(layer, x):
         return layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    if type(layer) is nn.ReLU6 and is_bare(layer) and _goes_back(x):
+        return _ReLU6.apply(x)
     return layer(x)
+
+
+class _ReLU6(torch.autograd.Function):
+    """ReLU6 whose gradient comes from its result: both ends of it let nothing pass."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor):
+        ctx.save_for_backward(output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return torch.ops.aten.hardtanh_backward(grad, *ctx.saved_tensors, 0.0, 6.0)
+
+    # A tangent is let pass where a gradient is.
+    jvp = backward
+
+
+def _goes_back(x: Tensor) -> bool:
+    """Tell whether a backward pass will come, of an operation that nobody writes down."""
+    is_written_down = is_compiling() or torch.jit.is_tracing()
+    return x.requires_grad and torch.is_grad_enabled() and not is_written_down
 
 
 def _is_faster_as_nhwc(layer: nn.Module, x: Tensor) -> bool:

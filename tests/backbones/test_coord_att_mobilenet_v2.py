@@ -3,9 +3,12 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import ConvModule
 from torchvision.models import mobilenet_v2
 
 from mmattn import CoordAttMobileNetV2
+from mmattn.layers.conv import ThriftyConvModule
+from mmattn.probe.traffic import count_kept_bytes
 from mmattn.weights.fit import fit_weights
 from mmattn.weights.reading import read_weights
 from tests.attention.test_coord_att import equations as coordinate_attention
@@ -260,3 +263,10 @@ def test_released_attention_of_another_reduction_stays_new(tmp_path):
     for key, value in model.state_dict().items():
         if '.attention.' not in key:
             assert torch.equal(source.state_dict()[key], value), key
+
+
+def test_training_keeps_one_map_less_of_each_relu6(monkeypatch):
+    model, x = CoordAttMobileNetV2(widen_factor=0.25).train(), torch.rand(2, 3, 96, 96)
+    own = count_kept_bytes(model, x)
+    monkeypatch.setattr(ThriftyConvModule, 'forward', ConvModule.forward)
+    assert own < 0.76 * count_kept_bytes(model, x)

@@ -3,9 +3,12 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import ConvModule
 
 from mmattn import CoordAtt, MobileNeXt
 from mmattn.errors import InputError
+from mmattn.layers.conv import ThriftyConvModule
+from mmattn.probe.traffic import count_kept_bytes
 from mmattn.testing.backbone import PROMISES, Asked, builds_what_is_used
 from mmattn.testing.promises import keep
 from tests.attention.test_coord_att import equations as coordinate_attention
@@ -356,3 +359,10 @@ def test_released_initialization():
     weight = model.layer8[0].dw2.conv.weight.detach()
     assert weight.std() == pytest.approx((2 / (9 * 1280)) ** 0.5, rel=0.05)
     assert weight.mean().abs() < 0.001
+
+
+def test_training_keeps_one_map_less_of_each_relu6(monkeypatch):
+    model, x = MobileNeXt(widen_factor=0.25).train(), torch.rand(2, 3, 96, 96)
+    own = count_kept_bytes(model, x)
+    monkeypatch.setattr(ThriftyConvModule, 'forward', ConvModule.forward)
+    assert own < 0.76 * count_kept_bytes(model, x)
