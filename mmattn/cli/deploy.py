@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--val',
         type=_side,
         metavar='N',
-        help="compute the metrics of the config's val_evaluator, of the model and of the file, on N "
-        'images of val_dataloader',
+        help='metrics of the model and of the file, by val_evaluator of the config, on N images of '
+        'its val_dataloader',
     )
     parser.add_argument(
         '--data-root',
@@ -133,10 +133,12 @@ def _describe(task: str, found: dict[str, float]) -> str:
         return f'{100 * found["other_pixels"]:.3f} % of the pixels have another class'
     if task == 'classification':
         return f'at most {found["score"]:.1e} in a score'
-    masks = f', {100 * found["other_pixels"]:.3f} % of the pixels in a mask' * (task == 'instance')
+    masks = ''
+    if task == 'instance':
+        masks = f', {100 * found["other_pixels"]:.3f} % of the pixels in a mask'
     return (
-        f'at most {found["score"]:.1e} in a score and {found["pixels"]:.1e} pixels in a box{masks}; '
-        f'{found["unmatched"]:.0f} detections without a partner'
+        f'at most {found["score"]:.1e} in a score and {found["pixels"]:.1e} pixels in a box'
+        f'{masks}; {found["unmatched"]:.0f} detections without a partner'
     )
 
 

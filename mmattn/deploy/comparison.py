@@ -34,15 +34,15 @@ def differences(task: str, expected: Arrays, found: Arrays) -> dict[str, float]:
     counts = len(expected['labels']) + len(found['labels'])
     boxes = [abs(expected['boxes'][i] - found['boxes'][j]).max() for i, j in pairs]
     scores = [abs(expected['scores'][i] - found['scores'][j]) for i, j in pairs]
-    found_differences = dict(
+    largest_of_pairs = dict(
         unmatched=counts - 2 * len(pairs),
         score=float(max(scores, default=0)),
         pixels=float(max(boxes, default=0)),
     )
     if task == 'instance':
         shares = [(expected['masks'][i] != found['masks'][j]).mean() for i, j in pairs]
-        found_differences['other_pixels'] = float(max(shares, default=0))
-    return found_differences
+        largest_of_pairs['other_pixels'] = float(max(shares, default=0))
+    return largest_of_pairs
 
 
 def _pairs(expected: Arrays, found: Arrays) -> Sequence[tuple[int, int]]:

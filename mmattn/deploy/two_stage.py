@@ -44,7 +44,6 @@ def check_two_stages(module: Any) -> None:
     Raises:
         InputError: If not.
     """
-    roi_head = module.roi_head
     if not module.with_rpn:
         raise InputError(
             f'{type(module).__name__} takes proposals from elsewhere and cannot be exported; '
@@ -54,14 +53,10 @@ def check_two_stages(module: Any) -> None:
         part: Any = module
         for name in place.split('.'):
             part = getattr(part, name, None)
-        for method in methods if part is not None else ():
-            own: Any = getattr(type(part), method.partition('.')[2], None)
-            if getattr(own, '__qualname__', '') != method:
-                raise InputError(
-                    f'{type(part).__name__} predicts in a way of its own and cannot be exported; '
-                    'expected RPNHead, StandardRoIHead, a head of boxes such as '
-                    'Shared2FCBBoxHead, and FCNMaskHead'
-                )
+        # Faster R-CNN has no mask_head.
+        if part is not None:
+            _check_methods(part, methods)
+    roi_head = module.roi_head
     box_head = roi_head.bbox_head
     if roi_head.with_shared_head or box_head.custom_cls_channels or not box_head.with_reg:
         raise InputError(
@@ -69,15 +64,24 @@ def check_two_stages(module: Any) -> None:
             'loss_cls or without boxes; expected it as the configs of mmattn have it'
         )
     if module.rpn_head.test_cfg.nms_pre < 1:
-        raise InputError(
-            'expected test_cfg.rpn.nms_pre of 1 or more, for a detector to be exported'
-        )
+        raise InputError('a detector is exported with a test_cfg.rpn.nms_pre of 1 or more')
     for cfg in (module.rpn_head.test_cfg, roi_head.test_cfg):
         check_suppression(cfg.get('nms'))
     for name in ('bbox_roi_extractor', 'mask_roi_extractor'):
         extractor = getattr(roi_head, name, None)
         if extractor is not None:
             _check_extractor(extractor)
+
+
+def _check_methods(part: Any, methods: Sequence[str]) -> None:
+    for method in methods:
+        own: Any = getattr(type(part), method.partition('.')[2], None)
+        if getattr(own, '__qualname__', '') != method:
+            raise InputError(
+                f'{type(part).__name__} predicts in a way of its own and cannot be exported; '
+                'expected RPNHead, StandardRoIHead, a head of boxes such as Shared2FCBBoxHead, '
+                'and FCNMaskHead'
+            )
 
 
 def _check_extractor(extractor: Any) -> None:

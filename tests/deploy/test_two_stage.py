@@ -139,7 +139,7 @@ def all_proposals(cfg):
         (without_rpn, 'takes proposals from elsewhere and cannot be exported'),
         (other_extractor, 'GenericRoIExtractor with RoIAlign cannot be exported; expected Single'),
         (soft_nms, "test_cfg.nms with type='soft_nms' cannot be exported"),
-        (all_proposals, 'expected test_cfg.rpn.nms_pre of 1 or more'),
+        (all_proposals, 'with a test_cfg.rpn.nms_pre of 1 or more'),
     ],
 )
 def test_refuses_what_it_does_not_know(tmp_path, change, line):
