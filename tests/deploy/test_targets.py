@@ -24,7 +24,7 @@ def cases():
             yield pytest.param(task, to, id=f'{task}-{to}', marks=marks)
 
 
-@pytest.mark.parametrize(('task', 'to'), cases())
+@pytest.mark.parametrize(('task', 'to'), [*cases()])
 def test_a_file_gives_what_the_model_gives(deployed, model, task, to):
     for package in TARGETS[to].packages:
         pytest.importorskip(package)
