@@ -2,8 +2,10 @@
 
 import pytest
 
+from mmattn.deploy import openvino
 from mmattn.deploy.deployment import TARGETS
 from mmattn.deploy.exported import load_exported
+from mmattn.errors import InputError
 from tests.deploy.conftest import SIZE
 from tests.helpers import needs_torch
 
@@ -42,3 +44,21 @@ def test_instances_at_any_size(deployed, to):
         pytest.importorskip(package)
     _, report = deployed('instance', to)
     assert not [key for key, value in report['differences'].items() if value > MOST[key]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('to', 'dtype'), [('fold', 'bfloat16'), ('onnx', 'float16'), ('openvino', 'bfloat16')]
+)
+def test_instances_in_half_precision(deployed, to, dtype):
+    for package in TARGETS[to].packages:
+        pytest.importorskip(package)
+    if to == 'openvino':
+        try:
+            openvino.check_dtype(dtype)
+        except InputError as error:
+            pytest.skip(str(error))
+    _, report = deployed('instance', to, dynamic=False, size=SIZE, dtype=dtype)
+    # Among random boxes of nearly one score, rounding chooses others.
+    assert report['differences']['unmatched'] < 12
+    assert report['differences']['score'] < 0.05
