@@ -131,7 +131,7 @@ def arrays_in(
         return dict(labels=labels, scores=scores[labels])
     kept = found['labels'] >= 0
     boxes = found['boxes'] / np.asarray([*scale, *scale], np.float32)
-    arrays = dict(
+    arrays: dict[str, np.ndarray] = dict(
         boxes=boxes[kept].astype(np.float32),
         labels=found['labels'][kept].astype(np.int64),
         scores=scores[kept],

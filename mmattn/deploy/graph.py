@@ -158,7 +158,7 @@ class DetectorGraph(Graph):
     those without a detection are at the end, with the score and the label -1.
     """
 
-    outputs = ('boxes', 'scores', 'labels')
+    outputs: tuple[str, ...] = ('boxes', 'scores', 'labels')
     # The last map of a pyramid has a stride of 128.
     least = 129
 
@@ -194,10 +194,10 @@ class TwoStageGraph(DetectorGraph):
         """Give the detections, and the masks."""
         feats, head = self.module.extract_feat(x), self.module.roi_head
         proposed = proposals(self.module.rpn_head, feats, height, width)
-        found = detections(head, feats, proposed, height, width)
+        boxes, scores, labels = detections(head, feats, proposed, height, width)
+        found = [boxes, scores, labels]
         if 'masks' in self.outputs:
-            boxes, _, labels = found
-            found = (*found, masks(head, feats, boxes, labels))
+            found.append(masks(head, feats, boxes, labels))
         return tuple(each[None] for each in found)
 
 
