@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
+from mmengine.registry import DefaultScope
 
 from mmattn.cli.options import use_data_root
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
@@ -71,13 +72,13 @@ class Truth:
 @pytest.mark.parametrize('task', MAKERS)
 def test_is_what_the_evaluator_of_the_config_says(model, validation, task):
     loaded, tried = model(task), validation(task)
-    evaluator = Evaluator(tried.cfg.val_evaluator)
-    evaluator.dataset_meta = tried.dataset.metainfo
-    for number in range(3):
-        batch = pseudo_collate([tried.dataset[number]])
-        with torch.no_grad():
+    with DefaultScope.overwrite_default_scope(tried.cfg.default_scope), torch.no_grad():
+        evaluator = Evaluator(tried.cfg.val_evaluator)
+        evaluator.dataset_meta = tried.dataset.metainfo
+        for number in range(3):
+            batch = pseudo_collate([tried.dataset[number]])
             evaluator.process(loaded.module.test_step(batch), batch)
-    expected = evaluator.evaluate(3)
+        expected = evaluator.evaluate(3)
     found = tried.metrics(loaded)
     assert found.keys() == expected.keys()
     for key, value in found.items():
