@@ -10,10 +10,11 @@ onnx: a file of ONNX, opset 18 (.onnx)
 openvino: a file of OpenVINO (.xml), with its weights beside it (.bin)
 
 The file says of itself what it takes and gives. FILE.json has what was measured: size, time beside
-the model's, and differences from it.
+the model's, differences from it and, by --val, the metrics of both.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--rounds', type=_side, default=5, metavar='N', help='measurements of the time; default: 5'
     )
+    parser.add_argument(
+        '--val',
+        type=_side,
+        metavar='N',
+        help='metrics of the model and of the file, by val_evaluator of the config, on N images of '
+        'its val_dataloader',
+    )
+    parser.add_argument(
+        '--data-root',
+        metavar='DIR',
+        help="folder of the data for --val, in the place of the config's data_root",
+    )
     add_config_arguments(parser)
     parser.set_defaults(device='cpu', local_rank=0, interrupted='interrupted; nothing is written')
 
@@ -57,20 +70,25 @@ def main(args: argparse.Namespace) -> None:
     from mmattn import __version__
     from mmattn.cli import options
     from mmattn.deploy.deployment import TARGETS, check, deploy, report_of
+    from mmattn.deploy.validation import Validation, check_validation_part
     from mmattn.engine import terminal
+    from mmattn.engine.config import load_config
+    from mmattn.errors import InputError
     from mmattn.prediction.model import load
 
     terminal.use(verbose=False)
     options.check_checkpoint(args.checkpoint)
     path = args.out or Path(args.checkpoint).with_suffix(TARGETS[args.to].ending)
     dtype = check(args.to, args.dtype, path)
-    model = load(
-        args.config,
-        args.checkpoint,
-        device='cpu',
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    config = load_config(args.config, args.cfg_options)
+    if args.val:
+        check_validation_part(config)
+        options.use_data_root(config, args.data_root, 'val')
+        for remark in options.check_data_of(config, 'val'):
+            print(f'warning: {remark}', file=sys.stderr)
+    elif args.data_root:
+        raise InputError('--data-root is where --val N finds images; give both or none')
+    model = load(config, args.checkpoint, device='cpu', trust_checkpoint=args.trust_checkpoint)
     report = deploy(
         model,
         args.to,
@@ -80,6 +98,7 @@ def main(args: argparse.Namespace) -> None:
         dynamic=args.dynamic,
         size=tuple(args.shape) if args.shape else None,
         rounds=args.rounds,
+        validation=Validation(config, args.val) if args.val else None,
     )
     print('\n'.join(_lines(report)))
     print(f'{path} and {report_of(path)} written')
@@ -101,6 +120,10 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f'{1e3 * original["wall"]:.1f} ms (ratio {ratios})'
     )
     lines.append(f'difference  {_describe(metadata["task"], report["differences"])}')
+    if metrics := report.get('metrics'):
+        lines.append(f'metrics     on {metrics["images"]} images')
+        for name, value in metrics['exported'].items():
+            lines.append(f'  {name}: {value}, of the model {metrics["original"][name]}')
     return lines
 
 
@@ -110,9 +133,12 @@ def _describe(task: str, found: dict[str, float]) -> str:
         return f'{100 * found["other_pixels"]:.3f} % of the pixels have another class'
     if task == 'classification':
         return f'at most {found["score"]:.1e} in a score'
+    masks = ''
+    if task == 'instance':
+        masks = f', {100 * found["other_pixels"]:.3f} % of the pixels in a mask'
     return (
-        f'at most {found["score"]:.1e} in a score and {found["pixels"]:.1e} pixels in a box; '
-        f'{found["unmatched"]:.0f} detections without a partner'
+        f'at most {found["score"]:.1e} in a score and {found["pixels"]:.1e} pixels in a box'
+        f'{masks}; {found["unmatched"]:.0f} detections without a partner'
     )
 
 

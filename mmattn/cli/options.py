@@ -53,7 +53,7 @@ def use_data_root(cfg: Config, root: str | None, mode: str) -> None:
         cfg: The config, which is changed.
         root: Folder that takes the place of the config's ``data_root``; of Pascal VOC also the one
             that ``VOC2012`` is in. None changes nothing.
-        mode: ``'train'`` or ``'test'``: what reads them.
+        mode: ``'train'``, ``'val'`` or ``'test'``: what reads them.
 
     Raises:
         InputError: If there is no such folder, or the config reads from none or from several.
@@ -62,7 +62,8 @@ def use_data_root(cfg: Config, root: str | None, mode: str) -> None:
         return
     if '://' not in root and not Path(root).is_dir():
         raise InputError(f'--data-root {root} is not a folder; check the path')
-    loaders = ('train_dataloader', 'val_dataloader') if mode == 'train' else ('test_dataloader',)
+    modes = ('train', 'val') if mode == 'train' else (mode,)
+    loaders = tuple(f'{name}_dataloader' for name in modes)
     roots = data_roots(cfg, loaders)
     if not roots:
         raise InputError(
@@ -89,7 +90,7 @@ def check_data_of(cfg: Config, mode: str) -> list[str]:
 
     Args:
         cfg: The config.
-        mode: ``'train'`` or ``'test'``: what reads them.
+        mode: ``'train'``, ``'val'`` or ``'test'``: what reads them.
 
     Returns:
         What deserves a warning.

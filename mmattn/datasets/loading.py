@@ -336,6 +336,34 @@ class LoadSegMap(BaseTransform):
         return f'{type(self).__name__}({shown})'
 
 
+def check_whole(path: str) -> None:
+    """Let Pillow tell of an image that is not whole, of which OpenCV says nothing.
+
+    A JPEG and a PNG of 8 bits are not decoded for it: the one has its end, the other its checksums.
+
+    Args:
+        path: A file.
+
+    Raises:
+        InputError: If it is missing, is not a whole image, is too large or has values that 8 bits
+            do not hold.
+    """
+    try:
+        content = fileio.get(path)
+        with open_image(io.BytesIO(content)) as image:
+            if image.format == 'JPEG' and _has_end(content):
+                return
+            if image.format == 'PNG' and image.mode[0] not in 'IF':
+                image.verify()
+                return
+            image.load()
+            if not has_16_bits(image):
+                check_range(image)
+    # A decoder that is given any bytes may raise anything.
+    except Exception as error:
+        raise _unreadable('image', path, error) from error
+
+
 def _is_plain_jpeg(image: Image.Image, content: bytes) -> bool:
     """Tell whether OpenCV makes of a whole JPEG what Pillow makes of it.
 
@@ -345,6 +373,11 @@ def _is_plain_jpeg(image: Image.Image, content: bytes) -> bool:
     """
     if image.format != 'JPEG' or image.mode not in ('L', 'RGB') or not is_upright(image):
         return False
+    return _has_end(content)
+
+
+def _has_end(content: bytes) -> bool:
+    """Tell whether the bytes of a JPEG go on to its end."""
     # No scan opens behind the last marker of an end; neither marker can be in a scan.
     end = content.rfind(b'\xff\xd9')
     return end >= 0 and content.find(b'\xff\xda', end) < 0

@@ -23,7 +23,7 @@ def differences(task: str, expected: Arrays, found: Arrays) -> dict[str, float]:
         Of a segmentation the share of pixels of another class; of a classification the largest
         difference of scores; of detections how many have no partner of their class that overlaps
         with them by half, and of the others the largest differences of scores and of sides in
-        pixels.
+        pixels, and of instances the largest share of pixels that are in one mask only.
     """
     if task == 'segmentation':
         return dict(other_pixels=float((expected['masks'] != found['masks']).mean()))
@@ -34,11 +34,15 @@ def differences(task: str, expected: Arrays, found: Arrays) -> dict[str, float]:
     counts = len(expected['labels']) + len(found['labels'])
     boxes = [abs(expected['boxes'][i] - found['boxes'][j]).max() for i, j in pairs]
     scores = [abs(expected['scores'][i] - found['scores'][j]) for i, j in pairs]
-    return dict(
+    largest_of_pairs = dict(
         unmatched=counts - 2 * len(pairs),
         score=float(max(scores, default=0)),
         pixels=float(max(boxes, default=0)),
     )
+    if task == 'instance':
+        shares = [(expected['masks'][i] != found['masks'][j]).mean() for i, j in pairs]
+        largest_of_pairs['other_pixels'] = float(max(shares, default=0))
+    return largest_of_pairs
 
 
 def _pairs(expected: Arrays, found: Arrays) -> Sequence[tuple[int, int]]:

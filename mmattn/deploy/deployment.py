@@ -18,6 +18,7 @@ from mmattn.deploy import metadata as metadata_of_file
 from mmattn.deploy.comparison import differences, largest
 from mmattn.deploy.exported import Exported, arrays_in, load_exported
 from mmattn.deploy.graph import Graph, graph_of
+from mmattn.deploy.validation import Validation
 from mmattn.errors import InputError
 from mmattn.files.whole_file import write_whole
 from mmattn.layers.packages import import_optional
@@ -118,6 +119,7 @@ def deploy(
     dynamic: bool = False,
     size: tuple[int, int] | None = None,
     rounds: int = 5,
+    validation: Validation | None = None,
 ) -> dict[str, Any]:
     """Export a model into a file, and look whether the file gives what the model gives.
 
@@ -131,9 +133,10 @@ def deploy(
         size: Height and width of an image behind the pipeline; None for what the pipeline makes of
             a picture of 512x512.
         rounds: How often the time is measured.
+        validation: What gives the metrics of model and file; None for none.
 
     Returns:
-        The report: what the file says of itself, its size, times and differences.
+        The report: what the file says of itself, its size, times, differences and metrics.
 
     Raises:
         InputError: If the model cannot be exported, or the file cannot be written. Nothing is left
@@ -146,6 +149,8 @@ def deploy(
     if dynamic:
         images[0] = _large_enough(model, graph, images[0], given=size is not None)
     _check_graph(model, images[0])
+    if validation and not dynamic:
+        validation.check_size((images[0].shape[2], images[0].shape[3]))
     if dynamic:
         images.append(image_for(model, _OTHER, given=True))
     described = metadata_of_file.describe(
@@ -160,7 +165,14 @@ def deploy(
         file = stage / path.name
         _WRITERS[to](traced, graph, text, file)
         # A file that does not run, or gives something else, is none.
-        report.update(_try(model, load_exported(file, trusted=True), images, rounds))
+        exported = load_exported(file, trusted=True)
+        report.update(_try(model, exported, images, rounds))
+        if validation:
+            report['metrics'] = dict(
+                images=len(validation.numbers),
+                original=validation.metrics(model),
+                exported=validation.metrics(exported),
+            )
         files = {path.with_name(each.name): each for each in stage.iterdir()}
         # That which is named comes last: then all is there.
         for target in sorted(files, key=lambda each: each == path):
@@ -286,7 +298,7 @@ def _check_graph(model: Model, image: torch.Tensor) -> None:
         outputs = [output[0].numpy() for output in graph(image)]
     found = dict(zip(graph.outputs, outputs, strict=True))
     size = (image.shape[2], image.shape[3])
-    found = arrays_in(model.task, found, size, (1.0, 1.0))
+    found = arrays_in(model.task, found, size, (1.0, 1.0), graph.mask_threshold)
     difference = differences(model.task, arrays_of_model(model, image), found)
     wrong = {key: value for key, value in difference.items() if value > _ROUNDING[key]}
     if wrong:

@@ -130,13 +130,13 @@ def dense_detections(
     priors = head.prior_generator.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
     found = []
     for number, (logits, sides) in enumerate(zip(maps[0], maps[1], strict=True)):
-        logits = _flat(logits, head.cls_out_channels)
+        logits = flat(logits, head.cls_out_channels)
         scores = logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[:, :-1]
         values, places, labels = best(scores, cfg.get('score_thr', 0), cfg.nms_pre)
         if len(maps) > 2:
-            factors = _flat(maps[2][number], 1)[:, 0].sigmoid()
+            factors = flat(maps[2][number], 1)[:, 0].sigmoid()
             values = torch.where(values > NONE, values * factors[places], NONE)
-        chosen = _flat(sides, head.bbox_coder.encode_size)[places]
+        chosen = flat(sides, head.bbox_coder.encode_size)[places]
         boxes = head.bbox_coder.decode(priors[number][places], chosen)
         found.append((boxes, values, labels))
     boxes, scores, labels = (torch.cat(each) for each in zip(*found, strict=True))
@@ -160,6 +160,6 @@ def without_small(boxes: Tensor, scores: Tensor, least: float) -> Tensor:
     return torch.where((sides > least).all(1), scores, NONE)
 
 
-def _flat(level: Tensor, channels: int) -> Tensor:
+def flat(level: Tensor, channels: int) -> Tensor:
     """Give the values of a map (1, A * C, H, W) of each of its H * W * A priors, (N, C)."""
     return level[0].permute(1, 2, 0).reshape(-1, channels)

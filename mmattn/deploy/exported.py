@@ -9,6 +9,7 @@ import numpy as np
 
 from mmattn.deploy import compiled, onnx, openvino, program
 from mmattn.deploy.metadata import Described
+from mmattn.deploy.pasting import paste
 from mmattn.errors import InputError
 
 # The ends of the names of files that a model is exported to.
@@ -73,7 +74,8 @@ class Exported(Described):
         outputs = self._compute(np.ascontiguousarray(image[None], given['dtype']))
         found = dict(zip(self.metadata['outputs'], (o[0] for o in outputs), strict=True))
         size = getattr(sample, 'ori_shape', image.shape[1:])[:2]
-        return arrays_in(self.task, found, size, getattr(sample, 'scale_factor', (1.0, 1.0)))
+        scale = getattr(sample, 'scale_factor', (1.0, 1.0))
+        return arrays_in(self.task, found, size, scale, self.metadata.get('mask_threshold'))
 
     def _check_size(self, size: tuple[int, ...]) -> None:
         """Check that the file takes an image of a height and width.
@@ -98,7 +100,11 @@ class Exported(Described):
 
 
 def arrays_in(
-    task: str, found: dict[str, np.ndarray], size: tuple[int, int], scale: Sequence[float]
+    task: str,
+    found: dict[str, np.ndarray],
+    size: tuple[int, int],
+    scale: Sequence[float],
+    mask_threshold: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Take the arrays of a result out of what a graph gives of one image.
 
@@ -107,6 +113,7 @@ def arrays_in(
         found: The outputs of the graph by their names.
         size: Height and width of the picture.
         scale: How much wider and higher the image is than the picture.
+        mask_threshold: From which probability on a pixel is of its object, of instances.
     """
     if task == 'segmentation':
         masks = found['labels'].astype(np.int64)
@@ -124,8 +131,12 @@ def arrays_in(
         return dict(labels=labels, scores=scores[labels])
     kept = found['labels'] >= 0
     boxes = found['boxes'] / np.asarray([*scale, *scale], np.float32)
-    return dict(
+    arrays: dict[str, np.ndarray] = dict(
         boxes=boxes[kept].astype(np.float32),
         labels=found['labels'][kept].astype(np.int64),
         scores=scores[kept],
     )
+    if mask_threshold is not None:
+        masks = found['masks'][kept].astype(np.float32)
+        arrays['masks'] = paste(masks, arrays['boxes'], size, mask_threshold)
+    return arrays

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmattn.deploy.adaptive_mean import replace_adaptive_means
 from mmattn.deploy.detections import check_dense_head, dense_detections
 from mmattn.deploy.fold import fold
+from mmattn.deploy.two_stage import check_two_stages, detections, masks, proposals
 from mmattn.errors import InputError
 from mmattn.prediction.model import Model
 
@@ -29,6 +30,7 @@ class Graph(nn.Module):
 
     Attributes:
         outputs: Names of what it gives.
+        mask_threshold: Of ``masks``, above which a pixel is of its object.
         least: What a side of an image has at least where any size is taken: more than the stride
             of the last map, since PyTorch traces sides of one value apart.
 
@@ -42,6 +44,7 @@ class Graph(nn.Module):
     """
 
     outputs: tuple[str, ...]
+    mask_threshold: float | None = None
     least = 33
 
     def __init__(self, module: Any, dtype: torch.dtype) -> None:
@@ -148,16 +151,20 @@ class ClassifierGraph(Graph):
         return (scores.sigmoid() if 'MultiLabelClsHead' in kinds else scores.softmax(1),)
 
 
-class DenseGraph(Graph):
-    """A detector of mmdet in one stage: ``boxes``, ``scores`` and ``labels`` of N places.
+class DetectorGraph(Graph):
+    """A detector of mmdet: ``boxes``, ``scores`` and ``labels`` of N places.
 
     Boxes (1, N, 4) are x and y of two corners in pixels of the input. Places are by falling scores;
     those without a detection are at the end, with the score and the label -1.
     """
 
-    outputs = ('boxes', 'scores', 'labels')
+    outputs: tuple[str, ...] = ('boxes', 'scores', 'labels')
     # The last map of a pyramid has a stride of 128.
     least = 129
+
+
+class DenseGraph(DetectorGraph):
+    """A detector in one stage."""
 
     def __init__(self, module: Any, dtype: torch.dtype) -> None:
         check_dense_head(module.bbox_head)
@@ -168,6 +175,30 @@ class DenseGraph(Graph):
         head = self.module.bbox_head
         maps = head(self.module.extract_feat(x))
         return tuple(each[None] for each in dense_detections(head, maps, height, width))
+
+
+class TwoStageGraph(DetectorGraph):
+    """A detector in two stages; of Mask R-CNN there are ``masks`` (1, N, h, w), too.
+
+    They are the probabilities, over the box of each place, that a pixel is of the object.
+    """
+
+    def __init__(self, module: Any, dtype: torch.dtype) -> None:
+        check_two_stages(module)
+        super().__init__(module, dtype)
+        if module.with_mask:
+            self.outputs = (*self.outputs, 'masks')
+            self.mask_threshold = float(module.roi_head.test_cfg.mask_thr_binary)
+
+    def predict(self, x: Tensor, height: int, width: int) -> tuple[Tensor, ...]:
+        """Give the detections, and the masks."""
+        feats, head = self.module.extract_feat(x), self.module.roi_head
+        proposed = proposals(self.module.rpn_head, feats, height, width)
+        boxes, scores, labels = detections(head, feats, proposed, height, width)
+        found = [boxes, scores, labels]
+        if 'masks' in self.outputs:
+            found.append(masks(head, feats, boxes, labels))
+        return tuple(each[None] for each in found)
 
 
 def graph_of(model: Model, dtype: torch.dtype = torch.float32, *, folded: bool = False) -> Graph:
@@ -181,6 +212,14 @@ def graph_of(model: Model, dtype: torch.dtype = torch.float32, *, folded: bool =
     Raises:
         InputError: If there is none for its task, or its head, or it cannot be folded.
     """
+    kind = _kind_of(model)
+    module = fold(model.module) if folded else copy.deepcopy(model.module)
+    return kind(module, dtype).eval().requires_grad_(False)
+
+
+def _kind_of(model: Model) -> type[Graph]:
+    if model.task in ('detection', 'instance') and hasattr(model.module, 'roi_head'):
+        return TwoStageGraph
     kinds: dict[str, type[Graph]] = {
         'segmentation': SegmentorGraph,
         'classification': ClassifierGraph,
@@ -189,7 +228,6 @@ def graph_of(model: Model, dtype: torch.dtype = torch.float32, *, folded: bool =
     if model.task not in kinds:
         raise InputError(
             f'{type(model.module).__name__} is for the task {model.task}, which cannot be '
-            f'exported; expected one of {", ".join(kinds)}'
+            f'exported; expected one of {", ".join(kinds)}, or Mask R-CNN'
         )
-    module = fold(model.module) if folded else copy.deepcopy(model.module)
-    return kinds[model.task](module, dtype).eval().requires_grad_(False)
+    return kinds[model.task]

@@ -61,6 +61,8 @@ def describe(
         pipeline=[loader, *steps],
         visualizer=visualizer,
     )
+    if graph.mask_threshold is not None:
+        metadata['mask_threshold'] = graph.mask_threshold
     try:
         text = json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:

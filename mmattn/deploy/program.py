@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from mmattn.compat import TORCH
 from mmattn.deploy import metadata as metadata_of_file
@@ -46,7 +48,7 @@ def trace(graph: Graph, image: Tensor, *, dynamic: bool) -> Any:
         )
         sides = ({2: height, 3: width},)
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), _PlainSubsampling():
             return torch.export.export(
                 graph,
                 (image,),
@@ -62,6 +64,26 @@ def trace(graph: Graph, image: Tensor, *, dynamic: bool) -> Any:
             f'torch.export cannot follow this model{what} ({first_line(error)}); '
             f'{"leave --dynamic out" if dynamic else "predict with its checkpoint instead"}'
         ) from error
+
+
+class _PlainSubsampling(TorchFunctionMode):
+    """Takes every second pixel by its number where a pool of single pixels does it, as in an FPN.
+
+    Of a pool, PyTorch's tracer decides whether sides are even, and of a slice how pixels lie in
+    memory; then the program is for such images alone.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.max_pool2d and args[1:] == (1,) and not kwargs.get('return_indices'):
+            step, padding = kwargs.get('stride'), kwargs.get('padding')
+            if isinstance(step, int) and padding == 0:
+                x = args[0]
+                rows, columns = (torch.arange(0, n, step, device=x.device) for n in x.shape[2:])
+                return x.index_select(2, rows).index_select(3, columns)
+        return func(*args, **kwargs)
 
 
 def first_line(error: Exception) -> str:
@@ -118,7 +140,14 @@ def read(path: str) -> tuple[Callable[[np.ndarray], list[np.ndarray]], dict[str,
     module = program.module()
 
     def run(image: np.ndarray) -> list[np.ndarray]:
-        with torch.no_grad():
-            return [output.numpy() for output in module(torch.from_numpy(image))]
+        try:
+            with torch.no_grad():
+                return [output.numpy() for output in module(torch.from_numpy(image))]
+        except (AssertionError, RuntimeError) as error:
+            height, width = image.shape[2:]
+            raise InputError(
+                f'{path} cannot compute an image of {width}x{height} ({first_line(error)}); deploy '
+                'the model for that size alone, or to another kind of file'
+            ) from error
 
     return run, described

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import mmengine.logging
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 
@@ -72,7 +73,8 @@ def use(verbose: bool) -> None:
     """Spare the terminal, from here on, what is there for looking up.
 
     That is whatever the stock packages say before the first iteration, but for warnings, weights
-    and resuming, and some warnings of theirs that nobody can do anything about. Where nobody reads
+    and resuming, some warnings of theirs that nobody can do anything about, and what they print for
+    debugging while they are imported. Where nobody reads
     the output any more, as behind ``| head``, the run goes on.
 
     Args:
@@ -81,6 +83,8 @@ def use(verbose: bool) -> None:
     global _sparing
     _sparing = _Sparing(verbose)
     _spare(MMLogger.get_current_instance(), _sparing)
+    # Packages that are imported from here on take the one that is there then.
+    mmengine.logging.print_log = print_log if verbose else _print_log
     if verbose:
         return
     show = warnings.showwarning
@@ -121,6 +125,12 @@ def _spare(logger: MMLogger, sparing: _Sparing) -> None:
         if not isinstance(handler, logging.FileHandler):
             handler.addFilter(sparing)
             handler.handleError = partial(_go_on_unread, handler.handleError)
+
+
+def _print_log(msg: Any, logger: Any = None, level: int = logging.INFO) -> None:
+    """Do what mmengine's ``print_log`` does, which prints what is for debugging where no log is."""
+    if logger is not None or level >= logging.INFO:
+        print_log(msg, logger, level)
 
 
 def _go_on_unread(handle: Callable[[logging.LogRecord], None], record: logging.LogRecord) -> None:

@@ -69,8 +69,9 @@ def _is_faster_as_nhwc(layer: nn.Module, x: Tensor) -> bool:
     """Tell whether a GELU of a channels-last map misses oneDNN."""
     return (
         type(layer) is nn.GELU
-        and x.numel() >= _LEAST_VALUES
         and is_unseen(layer, x)
+        # After the line above: a tracer must not ask for a size.
+        and x.numel() >= _LEAST_VALUES
         and has_onednn(x.dtype)
         and not x.is_contiguous()
         and x.permute(0, 2, 3, 1).is_contiguous()

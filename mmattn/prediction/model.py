@@ -18,7 +18,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmattn.datasets.checks import datasets_in
-from mmattn.datasets.loading import LoadImage
+from mmattn.datasets.loading import LoadImage, check_whole
 from mmattn.datasets.names import visible
 from mmattn.engine.config import load_config
 from mmattn.errors import InputError
@@ -149,7 +149,7 @@ class Predictor(ABC):
             raise InputError(f'image {visible(source)} is not a file; check the path')
         backend = self._loader.get('imdecode_backend', 'cv2')
         if backend != 'pillow' and '://' not in str(source):
-            _check_complete(source)
+            check_whole(str(source))
         options = {key: self._loader[key] for key in ('backend_args',) if key in self._loader}
         results = LoadImage(imdecode_backend=backend, **options).transform(
             {'img_path': str(source)}
@@ -358,8 +358,3 @@ def _check_picture(image: np.ndarray) -> None:
             'expected an image (height, width, 3) of uint8, RGB, got an array of shape '
             f'{image.shape} and {image.dtype}'
         )
-
-
-def _check_complete(path: str | Path) -> None:
-    """Let Pillow tell of a truncated file, of which OpenCV says nothing."""
-    LoadImage(imdecode_backend='pillow').transform({'img_path': str(path)})

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mmattn.cli.main import main
+from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from tests.helpers import needs_torch
 from tests.prediction.tiny import save, tiny
 
@@ -69,6 +71,19 @@ def test_deploys_and_predicts_without_a_config(call, paths, tmp_path):
     assert (summary['config'], summary['checkpoint']) == ('model.pt2', None)
 
 
+@needs_torch('2.6', 'exporting')
+def test_compares_metrics_on_the_data_of_the_config(call, paths):
+    make_tiny_imagenet('data', train=1, val=3)
+    options = ['--to', 'export', '--out', 'x.pt2', '--rounds', 1]
+    status, out, _ = call('deploy', *paths, *options, '--val', 2, '--data-root', 'data')
+    assert status == 0
+    head, first, second = out.splitlines()[-4:-1]
+    assert head == 'metrics     on 2 images'
+    assert re.fullmatch(r'  accuracy/top1: (\S+), of the model \1', first)
+    assert second.startswith('  accuracy/top5: ')
+    assert 'OneDL' not in out
+
+
 @pytest.mark.parametrize(
     ('words', 'line'),
     [
@@ -76,6 +91,9 @@ def test_deploys_and_predicts_without_a_config(call, paths, tmp_path):
         (['--to', 'export', '--out', 'x.onnx'], '--out x.onnx has to end in .pt2, for --to export'),
         (['--to', 'export', '--out', 'there.pt2'], 'there.pt2 is there already; remove it, or'),
         (['--to', 'export', '--out', 'no/x.pt2'], 'no is not a folder; make it first'),
+        (['--to', 'export', '--out', 'x.pt2', '--val', 2], 'data/imagenet'),
+        (['--to', 'export', '--out', 'x.pt2', '--val', 2, '--data-root', 'no'], 'no is not a fold'),
+        (['--to', 'export', '--out', 'x.pt2', '--data-root', 'data'], '--val N finds images; give'),
     ],
 )
 def test_bad_options(call, paths, tmp_path, words, line):

@@ -6,8 +6,9 @@ import mmcv
 import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS, DefaultScope
-from PIL import Image
+from PIL import Image, ImageFile
 
+from mmattn.datasets.loading import check_whole
 from mmattn.errors import InputError
 
 
@@ -356,6 +357,30 @@ def test_truncated_jpeg_that_opencv_would_fill_up(lost, progressive, tmp_path, m
     (tmp_path / 'a.jpg').write_bytes(content[:-lost])
     with pytest.raises(InputError, match=r'a\.jpg cannot be read \(image file is truncated'):
         TRANSFORMS.build(dict(type='LoadImage'))({'img_path': str(tmp_path / 'a.jpg')})
+
+
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'BMP', 'TIFF', 'WEBP'])
+def test_looks_whether_an_image_is_whole(form, tmp_path, monkeypatch):
+    decoded = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(
+        ImageFile.ImageFile, 'load', lambda image: decoded.append(form) or load(image)
+    )
+    path = tmp_path / 'a.jpg'
+    Image.effect_noise((64, 64), 50).convert('RGB').save(path, form)
+    decoded.clear()
+    check_whole(str(path))
+    assert bool(decoded) == (form not in ('JPEG', 'PNG'))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r'a\.jpg cannot be read \(.*copy or download it again'):
+        check_whole(str(path))
+
+
+def test_values_that_8_bits_do_not_hold_are_no_whole_image(tmp_path):
+    check_whole(ramp(tmp_path / 'deep.png', 65535, np.uint16)['img_path'])
+    check_whole(ramp(tmp_path / 'a.tiff', 200, np.float32)['img_path'])
+    with pytest.raises(InputError, match=r'b\.tiff has 32-bit pixels from 0 to 300'):
+        check_whole(ramp(tmp_path / 'b.tiff', 300, np.float32)['img_path'])
 
 
 def test_pillow_decodes_what_opencv_refuses(tmp_path, monkeypatch):

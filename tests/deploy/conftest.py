@@ -18,6 +18,17 @@ SEGMENTOR = pytest.param('segmentation', marks=pytest.mark.slow)
 SIZE, OTHER = (64, 96), (97, 75)
 
 
+def spread(module, *heads):
+    """Give a detector norms that do something, and heads whose scores differ."""
+    for child in module.modules():
+        if isinstance(child, torch.nn.BatchNorm2d):
+            randomize(child)
+    for head in heads:
+        # Larger weights would make scores equal, whose order is nobody's.
+        for parameter in getattr(module, head).parameters():
+            parameter.data.normal_(0, 0.05)
+
+
 @pytest.fixture(scope='session')
 def saved(tmp_path_factory):
     """Give the paths of a config and a checkpoint of a task, whose norms do something."""
@@ -29,12 +40,9 @@ def saved(tmp_path_factory):
         torch.manual_seed(0)
         module = MODELS.build(cfg.model)
         if task == 'detection':
-            # Larger weights would make scores equal, whose order is nobody's.
-            for child in module.modules():
-                if isinstance(child, torch.nn.BatchNorm2d):
-                    randomize(child)
-            for parameter in module.bbox_head.parameters():
-                parameter.data.normal_(0, 0.05)
+            spread(module, 'bbox_head')
+        elif task == 'instance':
+            spread(module, 'rpn_head', 'roi_head')
         else:
             randomize(module)
         torch.save({'state_dict': module.state_dict(), 'meta': {}}, paths[1])

@@ -46,5 +46,16 @@ def test_of_detections_counts_those_without_a_partner():
     assert differences('detection', twice, once)['unmatched'] == 1
 
 
+def test_of_instances_compares_the_masks_of_pairs():
+    boxes = [[0, 0, 10, 10], [20, 20, 30, 30]]
+    masks = np.zeros((2, 4, 5), bool)
+    first = dict(detections(boxes, [1, 2], [0.9, 0.8]), masks=masks)
+    other = masks.copy()
+    other[0, 0, :2] = True
+    second = dict(detections(boxes[::-1], [2, 1], [0.8, 0.9]), masks=other[::-1])
+    found = differences('instance', first, second)
+    assert found == dict(unmatched=0, score=0, pixels=0, other_pixels=pytest.approx(0.1))
+
+
 def test_largest_is_of_each_kind():
     assert largest([dict(a=1, b=5), dict(a=2, b=3)]) == dict(a=2, b=5)

@@ -11,6 +11,7 @@ from mmattn.deploy import program
 from mmattn.deploy.deployment import batch_of, image_for
 from mmattn.deploy.graph import Graph, graph_of
 from mmattn.errors import InputError
+from mmattn.ops.activation import activated
 from tests.deploy.conftest import OTHER, SEGMENTOR, SIZE
 from tests.helpers import needs_torch
 
@@ -82,3 +83,41 @@ def test_refuses_the_program_of_somebody_else(model, tmp_path):
     torch.export.save(traced, tmp_path / 'x.pt2')
     with pytest.raises(InputError, match='does not say what it is'):
         program.read(str(tmp_path / 'x.pt2'))
+
+
+class Sizes(torch.nn.Module):
+    """What does the same at any size, but asks for it in Python."""
+
+    least = 33
+
+    def forward(self, image):
+        """Apply a GELU, which is faster in another way on large maps, and subsample as FPN does."""
+        x = image.to(memory_format=torch.channels_last)
+        return torch.nn.functional.max_pool2d(activated(torch.nn.GELU(), x), 1, stride=2)
+
+
+def test_is_for_all_sizes_whatever_size_it_is_traced_with():
+    module = Sizes()
+    traced = program.trace(module, torch.rand(1, 3, 40, 51), dynamic=True).module()
+    for size in ((41, 50), (400, 301)):
+        image = torch.rand(1, 3, *size)
+        torch.testing.assert_close(traced(image), module(image))
+
+
+def test_says_which_size_it_cannot_do(tmp_path):
+    class Even(torch.nn.Module):
+        def forward(self, image):
+            torch._check(image.shape[2] % 2 == 0)
+            return (image * 2,)
+
+    sides = {2: torch.export.Dim('height', min=33, max=99)}
+    traced = torch.export.export(
+        Even(),
+        (torch.rand(1, 3, 40, 51),),
+        dynamic_shapes=(sides,),
+        prefer_deferred_runtime_asserts_over_guards=True,
+    )
+    program.write(traced, tmp_path / 'x.pt2', '{"format": 1}')
+    run, _ = program.read(str(tmp_path / 'x.pt2'))
+    with pytest.raises(InputError, match=r'x.pt2 cannot compute an image of 51x41 \(.*deploy'):
+        run(np.zeros((1, 3, 41, 51), np.float32))

@@ -6,6 +6,7 @@ import sys
 import types
 import warnings
 
+import mmengine.logging
 import pytest
 from mmengine.logging import MMLogger, print_log
 
@@ -17,6 +18,7 @@ def restored(monkeypatch):
     """Leave the loggers, the warnings and the output of this process as they are."""
     monkeypatch.setattr(MMLogger, '_instance_dict', type(MMLogger._instance_dict)())
     monkeypatch.setattr(terminal, '_sparing', None)
+    monkeypatch.setattr(mmengine.logging, 'print_log', print_log)
     with warnings.catch_warnings():
         warnings.simplefilter('always')
         yield
@@ -122,3 +124,17 @@ def test_goes_on_where_nobody_reads_the_output(tmp_path, capfd, monkeypatch):
         'work dir\n'
     )
     assert (tmp_path / 'run.log').read_text().count(' - WARNING - ') == 3
+
+
+@pytest.mark.parametrize('verbose', [False, True], ids=['short', 'verbose'])
+def test_what_packages_print_for_debugging_while_they_are_imported(capsys, verbose):
+    terminal.use(verbose)
+    code = (
+        'import logging\n'
+        'from mmengine.logging import print_log\n'
+        "print_log('Could not import OneDL', level=logging.DEBUG)\n"
+        "print_log('of use')\n"
+    )
+    exec(code, vars(types.ModuleType('package')))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ['Could not import OneDL'] * verbose + ['of use']
