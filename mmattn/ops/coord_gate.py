@@ -34,12 +34,12 @@ def coord_gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
     return _gate(x, a_h, a_w)
 
 
-def _gate(x: Tensor, *logits: Tensor) -> Tensor:
+def _gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
     # Only the gates, which are one row and one column, are widened; never the map.
-    for a in logits:
-        gate = wide_sigmoid(a).to(x.dtype)
-        x = x * _laid_out_as(x, gate)
-    return x
+    rows, columns = (_laid_out_as(x, wide_sigmoid(a).to(x.dtype)) for a in (a_h, a_w))
+    if is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled():
+        return x * rows * columns
+    return (x * rows).mul_(columns)
 
 
 def _laid_out_as(x: Tensor, gate: Tensor) -> Tensor:
