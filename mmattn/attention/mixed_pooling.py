@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
 from mmattn.layers.sequential import SafeSequential
@@ -119,7 +120,7 @@ def grid_means(x: Tensor, size: int) -> Tensor:
     """Average ``x`` over the cells of a square grid.
 
     Computes what :func:`torch.nn.functional.adaptive_avg_pool2d` does, which ONNX has for fixed
-    sizes only.
+    sizes only and whose backward pass on a GPU is not deterministic.
 
     Args:
         x: Feature map of shape (N, C, H, W).
@@ -128,6 +129,8 @@ def grid_means(x: Tensor, size: int) -> Tensor:
     Returns:
         The means of shape (N, C, size, size), in the type of the map.
     """
+    if not (torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing()):
+        return F.adaptive_avg_pool2d(x, size)
     h, w = x.shape[2:]
 
     def weights(length: int) -> Tensor:

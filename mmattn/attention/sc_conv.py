@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
+from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential
@@ -94,12 +95,15 @@ class SCConv(Attention):
     def pool(self, x: Tensor) -> Tensor:
         """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.
 
-        As a convolution: ``avg_pool2d`` asks in ``torch.export`` whether the sizes divide evenly.
+        In an export it is a convolution, since ``avg_pool2d`` asks there whether the sizes divide
+        evenly.
         """
         h, w = x.shape[2:]
         r = self.pooling_r
-        cell_h, cell_w = r if h >= r else h, r if w >= r else w
-        shape, mean = (self.in_channels, 1, cell_h, cell_w), 1 / (cell_h * cell_w)
-        kernel = torch.full(shape, mean, dtype=x.dtype, device=x.device)
+        cell = r if h >= r else h, r if w >= r else w
+        if not is_compiling():
+            return F.avg_pool2d(x, cell)
+        mean = 1 / (cell[0] * cell[1])
+        kernel = torch.full((self.in_channels, 1, *cell), mean, dtype=x.dtype, device=x.device)
         with without_autocast(x):
-            return F.conv2d(x, kernel, stride=(cell_h, cell_w), groups=self.in_channels)
+            return F.conv2d(x, kernel, stride=cell, groups=self.in_channels)
