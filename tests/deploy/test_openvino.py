@@ -34,16 +34,6 @@ def test_gives_what_the_model_gives_at_any_size(deployed, model):
     assert json.loads(text) == report['metadata']
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('task', ['segmentation', 'detection'])
-def test_gives_label_maps_and_boxes(deployed, model, task):
-    pytest.importorskip('mmdet')
-    _, report = deployed(task, 'openvino')
-    found = report['differences']
-    assert found.get('other_pixels', 0) < 1e-3 and found.get('unmatched', 0) == 0
-    assert found.get('pixels', 0) < 0.01
-
-
 def test_refuses_what_is_damaged_or_not_there(tmp_path):
     (tmp_path / 'x.xml').write_text('<net>')
     with pytest.raises(InputError, match=r'x.bin is not a file; it has the weights of'):

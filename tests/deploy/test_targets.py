@@ -20,6 +20,9 @@ MOST = dict(other_pixels=1e-3, score=1e-4, pixels=0.05, unmatched=0)
 def cases():
     for task in TASKS:
         for to in TARGETS:
+            # That of a classifier has a test of its own, and that of boxes alone says no more.
+            if to == 'compile' and task in ('classification', 'detection'):
+                continue
             # A compilation takes a minute; without it, one kind of file of each model is enough.
             is_slow = to == 'compile' or (task != 'classification' and to != 'onnx')
             marks = [pytest.mark.slow] if is_slow else []
