@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmattn.ops import coord_gate as coord_gate_file
 from mmattn.ops.coord_gate import coord_gate
 from mmattn.ops.coord_pool import coord_pool
 
@@ -125,3 +126,20 @@ def test_pool_of_channels_last_is_in_float32_under_autocast():
         pooled = coord_pool(x)
     for found, mean in zip(pooled, expected, strict=True):
         torch.testing.assert_close(found, mean.float())
+
+
+@shapes
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16], ids=str)
+@torch.no_grad()
+def test_gate_of_large_maps(shape, dtype, monkeypatch):
+    n, c, h, w = shape
+    x = torch.randn(n, c, w, h, dtype=dtype).transpose(2, 3)
+    logits = torch.randn(n, c, h, 1), torch.randn(n, c, 1, w)
+    maps = x, x.contiguous(), x.contiguous(memory_format=torch.channels_last), x.expand_as(x)
+    expected = coord_gate(x, *logits)
+    monkeypatch.setattr(coord_gate_file, '_LARGE', 0)
+    for each in maps:
+        torch.testing.assert_close(coord_gate(each, *logits), expected, rtol=0, atol=0)
+    mapped = torch.func.vmap(coord_gate, in_dims=(None, 0, 0))
+    out = mapped(x, *[torch.stack([each, -each]) for each in logits])
+    torch.testing.assert_close(out[0], expected, rtol=0, atol=0)
