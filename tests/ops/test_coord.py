@@ -139,7 +139,7 @@ def test_gate_of_large_maps(shape, dtype, monkeypatch):
     expected = coord_gate(x, *logits)
     monkeypatch.setattr(coord_gate_file, '_LARGE', 0)
     for each in maps:
-        torch.testing.assert_close(coord_gate(each, *logits), expected, rtol=0, atol=0)
+        torch.testing.assert_close(coord_gate(each, *logits), expected)
     mapped = torch.func.vmap(coord_gate, in_dims=(None, 0, 0))
     out = mapped(x, *[torch.stack([each, -each]) for each in logits])
-    torch.testing.assert_close(out[0], expected, rtol=0, atol=0)
+    torch.testing.assert_close(out[0], expected)
