@@ -70,6 +70,8 @@ NAMES = {
     'mmseg.models.decode_heads.ASPPHead': 'heads',
     'pickle._Unpickler': 'weights',
     'pickle._Unpickler.dispatch': 'weights',
+    'torch._C': 'ops',
+    'torch._C._functorch': 'ops',
     'torch._C._functorch.is_functorch_wrapped_tensor': 'ops',
     'torch._dynamo.eval_frame.OptimizedModule._orig_mod': 'inspection',
     'torch._foreach_norm': 'engine',
