@@ -148,7 +148,7 @@ class AttentionAugmentedConv(Attention):
         n, heads, _, width = q.shape
         if self.feat_size is not None:
             q, k = self._add_positions(q, k, h, w)
-        q, k, v = (t.flatten(0, 1) for t in (q, k, v))  # (N * heads, H * W, D) each
+        q, k, v = [t.flatten(0, 1) for t in (q, k, v)]  # (N * heads, H * W, D) each
         out = dot_product_attention(q, k, v, width**-0.5).unflatten(0, (n, heads))
         # Channels last: cat keeps this format if the convolution has it, else takes the other.
         out = out.transpose(1, 2).flatten(2).contiguous()  # (N, H * W, heads * D)

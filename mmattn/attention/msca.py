@@ -84,7 +84,7 @@ class MSCA(Attention):
         near = convolved(self.conv0, x)  # (N, C, H, W)
         attention = near
         for index in range(self.branches):
-            row, column = (getattr(self, f'conv{index}_{part}') for part in (1, 2))
+            row, column = [getattr(self, f'conv{index}_{part}') for part in (1, 2)]
             # What a column lets overflow is infinite in the sum as well.
             attention = saturate_(attention + column(convolved(row, near)))
         return convolved(self.conv3, attention)

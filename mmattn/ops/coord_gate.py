@@ -39,7 +39,7 @@ def coord_gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
 
 def _gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
     # Only the gates, which are one row and one column, are widened; never the map.
-    rows, columns = (_laid_out_as(x, wide_sigmoid(a).to(x.dtype)) for a in (a_h, a_w))
+    rows, columns = [_laid_out_as(x, wide_sigmoid(a).to(x.dtype)) for a in (a_h, a_w)]
     if is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled():
         return x * rows * columns
     is_mapped = torch._C._functorch.is_functorch_wrapped_tensor(rows)

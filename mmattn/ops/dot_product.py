@@ -42,7 +42,7 @@ def dot_product_attention(
 
     def attend(*maps: Tensor) -> Tensor:
         # What has another width, or lies otherwise in memory, takes the way over the matrix.
-        query, key, filled = (_widened(rows, width)[:, None].contiguous() for rows in maps)
+        query, key, filled = [_widened(rows, width)[:, None].contiguous() for rows in maps]
         out = F.scaled_dot_product_attention(query, key, filled, scale=scale)
         return out[:, 0, :, : value.shape[2]]
 
