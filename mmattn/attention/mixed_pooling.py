@@ -104,8 +104,8 @@ class MixedPooling(Attention):
 
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
-        for size, layer in zip(self.pool_size, (self.conv2_1, self.conv2_2), strict=True):
-            grid = layer(grid_means(x, size))  # (N, C / 4, size, size)
+        for i, layer in enumerate((self.conv2_1, self.conv2_2)):
+            grid = layer(grid_means(x, self.pool_size[i]))  # (N, C / 4, size, size)
             out = out + F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
         return self.conv2_5(saturate_(out).relu())
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmattn.compat import at_least_float32, scores_overflow
+from mmattn.compat import at_least_float32, is_compiling, scores_overflow
 from mmattn.ops.precision import in_float32
 
 # Up to here float32 tells one score from the next whole number.
@@ -41,6 +41,10 @@ def dot_product_attention(
     width = max(query.shape[2], value.shape[2])
 
     def attend(*maps: Tensor) -> Tensor:
+        if not is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(maps[0]):
+            # PyTorch 2.1 cannot transform what comes below.
+            q, k, v = maps
+            return (q @ k.transpose(1, 2) * scale).softmax(2) @ v
         # What has another width, or lies otherwise in memory, takes the way over the matrix.
         query, key, filled = [_widened(rows, width)[:, None].contiguous() for rows in maps]
         out = F.scaled_dot_product_attention(query, key, filled, scale=scale)
