@@ -17,7 +17,7 @@ from mmattn import VAN
 from mmattn.datasets.synthetic.tiny_ade20k import make_tiny_ade20k
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
-from tests.configs.leaves import BUILT, LARGE, named
+from tests.configs.leaves import BUILT, LARGE, SIBLINGS, named
 from tests.forked import Script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -435,16 +435,21 @@ QUICK = (
 MEMORY = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
+def marked(path):
+    """Mark a config by when it is smoked: always, with the slow tests, or not in CI."""
+    siblings = [pytest.mark.sibling] if path in SIBLINGS else []
+    return pytest.param(path, marks=[] if path in QUICK else [pytest.mark.slow, *siblings])
+
+
 @pytest.mark.parametrize(
-    'path',
-    [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in BUILT if p not in LARGE],
-    ids=lambda p: p.stem,
+    'path', [marked(path) for path in BUILT if path not in LARGE], ids=lambda path: path.stem
 )
 def test_smoke(path, tmp_path):
     smoke(path, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.sibling
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(MEMORY < 12e9, reason='needs 12 GB of memory, with what runs beside it')
 def test_smoke_of_large_models(tmp_path):
