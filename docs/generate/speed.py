@@ -68,7 +68,7 @@ def words(conditions: dict[str, Any]) -> list[str]:
     return said + [conditions[key] for key, value in usual.items() if conditions[key] != value]
 
 
-def is_small(key: Key) -> bool:
+def is_of_all_modules(key: Key) -> bool:
     """Tell whether a bar is one that all modules have."""
     row, candidate, _, conditions = key
     return (
@@ -88,7 +88,7 @@ def bar_table(bars: dict[Key, list[dict[str, Any]]]) -> str:
     rules = ['---'] * 4 + ['--:'] * 4 + ['---']
     rows = []
     for key, runs in bars.items():
-        if is_small(key):
+        if is_of_all_modules(key):
             continue
         row, candidate, figure, conditions = key
         name = f'{row}, {conditions}' if conditions else row

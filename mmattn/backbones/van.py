@@ -277,7 +277,7 @@ class VAN(Backbone):
             has an eps of 1e-6, the released segmentation code 1e-5.
         norm_eval: Whether batch norm layers keep their running statistics while training.
         with_cp: Whether blocks are recomputed in the backward pass, which saves memory.
-        lean: Whether blocks keep 0.4 of what they would keep for the backward pass, for 5 to 8 %
+        lean: Whether blocks keep 0.4 of what they would keep for the backward pass, for 3 to 6 %
             more time: norms, GELU, gates and 3x3 depthwise convolutions are computed
             again there. Gradients are the same up to rounding; a second derivative and transforms
             of ``torch.func`` are refused. A half of a block whose modules are others, have hooks

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmattn.compat import is_compiling
 from mmattn.ops.precision import saturate_, wide_sigmoid
+from mmattn.ops.transformed import is_transformed
 
 # Values of an image from which on memory is what its gates wait for: a megabyte in float32.
 _LARGE = 2**18
@@ -42,8 +43,7 @@ def _gate(x: Tensor, a_h: Tensor, a_w: Tensor) -> Tensor:
     rows, columns = [_laid_out_as(x, wide_sigmoid(a).to(x.dtype)) for a in (a_h, a_w)]
     if is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled():
         return x * rows * columns
-    is_mapped = torch._C._functorch.is_functorch_wrapped_tensor(rows)
-    if x.device.type != 'cpu' or x[:1].numel() < _LARGE or is_mapped:
+    if x.device.type != 'cpu' or x[:1].numel() < _LARGE or is_transformed(rows):
         return (x * rows).mul_(columns)
     # One image after the other: the second product finds it in the cache.
     out = torch.empty_like(x)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mmattn.compat import at_least_float32, is_compiling, scores_overflow
 from mmattn.ops.precision import in_float32
+from mmattn.ops.transformed import is_transformed
 
 # Up to here float32 tells one score from the next whole number.
 _LARGEST_SCORE = 2.0**24
@@ -41,7 +42,7 @@ def dot_product_attention(
     width = max(query.shape[2], value.shape[2])
 
     def attend(*maps: Tensor) -> Tensor:
-        if not is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(maps[0]):
+        if not is_compiling() and is_transformed(maps[0]):
             # PyTorch 2.1 cannot transform what comes below.
             q, k, v = maps
             return (q @ k.transpose(1, 2) * scale).softmax(2) @ v
