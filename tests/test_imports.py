@@ -82,6 +82,7 @@ def test_changes_one_thing_of_mmengine_and_adds_one():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('scope', ['mmseg', 'mmdet', 'mmpretrain'])
 def test_custom_imports_is_all_a_stock_config_needs(tmp_path, scope):
     config = tmp_path / 'config.py'

@@ -77,6 +77,7 @@ def test_half_precision_is_close_at_extremes(name, dtype, how):
         torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=200)
 
 
+@pytest.mark.slow
 @needs_torch('2.5', 'torch.onnx.export of dynamo')
 @each
 def test_onnx_at_another_size(name, tmp_path):

@@ -22,7 +22,18 @@ from mmattn.probe.class_count import (
 )
 from mmattn.probe.count import published_results
 from mmattn.probe.schedule_check import TRIAL, remarks_on_schedule, unfinished_warmup
-from tests.configs.leaves import BUILT, LARGE, LEAVES, LISTED, build, datasets, load, named, read
+from tests.configs.leaves import (
+    BUILT,
+    LARGE,
+    LEAVES,
+    LISTED,
+    SIBLINGS,
+    build,
+    datasets,
+    load,
+    named,
+    read,
+)
 
 each = pytest.mark.parametrize('path', BUILT, ids=lambda p: p.stem)
 
@@ -69,7 +80,7 @@ class Toy(BaseModel):
 @pytest.mark.parametrize(
     'path',
     # PyTorch's optimizers take time that grows with the square of the number of weights.
-    [pytest.param(p, marks=pytest.mark.slow) if p in LARGE else p for p in BUILT],
+    [pytest.param(p, marks=pytest.mark.slow) if p in LARGE + SIBLINGS else p for p in BUILT],
     ids=lambda p: p.stem,
 )
 def test_the_runner_takes_every_hook_and_schedule(path, tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_help_writes_nothing(checkout, name):
     before = contents(checkout)

@@ -40,6 +40,7 @@ def test_what_weighs_nothing_has_no_gates(name):
     assert asked.build().gates(*asked.maps(2, 5, 4)) == {}
 
 
+@pytest.mark.slow
 @needs_torch('2.5', 'torch.onnx.export of dynamo')
 @every
 def test_onnx_at_another_size(name, tmp_path):

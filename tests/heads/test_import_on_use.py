@@ -41,6 +41,7 @@ def test_another_missing_module_speaks_for_itself():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('head', 'package', 'options'),
     [

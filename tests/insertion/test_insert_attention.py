@@ -190,6 +190,7 @@ def test_compiles_without_a_graph_break(model, training):
     torch.testing.assert_close(compiled(x), model(x))
 
 
+@pytest.mark.slow
 @needs_torch('2.5', 'torch.compile of outputs of every form')
 @pytest.mark.parametrize('form', FORMS)
 def test_compiles_with_outputs_of_every_form(form):
@@ -201,6 +202,7 @@ def test_compiles_with_outputs_of_every_form(form):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 @needs_torch('2.5', 'torch.compile of tokens')
 @pytest.mark.parametrize('tells', ['beside', 'before', 'nowhere'])
 def test_compiles_and_exports_tokens(tells):

@@ -77,6 +77,7 @@ def skip_what_fails_without_attention(request):
         pytest.skip('this script of mmsegmentation 1.2 fails on any model')
 
 
+@pytest.mark.slow
 def test_stock_browse_dataset_draws_every_image(tools, tmp_path, request):
     skip_what_fails_without_attention(request)
     if request.node.callspec.params['tools'] == 'mmpretrain' and matplotlib_version >= (3, 11):
@@ -85,6 +86,7 @@ def test_stock_browse_dataset_draws_every_image(tools, tmp_path, request):
     assert len([path for path in (tmp_path / 'drawn').rglob('*.*') if path.is_file()]) == 4
 
 
+@pytest.mark.slow
 def test_stock_get_flops_counts(tools, request):
     skip_what_fails_without_attention(request)
     assert re.search(r'Flops: +[\d.]+[MG]', tools('get_flops.py'))

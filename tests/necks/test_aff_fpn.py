@@ -203,7 +203,7 @@ def test_trains_at_batch_1_down_to_one_pixel(fusion):
     assert all(p.grad.isfinite().all() for p in neck.parameters())
 
 
-@pytest.mark.parametrize('fusion', ['AFF', 'iAFF'])
+@pytest.mark.parametrize('fusion', ['AFF', pytest.param('iAFF', marks=pytest.mark.slow)])
 def test_compiles_whole_with_dynamic_sizes(fusion):
     # One node: each takes seconds, and the others are like it.
     neck = AFFFPN(IN_CHANNELS, 8, 3, start_level=2, fusion=dict(type=fusion)).eval()

@@ -99,7 +99,11 @@ def size(path):
     return path.stat().st_size if path.is_file() else 0
 
 
-@pytest.mark.parametrize('by_epoch', [False, True], ids=['iterations', 'epochs'])
+@pytest.mark.parametrize(
+    'by_epoch',
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=['iterations', 'epochs'],
+)
 def test_twenty_kills(tmp_path, by_epoch):
     finish(start(tmp_path / 'whole', by_epoch), tmp_path / 'whole')
     folder, cut_short = tmp_path / 'run', 0

@@ -93,7 +93,11 @@ class Begun:
 
 @pytest.mark.parametrize('is_begun', [False, True], ids=['lazy', 'begun'])
 @pytest.mark.parametrize('persistent', [False, True], ids=['new', 'persistent'])
-@pytest.mark.parametrize('by_epoch', [False, True], ids=['iterations', 'epochs'])
+@pytest.mark.parametrize(
+    'by_epoch',
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=['iterations', 'epochs'],
+)
 def test_order_with_workers(tmp_path, by_epoch, persistent, is_begun, monkeypatch):
     if is_begun:
         monkeypatch.setattr('mmengine.runner.loops._InfiniteDataloaderIterator', Begun)
