@@ -2,6 +2,7 @@
 
 from mmattn.attention.attention_augmented_conv import AttentionAugmentedConv
 from mmattn.attention.bam import BAM
+from mmattn.attention.caa import CAA
 from mmattn.attention.cbam import CBAM
 from mmattn.attention.coord_att import CoordAtt
 from mmattn.attention.criss_cross import CrissCross
@@ -30,6 +31,7 @@ from mmattn.attention.triplet_attention import TripletAttention
 
 __all__ = [
     'BAM',
+    'CAA',
     'CBAM',
     'ECA',
     'ELA',

@@ -6,6 +6,7 @@ from mmattn.backbones.cifar_aff_resnet import CIFARAFFResNet, CIFARAFFResNeXt
 from mmattn.backbones.coord_att_efficientnet import CoordAttEfficientNet
 from mmattn.backbones.coord_att_mobilenet_v2 import CoordAttMobileNetV2
 from mmattn.backbones.mobilenext import MobileNeXt
+from mmattn.backbones.pkinet import PKINet
 from mmattn.backbones.van import VAN
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     'CoordAttEfficientNet',
     'CoordAttMobileNetV2',
     'MobileNeXt',
+    'PKINet',
 ]
