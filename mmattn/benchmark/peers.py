@@ -140,6 +140,7 @@ PEERS = [
         _plain(plain.attention_augmented_conv),
     ),
     Peers('BAM', attention.BAM, {}, _plain(plain.bam)),
+    Peers('CAA', attention.CAA, {}, _plain(plain.caa)),
     Peers('CBAM', attention.CBAM, {}, {'timm': _timm_cbam, **_plain(plain.cbam)}),
     Peers(
         'CoordAtt',

@@ -65,6 +65,12 @@ def coord_att(m: Any, x: Tensor) -> Tensor:
     return x * m.conv_w(columns.transpose(2, 3)).sigmoid() * m.conv_h(rows).sigmoid()
 
 
+def caa(m: Any, x: Tensor) -> Tensor:
+    """Context anchor attention."""
+    layers = [*m.conv1, *m.h_conv, *m.v_conv, *m.conv2]
+    return x * through(layers, F.avg_pool2d(x, 7, 1, 3)).sigmoid()
+
+
 def cbam(m: Any, x: Tensor) -> Tensor:
     """Convolutional block attention."""
     peaks = F.adaptive_max_pool2d(x, 1).flatten(1)

@@ -153,7 +153,7 @@ _LIKE_CONVOLUTIONS = (nn.modules.conv._ConvNd, nn.Linear)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _NORMS = (*_BATCH_NORMS, nn.GroupNorm)
 # What is finite for all that is finite.
-_FINITE = (nn.Identity, nn.ReLU, nn.Sigmoid, nn.Flatten, nn.Unflatten)
+_FINITE = (nn.Identity, nn.ReLU, nn.SiLU, nn.Sigmoid, nn.Flatten, nn.Unflatten)
 
 
 def on_map(layer: nn.Module | list[nn.Module], x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from tests.helpers import randomize
 CHANNELS = 32
 # Their output is the product of the map and of all gates.
 PRODUCTS = [
-    *('BAM', 'CBAM', 'CoordAtt', 'ECA', 'ELA', 'EMA', 'GALA', 'GSoP', 'GatherExcite', 'LKA'),
+    *('BAM', 'CAA', 'CBAM', 'CoordAtt', 'ECA', 'ELA', 'EMA', 'GALA', 'GSoP', 'GatherExcite', 'LKA'),
     *('LSKA', 'MSCA', 'MSCAM', 'SE', 'SimAM', 'StripPooling', 'TimmAttention'),
 ]
 # What the others tell: the mean of the map's gates, a gate of a convolution, what is attended to.
@@ -92,6 +92,7 @@ INSIDE = {
     'CoordAttEfficientNet': ({}, {'CoordAtt': 16}),
     'CoordAttMobileNetV2': ({}, {'CoordAtt': 16}),
     'MobileNeXt': (dict(attention=dict(type='CoordAtt')), {'CoordAtt': 15}),
+    'PKINet': (dict(arch='t'), {'CAA': 4 + 14 + 22 + 4}),
     'VAN': (dict(arch='b0'), {'LKA': 3 + 3 + 5 + 2}),
 }
 

@@ -400,8 +400,8 @@ def backbone_testers():
 
 
 TESTERS = {tester.__name__.removeprefix('Test'): tester for tester in backbone_testers()}
-# Norms with a ReLU or padding behind them.
-BEHIND_ADDITION = {'CIFARAFFResNet': 8}
+# Norms with a ReLU, padding or another norm behind them.
+BEHIND_ADDITION = {'CIFARAFFResNet': 8, 'PKINet': 5}
 
 
 @pytest.mark.parametrize('name', TESTERS)

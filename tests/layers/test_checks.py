@@ -30,6 +30,7 @@ WRONG = [
         for v in (4, 257)
     ),
     *(('LKA', 'kernel_size', v) for v in (9, 100, 21.0)),
+    *(('CAA', 'kernel_size', v) for v in (0, 10, -3, 11.0)),
     *(('LSKA', 'kernel_size', v) for v in (0, 21, 99)),
     *(('MSCA', 'kernel_sizes', v) for v in ((), (7, 10), (0,), (-3, 5), 7, 'abc', (7.0,))),
     *(('AttentionAugmentedConv', 'key_ratio', v) for v in (0, -1, NAN, 101)),
@@ -64,6 +65,7 @@ WRONG = [
     ('AFF', 'strategy', 'ms_gua'),
     *(('VAN', option, v) for option in ('drop_rate', 'drop_path_rate') for v in (-1, 2.5, NAN)),
     ('VAN', 'drop_path_rate', 1.0),
+    *(('PKINet', option, v) for option in ('drop_rate', 'drop_path_rate') for v in (-1, 2.5, NAN)),
     ('VAN', 'layer_scale_init_value', NAN),
     *(('CoordAttEfficientNet', 'drop_path_rate', v) for v in (-1, 2.5)),
     *(
@@ -106,6 +108,7 @@ SMALL = {name: dict(in_channels=32) for name in (*attention.__all__, *fusion.__a
 SMALL |= {name: {} for name in backbones.__all__}
 SMALL |= {
     'VAN': dict(arch='b0'),
+    'PKINet': dict(arch='t'),
     'AFFResNet': dict(depth=18),
     'AFFFPN': dict(in_channels=[8, 16, 32], out_channels=16, num_outs=4),
     'SSDLiteNeck': {},

@@ -24,6 +24,7 @@ from mmattn import (
     CoordAttMobileNetV2,
     GlobalContext,
     MobileNeXt,
+    PKINet,
 )
 from mmattn.insertion.insert_attention import InsertAttention
 from mmattn.weights.fit import fit_weights
@@ -36,6 +37,7 @@ from tests.backbones import (
     test_cifar_aff_resnet,
     test_coord_att_mobilenet_v2,
     test_mobilenext,
+    test_pkinet,
     test_van,
 )
 from tests.helpers import randomize
@@ -157,6 +159,15 @@ def released_mobilenext():
     expected, _ = test_mobilenext.equations(p, x, 1)
     p.update(classifier(1280, 'classifier.1.weight', 'classifier.1.bias'))
     return p, x, expected, MobileNeXt(**options)
+
+
+@round_trip('released PKINet')
+def released_pkinet():
+    source = randomize(PKINet(test_pkinet.TINY, out_indices=range(5)))
+    p = test_pkinet.released(source.state_dict())
+    x = image()
+    expected = test_pkinet.equations(p, x, test_pkinet.TINY, training=False)
+    return p, x, expected, PKINet(test_pkinet.TINY, out_indices=range(5))
 
 
 def torchvision_maps(model, x):
