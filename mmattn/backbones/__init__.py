@@ -6,9 +6,11 @@ from mmattn.backbones.cifar_aff_resnet import CIFARAFFResNet, CIFARAFFResNeXt
 from mmattn.backbones.coord_att_efficientnet import CoordAttEfficientNet
 from mmattn.backbones.coord_att_mobilenet_v2 import CoordAttMobileNetV2
 from mmattn.backbones.mobilenext import MobileNeXt
+from mmattn.backbones.mscan import MSCAN
 from mmattn.backbones.van import VAN
 
 __all__ = [
+    'MSCAN',
     'VAN',
     'AFFInception',
     'AFFResNet',

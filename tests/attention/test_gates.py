@@ -91,6 +91,7 @@ INSIDE = {
     'CIFARAFFResNet': (dict(num_blocks=1), {'AFF': 3}),
     'CoordAttEfficientNet': ({}, {'CoordAtt': 16}),
     'CoordAttMobileNetV2': ({}, {'CoordAtt': 16}),
+    'MSCAN': ({}, {'MSCA': 3 + 3 + 5 + 2}),
     'MobileNeXt': (dict(attention=dict(type='CoordAtt')), {'CoordAtt': 15}),
     'VAN': (dict(arch='b0'), {'LKA': 3 + 3 + 5 + 2}),
 }

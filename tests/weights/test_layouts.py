@@ -17,6 +17,7 @@ from mmattn import (
     AFFFPN,
     CBAM,
     ECA,
+    MSCAN,
     VAN,
     AFFResNet,
     CIFARAFFResNet,
@@ -36,6 +37,7 @@ from tests.backbones import (
     test_cifar_aff_resnet,
     test_coord_att_mobilenet_v2,
     test_mobilenext,
+    test_mscan,
     test_van,
 )
 from tests.helpers import randomize
@@ -128,6 +130,22 @@ def hugging_face_van():
         else:
             assert parent == 'head'
     return state_dict, x, expected, model
+
+
+@round_trip('released MSCAN')
+def released_mscan():
+    p = randomize(MSCAN(test_van.TINY)).state_dict()
+    x = image()
+    expected = test_van.equations(p, x, test_van.TINY, training=False, **test_mscan.RELEASED)
+    p.update(classifier(32, 'head.weight', 'head.bias'))
+    return p, x, expected, MSCAN(test_van.TINY)
+
+
+@round_trip('mmseg MSCAN')
+def mmseg_mscan():
+    theirs = test_mscan.mscan_of_mmseg()
+    x = image()
+    return theirs.state_dict(), x, theirs(x), MSCAN(test_van.TINY)
 
 
 @round_trip('released mbv2_ca')
