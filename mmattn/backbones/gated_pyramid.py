@@ -14,6 +14,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.lka import LKA
+from mmattn.attention.strip_module import StripModule
 from mmattn.backbones import lean
 from mmattn.backbones.base import Backbone
 from mmattn.compat import is_compiling
@@ -113,12 +114,19 @@ class SpatialAttention(BaseModule):
 
     def branch(self) -> lean.Branch | None:
         """Tell how a lean block computes it; None where its modules are others or have hooks."""
-        gate = self.spatial_gating_unit
-        if not isinstance(gate, LKA) or not lean.can_be_done_again(self, SpatialAttention, LKA):
+        chain = _chain_of(self.spatial_gating_unit)
+        if chain is None or not lean.can_be_done_again(self, SpatialAttention, LKA, StripModule):
             return None
-        if gate.combine != 'multiply' or gate.act is not None or gate.blend is not None:
-            return None
-        return lean.Branch(self.proj_1, lean.Gate(gate.chain()), self.proj_2, shortcut=True)
+        return lean.Branch(self.proj_1, lean.Gate(chain), self.proj_2, shortcut=True)
+
+
+def _chain_of(gate: nn.Module) -> Sequence[nn.Conv2d] | None:
+    """List the convolutions in a row whose product with a map a gate is; None if it is no such."""
+    if not isinstance(gate, LKA | StripModule) or gate.blend is not None:
+        return None
+    if isinstance(gate, LKA) and (gate.combine != 'multiply' or gate.act is not None):
+        return None
+    return gate.chain()
 
 
 class DepthwiseConv(nn.Module):
@@ -280,7 +288,7 @@ class GatedPyramid(Backbone):
     described at :class:`mmattn.VAN`.
     """
 
-    archs: ClassVar[dict[str, dict]] = {'t': TINY, 's': SMALL, 'b': BASE, 'l': LARGE}
+    archs: ClassVar[dict[str, dict]] = {'t': TINY, 's': SMALL}
     """Widths and depths of the stages, by the names of the sizes."""
 
     slot = 'spatial_gating_unit'

@@ -6,7 +6,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmattn.backbones.gated_pyramid import GatedPyramid
+from mmattn.backbones.gated_pyramid import BASE, LARGE, SMALL, TINY, GatedPyramid
 
 
 class Stem(nn.Module):
@@ -39,18 +39,9 @@ class MSCAN(GatedPyramid, attention=dict(type='MSCA'), stage_norm_cfg=dict(type=
     mmseg's ``MSCAN`` load as they are; their classifier is set aside. In the scope of mmseg, which
     has an ``MSCAN`` of its own, write ``type='mmattn.MSCAN'``.
 
-    Args:
-        arch: ``'t'``, ``'s'``, ``'b'`` or ``'l'``, or a dict as for :class:`mmattn.VAN`.
-        attention: Config of the attention module in every block; ``in_channels`` is filled in.
-        stage_norm_cfg: Norm over the channels at the end of each stage.
-        **options: As those of :class:`mmattn.VAN`.
-
-    Raises:
-        ValueError: As that of :class:`mmattn.VAN`, or if the first stage has a single channel.
-
-    Shape:
-        - Input: (N, in_channels, H, W) with any H, W >= 1.
-        - Output: one (N, C_i, H_i, W_i) per out index, with strides 4, 8, 16 and 32.
+    The options are those of :class:`mmattn.VAN`, with ``'t'``, ``'s'``, ``'b'`` and ``'l'`` for
+    ``arch``, ``MSCA`` for ``attention`` and an eps of 1e-5 in ``stage_norm_cfg``. The first of the
+    ``embed_dims`` is at least 2.
 
     Example:
         >>> import torch
@@ -59,6 +50,7 @@ class MSCAN(GatedPyramid, attention=dict(type='MSCA'), stage_norm_cfg=dict(type=
         [(1, 64, 4, 8), (1, 160, 2, 4)]
     """
 
+    archs: ClassVar[dict[str, dict]] = {'t': TINY, 's': SMALL, 'b': BASE, 'l': LARGE}
     layouts: ClassVar[dict[str, str]] = {
         'released MSCAN': r'block1\.0\.attn\.spatial_gating_unit\.conv0_1\.weight',
         'mmseg MSCAN': r'block1\.0\.mlp\.dwconv\.weight',

@@ -32,9 +32,9 @@ class VAN(GatedPyramid, arch='b2'):
             more time: norms, GELU, gates and 3x3 depthwise convolutions are computed
             again there. Gradients are the same up to rounding; a second derivative and transforms
             of ``torch.func`` are refused. A half of a block whose modules are others, have hooks
-            or compute another attention than LKA's gate keeps what it would, and so does a norm
-            that is no batch norm or synchronizes several processes. ``torch.compile`` and
-            ``torch.export`` see the plain block.
+            or compute another attention than the gate of LKA or StripModule keeps what it would,
+            and so does a norm that is no batch norm or synchronizes several processes.
+            ``torch.compile`` and ``torch.export`` see the plain block.
         drop_rate: Dropout rate in the feed-forward networks.
         drop_path_rate: Stochastic depth rate of the last block; it rises linearly from 0.
         layer_scale_init_value: Initial scale of the residual branches.

@@ -35,6 +35,11 @@ def conv(p, x, name, **options):
     return F.conv2d(x, p[f'{name}.weight'], p[f'{name}.bias'], **options)
 
 
+def below(p, name):
+    """Give the weights of a module by their names within it."""
+    return {k.removeprefix(f'{name}.'): v for k, v in p.items() if k.startswith(f'{name}.')}
+
+
 def batch_norm(p, x, name, training):
     if training:
         mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)

@@ -24,7 +24,9 @@ from mmattn import (
     CIFARAFFResNeXt,
     CoordAttMobileNetV2,
     GlobalContext,
+    LSKNet,
     MobileNeXt,
+    StripNet,
 )
 from mmattn.insertion.insert_attention import InsertAttention
 from mmattn.weights.fit import fit_weights
@@ -36,8 +38,10 @@ from tests.backbones import (
     test_aff_resnet,
     test_cifar_aff_resnet,
     test_coord_att_mobilenet_v2,
+    test_lsknet,
     test_mobilenext,
     test_mscan,
+    test_strip_net,
     test_van,
 )
 from tests.helpers import randomize
@@ -132,13 +136,27 @@ def hugging_face_van():
     return state_dict, x, expected, model
 
 
+def released_kin_of_van(kind, released):
+    p = randomize(kind(test_van.TINY)).state_dict()
+    x = image()
+    expected = test_van.equations(p, x, test_van.TINY, training=False, **released)
+    p.update(classifier(32, 'head.weight', 'head.bias'))
+    return p, x, expected, kind(test_van.TINY)
+
+
 @round_trip('released MSCAN')
 def released_mscan():
-    p = randomize(MSCAN(test_van.TINY)).state_dict()
-    x = image()
-    expected = test_van.equations(p, x, test_van.TINY, training=False, **test_mscan.RELEASED)
-    p.update(classifier(32, 'head.weight', 'head.bias'))
-    return p, x, expected, MSCAN(test_van.TINY)
+    return released_kin_of_van(MSCAN, test_mscan.RELEASED)
+
+
+@round_trip('released LSKNet')
+def released_lsknet():
+    return released_kin_of_van(LSKNet, test_lsknet.RELEASED)
+
+
+@round_trip('released StripNet')
+def released_strip_net():
+    return released_kin_of_van(StripNet, test_strip_net.RELEASED)
 
 
 @round_trip('mmseg MSCAN')
