@@ -77,8 +77,8 @@ class LSK(Attention):
         far = convolved(self.conv_spatial, near)  # (N, C, H, W)
         near, far = convolved(self.conv1, near), convolved(self.conv2, far)  # (N, C // 2, H, W)
         mean = (wide_mean(near, 1, keepdim=True) + wide_mean(far, 1, keepdim=True)) / 2
-        peaks = [largest(each, 1, keepdim=True) for each in (near, far)]
-        peak = largest(torch.cat(peaks, 1), 1, keepdim=True)  # (N, 1, H, W)
+        peak_near, peak_far = largest(near, 1, keepdim=True), largest(far, 1, keepdim=True)
+        peak = torch.where(peak_near >= peak_far, peak_near, peak_far)  # (N, 1, H, W)
         logits = in_float32(self.conv_squeeze, torch.cat([mean, widened(peak)], 1))  # (N, 2, H, W)
         near = sigmoid_gated(near, logits[:, :1])
         far = sigmoid_gated(far, logits[:, 1:])
