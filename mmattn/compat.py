@@ -29,6 +29,30 @@ def is_compiling() -> bool:
     return torch.compiler.is_compiling()
 
 
+def is_exporting() -> bool:
+    """Tell whether what is traced is to run elsewhere: by ``torch.export``, not ``torch.compile``.
+
+    From 2.7 on: ``torch.compiler.is_exporting``. Before, the two are not told apart.
+    """
+    return is_compiling() and (TORCH < (2, 7) or _is_exporting())
+
+
+@torch.compiler.assume_constant_result
+def _is_exporting() -> bool:
+    # torch.compile takes the call itself for True.
+    return torch.compiler.is_exporting()
+
+
+def is_known(comparison: bool) -> bool:
+    """Tell whether a comparison of sizes holds; no where a compiler leaves one of them open.
+
+    From 2.7 on: ``statically_known_true``. Before, it is not asked while something is traced.
+    """
+    if TORCH < (2, 7) or not is_compiling():
+        return comparison
+    return torch.fx.experimental.symbolic_shapes.statically_known_true(comparison)
+
+
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     """Widen a real type to float32, unless it is wider.
 

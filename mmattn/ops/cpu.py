@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmattn.compat import is_compiling
+from mmattn.compat import is_compiling, is_exporting
 from mmattn.ops.bare import is_bare
 
 # Of other classes are fake tensors and those that lie on several devices.
@@ -13,19 +13,24 @@ _GLOBAL_HOOKS = [
 ]
 
 
-def is_unseen(layer: nn.Module, x: Tensor) -> bool:
+def is_unseen(layer: nn.Module, x: Tensor, *, compiled: bool = False) -> bool:
     """Tell whether nobody sees how a layer is applied to a map (N, C, H, W) on a CPU.
 
     What is exported is the plain form, a compiler has ways of its own, and hooks expect the call,
     the input and the output of the layer itself.
+
+    Args:
+        layer: The layer.
+        x: The map.
+        compiled: Whether ``torch.compile`` may see it, because it has no such way.
     """
-    return x.device.type == 'cpu' and x.ndim == 4 and is_plain(layer, x)
+    return x.device.type == 'cpu' and x.ndim == 4 and is_plain(layer, x, compiled=compiled)
 
 
-def is_plain(layer: nn.Module, *maps: Tensor) -> bool:
+def is_plain(layer: nn.Module, *maps: Tensor, compiled: bool = False) -> bool:
     """Tell whether nobody sees how a layer is applied to maps, wherever they lie."""
     return (
-        not is_compiling()
+        not (is_exporting() if compiled else is_compiling())
         and not torch.jit.is_tracing()
         and all(type(x) in _PLAIN for x in maps)
         and all(type(parameter) in _PLAIN for parameter in layer.parameters(recurse=False))
@@ -35,6 +40,7 @@ def is_plain(layer: nn.Module, *maps: Tensor) -> bool:
     )
 
 
+@torch.compiler.assume_constant_result
 def has_onednn(dtype: torch.dtype) -> bool:
     """Tell whether oneDNN computes in a type here: float32 or, on newer machines, bfloat16."""
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):

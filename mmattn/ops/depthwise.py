@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmattn.compat import autocast_dtype, is_compiling
+from mmattn.compat import autocast_dtype, is_known
 from mmattn.ops.cpu import has_onednn, is_unseen
 
 # The rule, from process CPU time by phases against that of the convolution itself, forward and
@@ -49,16 +49,16 @@ def depthwise(conv: nn.Module, x: Tensor) -> Tensor:
 
 def phase_dtype(conv: nn.Conv2d, x: Tensor) -> torch.dtype | None:
     """Give the type in which to compute by phases, or None where the plain form is better."""
-    if conv.groups == 1 or max(conv.dilation) == 1 or is_compiling():
+    if conv.groups == 1 or max(conv.dilation) == 1:
         return None
     # In the order of what it takes to find out.
-    if not (_is_slow(conv, x) and _keeps_the_size(conv) and is_unseen(conv, x)):
+    if not (_is_slow(conv, x) and _keeps_the_size(conv) and is_unseen(conv, x, compiled=True)):
         return None
     dtype = x.dtype if x.dtype == torch.float64 else autocast_dtype('cpu') or x.dtype
     if not has_onednn(dtype):
         return None
     sides = zip(x.shape[2:], conv.dilation, strict=True)
-    is_large = all(side >= _LEAST_SIDE * d for side, d in sides if d > 1)
+    is_large = all(is_known(side >= _LEAST_SIDE * d) for side, d in sides if d > 1)
     return dtype if is_large else None
 
 

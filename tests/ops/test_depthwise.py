@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmattn import compat
 from mmattn.attention import LKA
 from mmattn.ops import cpu, depthwise
 from mmattn.ops.precision import convolved
@@ -241,18 +242,41 @@ def test_what_is_exported_is_plain():
     assert 'reshape' not in str(traced.inlined_graph)
 
 
-def test_a_compiler_sees_the_plain_form():
-    conv, x = prepare()
+def compiled_graph(conv, x):
+    """Compile the convolution of a map, compare its result, and give the code of its graph."""
     graphs = []
 
     def backend(graph, _):
         graphs.append(graph)
         return graph
 
+    torch._dynamo.reset()
     out = torch.compile(Alone(conv), backend=backend, fullgraph=True)(x)
     torch.testing.assert_close(out, conv(x))
     [graph] = graphs
-    assert 'reshape' not in graph.code
+    return graph.code
+
+
+@pytest.mark.parametrize('name', [None, *PLAIN])
+def test_a_compiler_sees_phases(name):
+    conv, x = prepare() if name is None else prepare(PLAIN[name][0], **PLAIN[name][1])
+    # Below PyTorch 2.7 it cannot be told from an export.
+    assert ('reshape' in compiled_graph(conv, x)) == (name is None and compat.TORCH >= (2, 7))
+
+
+def test_a_compiler_sees_the_plain_form_of_a_size_left_open():
+    conv, x = prepare()
+    torch._dynamo.mark_dynamic(x, 2)
+    assert 'reshape' not in compiled_graph(conv, x)
+
+
+def test_gradients_of_compiled_phases():
+    conv, x = prepare(h=25, w=31)
+    x.requires_grad_()
+    grads = []
+    for apply in (torch.compile(Alone(conv), fullgraph=True), conv):
+        grads.append(torch.autograd.grad(apply(x).square().sum(), [x, conv.weight, conv.bias]))
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-3)
 
 
 def test_autocast_computes_in_its_own_type(with_bfloat16):
