@@ -23,6 +23,7 @@ SMALLER = {'AttentionAugmentedConv': (2, 64, 16, 16)}
 DTYPES = ('bfloat16', 'float16')
 
 MOST_MOVED: dict[tuple[str, str], float] = {
+    ('CAA', 'float16'): 1.13,
     ('LKA', 'float16'): 1.2,
     ('LSK', 'float16'): 1.19,
     ('LSKA', 'float16'): 1.32,
