@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mmattn.ops.factor import as_factor
 from mmattn.ops.layout import laid_out_as
+from mmattn.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from mmattn.ops.precision import HALVES, gated, saturate_
 
 
@@ -48,7 +49,7 @@ def reassembled(x: Tensor, weights: Tensor, kernel_size: int, scale_factor: int 
             f'divide {c} channels, for x {tuple(x.shape)}, got {tuple(weights.shape)}'
         )
     # The s * s pixels that come from one, in an axis of their own.
-    factors = F.pixel_unshuffle(as_factor(weights, x.dtype), s)
+    factors = pixel_unshuffle(as_factor(weights, x.dtype), s)
     factors = factors.reshape(n, groups, k * k, 1, s * s, h, w)
     padded = F.pad(x, [k // 2] * 4)
     padded = padded.reshape(n, groups, c // groups, 1, h + k - 1, w + k - 1)
@@ -59,7 +60,7 @@ def reassembled(x: Tensor, weights: Tensor, kernel_size: int, scale_factor: int 
     assert out is not None
     # Rounded weights can sum to more than one, which is enough to pass the largest float16.
     out = saturate_(out).reshape(n, c * s * s, h, w)
-    return laid_out_as(F.pixel_shuffle(out, s), x)
+    return laid_out_as(pixel_shuffle(out, s), x)
 
 
 def _added(total: Tensor | None, x: Tensor, factor: Tensor) -> Tensor:
