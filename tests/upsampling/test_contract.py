@@ -17,7 +17,10 @@ CFGS['pl_dyscope'] = 'DySample', dict(style='pl', dyscope=True)
 CFGS['identity'] = 'DySample', dict(start='identity')
 CFGS['groups'] = 'CARAFE', dict(up_group=4, up_kernel=3, encoder_dilation=2)
 CFGS['align_corners'] = 'Bilinear', dict(align_corners=True)
-every = pytest.mark.parametrize('name', CFGS)
+every = pytest.mark.parametrize(
+    'name',
+    [n if n in room.__all__ else pytest.param(n, marks=pytest.mark.slow) for n in CFGS],
+)
 
 
 def asked_of(name):
