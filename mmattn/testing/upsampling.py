@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from mmattn.layers.registered import registered
 from mmattn.testing.blended import (
     HALVES,
-    MODES,
     compiles_whole,
     copies_and_pickles,
     exports_with_free_sizes,
