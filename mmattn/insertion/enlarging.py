@@ -33,8 +33,8 @@ def factor_of(site: Site, name: str, record: Record) -> int:
             f'{site}: {site.attention["type"]} enlarges its map; expected it instead_of a module '
             f'that does, such as an nn.Upsample, not {site.place} one'
         )
-    taken = getattr(record.args[0] if record.args else None, 'shape', ())
-    given = getattr(record.output, 'shape', ())
+    taken: tuple = getattr(record.args[0] if record.args else None, 'shape', ())
+    given: tuple = getattr(record.output, 'shape', ())
     alone = name and len(record.args) == 1 and not record.kwargs
     if alone and len(taken) == len(given) == 4 and taken[:2] == given[:2]:
         factor = given[2] // taken[2]
