@@ -57,7 +57,7 @@ class ASFF(LevelFusion):
     three weighs them, and a 3x3 convolution follows.
 
     Args:
-        in_channels: Channels of the three levels, the coarsest first.
+        in_channels: Channels of the three levels, the coarsest first, or one number for all.
         level: Index of the level whose size and width the mean has, 0 for the coarsest.
         out_channels: Channels of the output; None for those of the level.
         weight_channels: Channels to which each level is compressed for the weights; the release
@@ -79,17 +79,21 @@ class ASFF(LevelFusion):
         torch.Size([2, 16, 7, 7])
     """
 
+    num_inputs = 3
+
     def __init__(
         self,
-        in_channels: ThreeWidths,
-        level: Literal[0, 1, 2],
+        in_channels: Positive | ThreeWidths,
         *,
+        level: Literal[0, 1, 2] = 0,
         out_channels: Positive | None = None,
         weight_channels: Positive = 16,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.in_channels = list(in_channels)
+        self.in_channels = (
+            list(in_channels) if isinstance(in_channels, Sequence) else [in_channels] * 3
+        )
         self.level = level
         width = self.in_channels[level]
         self.out_channels = width if out_channels is None else out_channels
@@ -101,6 +105,15 @@ class ASFF(LevelFusion):
             setattr(self, f'weight_level_{i}', ConvBlock(width, weight_channels, 1))
         self.weight_levels = nn.Conv2d(3 * weight_channels, 3, 1)
         self.expand = ConvBlock(width, self.out_channels, 3)
+
+    def map_shapes(self, h: int, w: int) -> list[tuple[int, int, int]]:
+        """Tell the shapes of the three levels."""
+        sizes = {self.level: (h, w)}
+        for i in range(self.level - 1, -1, -1):
+            sizes[i] = (sizes[i + 1][0] + 1) // 2, (sizes[i + 1][1] + 1) // 2
+        for i in range(self.level + 1, 3):
+            sizes[i] = sizes[i - 1][0] * 2, sizes[i - 1][1] * 2
+        return [(c, *sizes[i]) for i, c in enumerate(self.in_channels)]
 
     def forward(self, x0: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
         """Fuse three levels, the coarsest first.

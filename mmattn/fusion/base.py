@@ -48,6 +48,10 @@ class Fusion(Blended):
         out = self.fuse(*maps)
         return out if self.blend is None else self.blend_in(out, add(*maps))
 
+    def map_shapes(self, h: int, w: int) -> list[tuple[int, int, int]]:
+        """Tell channels, height and width of the maps that it takes for a result of this size."""
+        return [(self.in_channels, h, w)] * self.num_inputs
+
     def folded(self) -> nn.Module:
         """Give what adds the two maps, if that is what the module still does."""
         return Sum() if self.is_idle else self
@@ -89,9 +93,19 @@ class LevelFusion(BaseModule):
     role = 'attention'
     """What it is to the network around it, for whoever counts."""
 
+    num_inputs = 2
+    """How many maps it takes."""
+
+    enlarges: ClassVar[bool] = False
+    """Whether it takes a map and the coarser one above it, and gives two maps that its host adds."""
+
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+
+    @abstractmethod
+    def map_shapes(self, h: int, w: int) -> list[tuple[int, int, int]]:
+        """Tell channels, height and width of the maps that it takes for a result of this size."""
 
 
 class Sum(nn.Module):

@@ -1,6 +1,7 @@
 """Frequency-aware feature fusion."""
 
 import itertools
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -71,8 +72,7 @@ class FreqFusion(LevelFusion):
         (torch.Size([2, 16, 13, 10]), torch.Size([2, 16, 13, 10]))
     """
 
-    enlarges = True
-    """That it takes the coarser map as it is, and gives two maps that its host adds."""
+    enlarges: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -132,6 +132,10 @@ class FreqFusion(LevelFusion):
         if not self.is_init:
             self.reset_parameters()
         super().init_weights()
+
+    def map_shapes(self, h: int, w: int) -> list[tuple[int, int, int]]:
+        """Tell the shapes of the fine and of the coarse map."""
+        return [(self.in_channels, h, w), (self.lr_channels, (h + 1) // 2, (w + 1) // 2)]
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Sharpen the fine map ``x`` and enlarge the coarse map ``y``.

@@ -1,6 +1,6 @@
 """Feature pyramid network whose top-down sum is a fusion module."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -51,7 +51,16 @@ def fused_with_coarser(
     return fusion(x, large)
 
 
-def check_upsample(fusions: ModuleList, upsample: dict) -> None:
+def check_takes_two(fusions: Iterable[nn.Module]) -> None:
+    """Refuse a fusion of more than two maps."""
+    for fusion in fusions:
+        if getattr(fusion, 'num_inputs', 2) != 2:
+            raise ValueError(
+                f'expected a fusion of two maps, got {type(fusion).__name__} of {fusion.num_inputs}'
+            )
+
+
+def check_upsample(fusions: Iterable[nn.Module], upsample: dict) -> None:
     """Refuse an upsampling that nobody would use."""
     for fusion in fusions:
         if getattr(fusion, 'enlarges', False):
@@ -216,6 +225,7 @@ class AFFFPN(BaseModule):
                 )
         # Not PyTorch's list, through which init_weights would not reach the fusion modules.
         self.fusions = ModuleList(self._built(fusion) for _ in levels[1:])
+        check_takes_two(self.fusions)
         self.upsamplings: ModuleList | None = None
         if upsample is not None:
             check_upsample(self.fusions, upsample)

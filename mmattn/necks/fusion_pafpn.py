@@ -1,7 +1,7 @@
 """Pyramids with a second path, from fine to coarse: path aggregation, and BiFPN."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -23,7 +23,13 @@ from mmattn.layers.checks import (
     within,
 )
 from mmattn.layers.separable import SeparableConv
-from mmattn.necks.aff_fpn import AFFFPN, UpsampleCfg, check_upsample, fused_with_coarser
+from mmattn.necks.aff_fpn import (
+    AFFFPN,
+    UpsampleCfg,
+    check_takes_two,
+    check_upsample,
+    fused_with_coarser,
+)
 
 BIFPN_NORM = dict(type='BN', momentum=0.01, eps=1e-3)
 
@@ -162,10 +168,9 @@ class FusionPAFPN(AFFFPN):
         )
         self.level_fusions: ModuleList | None = None
         if level_fusion is not None:
-            widths = [out_channels] * 3
             # The coarsest level, which is the last output, is level 0 there.
             self.level_fusions = ModuleList(
-                MODELS.build({**level_fusion, 'in_channels': widths, 'level': 2 - i})
+                MODELS.build({**level_fusion, 'in_channels': out_channels, 'level': 2 - i})
                 for i in range(3)
             )
 
@@ -181,6 +186,7 @@ class FusionPAFPN(AFFFPN):
             self.bottom_up_fusions = ModuleList(
                 self._built(self._bottom_up_fusion) for _ in levels[1:]
             )
+            check_takes_two(self.bottom_up_fusions)
             check_sizes_alike(self.bottom_up_fusions)
             return
         extra = self.num_outs > len(levels)
@@ -272,7 +278,7 @@ class BiFPNStage(BaseModule):
         check_sizes_alike(module for node in self.bottom_up for module in node.fusions)
         self.upsamplings: ModuleList | None = None
         if upsample is not None:
-            check_upsample(ModuleList(node.fusions[0] for node in self.top_down), upsample)
+            check_upsample((node.fusions[0] for node in self.top_down), upsample)
             self.upsamplings = ModuleList(
                 MODELS.build({**upsample, 'in_channels': channels}) for _ in range(levels - 1)
             )
@@ -316,6 +322,8 @@ class Node(BaseModule):
         if accepts(fusion, 'num_inputs'):
             cfgs = [{**cfg, 'num_inputs': num_inputs}]
         self.fusions = ModuleList(map(MODELS.build, cfgs))
+        if len(cfgs) == num_inputs - 1:
+            check_takes_two(self.fusions)
         has_own = getattr(self.fusions[-1], 'convolves', False)
         self.conv = None if has_own else SeparableConv(channels, norm_cfg)
 
@@ -339,7 +347,7 @@ def halved(x: Tensor) -> Tensor:
     return F.max_pool2d(F.pad(x, [w % 2, 1, h % 2, 1], value=float('-inf')), 3, stride=2)
 
 
-def check_sizes_alike(fusions: object) -> None:
+def check_sizes_alike(fusions: Iterable[nn.Module]) -> None:
     """Refuse a fusion that takes a coarser map where the other map is of the same size."""
     for fusion in fusions:
         if getattr(fusion, 'enlarges', False):
@@ -378,7 +386,9 @@ def rename_bifpn(state_dict: dict, prefix: str) -> None:
             state_dict[prefix + name] = state_dict.pop(key)
     # Of a convolution and a batch norm behind it, the bias is part of the mean here.
     for key in [key for key in state_dict if key.startswith(prefix)]:
-        found = re.fullmatch(r'(.*(?:lateral_convs\.\d+|connection_convs\.\d+|extra_conv))\.conv\.bias', key)
+        found = re.fullmatch(
+            r'(.*(?:(?:lateral|connection)_convs\.\d+|extra_conv))\.conv\.bias', key
+        )
         mean = f'{found[1]}.bn.running_mean' if found else ''
         if mean in state_dict:
             state_dict[mean] = state_dict[mean] - state_dict.pop(key)
