@@ -13,7 +13,7 @@ from mmattn.fusion.base import LevelFusion
 from mmattn.layers.checks import Odd, Positive, check_map
 from mmattn.ops.factor import softmax_factor
 from mmattn.ops.point_sampled import initial_offset, point_sampled
-from mmattn.ops.precision import convolved, in_float32, narrowed, saturate_, wide_sigmoid, widened
+from mmattn.ops.precision import convolved, in_float32, saturate_, wide_sigmoid, widened
 from mmattn.ops.reassembled import reassembled
 
 
@@ -128,7 +128,7 @@ class FreqFusion(LevelFusion):
             self.dysampler.reset_parameters()
 
     def init_weights(self) -> None:
-        """Start as the release does, whatever a host drew before; ``init_cfg`` has the last word."""
+        """Start as the release does whatever a host drew; ``init_cfg`` has the last word."""
         if not self.is_init:
             self.reset_parameters()
         super().init_weights()

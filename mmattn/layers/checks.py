@@ -260,7 +260,7 @@ def build_norm(cfg: dict, channels: int) -> nn.Module:
 
 
 def _takes(*names: str) -> Callable[[dict], bool]:
-    """Tell whether a config is that of a module which takes options of these names besides its own."""
+    """Tell whether a config is that of a module that takes options of these names, too."""
 
     def meets(cfg: dict) -> bool:
         kind = _registered(cfg)
