@@ -43,7 +43,7 @@ def check_fusion(
     """
     expect(
         isinstance(cls, type) and issubclass(cls, Fusion | LevelFusion),
-        'a subclass of Fusion or LevelFusion of mmattn.fusion.base',
+        'a subclass of mmattn.fusion.base.Fusion or of LevelFusion beside it',
         cls,
     )
     if issubclass(cls, LevelFusion):
