@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmattn.fusion.base import LevelFusion
 from mmattn.layers.checks import Odd, Positive, check_map
 from mmattn.ops.factor import softmax_factor
+from mmattn.ops.pixel_shuffle import pixel_shuffle
 from mmattn.ops.point_sampled import initial_offset, point_sampled
 from mmattn.ops.precision import convolved, in_float32, saturate_, wide_sigmoid, widened
 from mmattn.ops.reassembled import reassembled
@@ -226,9 +227,9 @@ class LocalSimilaritySampler(nn.Module):
         of_fine = with_similarity(self.norm_hr, fine)
         of_coarse = with_similarity(self.norm_lr, coarse)
         offset = in_float32(self.hr_offset, of_fine)
-        offset = offset + F.pixel_shuffle(in_float32(self.offset, of_coarse), 2)
+        offset = offset + pixel_shuffle(in_float32(self.offset, of_coarse), 2)
         scope = in_float32(self.hr_direct_scale, of_fine)
-        scope = scope + F.pixel_shuffle(in_float32(self.direct_scale, of_coarse), 2)
+        scope = scope + pixel_shuffle(in_float32(self.direct_scale, of_coarse), 2)
         # In pixels of the coarse map, of which one is two of the fine.
         return point_sampled(x, 2 * offset * wide_sigmoid(scope), 1)
 

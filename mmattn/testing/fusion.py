@@ -135,6 +135,7 @@ OF_LEVELS = (
     blended.keeps_any_map,
     blended.refuses_what_is_no_map,
     blended.leaves_its_inputs_alone,
+    blended.passes_an_empty_batch,
     blended.is_the_same_in_channels_last,
     blended.every_parameter_gets_a_gradient,
     blended.has_the_gradient_of_what_it_computes,
