@@ -22,7 +22,23 @@ MODELS = {
     'simple_baseline': {'model.type': 'TopdownPoseEstimator', 'model.head.type': 'HeatmapHead'},
     'ssdlite320': {'model.bbox_head.type': 'SSDLiteHead', 'model.train_cfg.debug': False},
     'upernet': {'model.decode_head.type': 'UPerHead'},
-    'yolox_s': {'model.type': 'YOLOX', 'model.backbone.widen_factor': 0.5},
+    **{
+        f'rtmdet_{size}{levels}': {
+            'model.type': 'RTMDet',
+            'model.backbone.widen_factor': width,
+            'model.bbox_head.anchor_generator.strides': strides,
+        }
+        for size, width in (('tiny', 0.375), ('s', 0.5))
+        for levels, strides in (('', [8, 16, 32]), ('_p2', [4, 8, 16, 32]))
+    },
+    **{
+        f'yolox_s{levels}': {
+            'model.type': 'YOLOX',
+            'model.backbone.widen_factor': 0.5,
+            'model.bbox_head.strides': strides,
+        }
+        for levels, strides in (('', None), ('_p2', (4, 8, 16, 32)))
+    },
 }
 WIDTHS = {'_w035': 0.35, '_w050': 0.5, '_w075': 0.75, '': None, '_w140': 1.4}
 # Strides of the stages of MobileNetV2, or of ResNet, by the output stride.
@@ -31,6 +47,7 @@ STRIDES = {
     '_d8': [(1, 2, 2, 1, 1, 1, 1), (1, 2, 1, 1)],
     '_d16': [(1, 2, 2, 2, 1, 1, 1)],
 }
+TIMM = ['TIMMBackbone', 'mmpretrain.TIMMBackbone']
 RESNET = ['ResNet', 'ResNetV1c', 'AFFResNet']
 BACKBONES = {
     name: {f'model.backbone.{key}': value for key, value in facts.items()}
@@ -60,7 +77,9 @@ BACKBONES = {
         'resnext38_32x4d': dict(type='CIFARAFFResNeXt', num_blocks=4),
         'inception_b4': dict(type='AFFInception', num_blocks=4),
         'efficientnet_b0': dict(type='CoordAttEfficientNet', arch='b0'),
-        'timm_efficientnet_b1': dict(type='mmpretrain.TIMMBackbone', model_name='efficientnet_b1'),
+        'timm_efficientnet_b1': dict(type=TIMM, model_name='efficientnet_b1'),
+        'timm_convnext_t_dinov3': dict(type=TIMM, model_name='convnext_tiny.dinov3_lvd1689m'),
+        'timm_vit_s16_dinov3': dict(type=TIMM, model_name='vit_small_patch16_dinov3.lvd1689m'),
         'convnext_t': dict(type='mmpretrain.ConvNeXt', arch='tiny'),
         'hr18': {'type': 'HRNet', 'extra.stage2.num_channels': (18, 36)},
         'pvtv2_b0': dict(type='PyramidVisionTransformerV2', embed_dims=32),
@@ -108,6 +127,8 @@ OPTIONS = {
     'w': {'direction': 'w'},
     # By InsertAttention, into a part that has no place for it.
     'insert': {'inserted': True},
+    # Into the neck of a model, too, which else has it in its backbone.
+    'neck': {'in_neck': True},
 }
 # The places of these in a ResNet are out of reach of plugins: they are always inserted.
 INSERTED = ('simam', 'strippooling')
@@ -148,16 +169,17 @@ def hold(facts: dict, cfg: dict) -> bool:
     )
 
 
-def attention_in(cfg: object, inserted: bool = False) -> list[dict]:
+def attention_in(cfg: object, inserted: bool = False, site: str = '') -> list[dict]:
     """Find the modules for attention and fusion in a part of a config."""
     if isinstance(cfg, list | tuple):
-        return [found for item in cfg for found in attention_in(item, inserted)]
+        return [found for item in cfg for found in attention_in(item, inserted, site)]
     if not isinstance(cfg, dict):
         return []
     if cfg.get('type') in ATTENTION.values():
-        return [{**cfg, 'inserted': inserted}]
+        return [{**cfg, 'inserted': inserted, 'in_neck': r'neck\.' in site}]
     inserted = inserted or cfg.get('type') == 'InsertAttention'
-    return [found for item in cfg.values() for found in attention_in(item, inserted)]
+    site = cfg.get('after', site)
+    return [found for item in cfg.values() for found in attention_in(item, inserted, site)]
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
@@ -166,7 +188,7 @@ def test_name_says_what_the_config_holds(path):
     [name] = readings(path.stem)
     for part, vocabulary in VOCABULARIES.items():
         if part == 'backbone' and 'backbone' not in name:
-            assert name['model'][0] == 'yolox_s'  # has one of its own
+            assert name['model'][0].startswith(('yolox', 'rtmdet'))  # have one of their own
             continue
         said = [name[part][0]] if part in name else []
         assert [word for word, facts in vocabulary.items() if hold(facts, cfg)] == said, part
@@ -181,6 +203,7 @@ def test_name_says_what_the_config_holds(path):
         for module in found:
             assert all(hold(OPTIONS[option], module) for option in options)
             assert module['inserted'] == ('insert' in options or kind in INSERTED)
+            assert module['in_neck'] == ('neck' in options)
             assert module.get('direction') in (None, *options)
 
 
