@@ -15,6 +15,7 @@ from mmattn.attention.gather_excite import GatherExcite
 from mmattn.attention.global_context import GlobalContext
 from mmattn.attention.gsop import GSoP
 from mmattn.attention.lka import LKA
+from mmattn.attention.lsk import LSK
 from mmattn.attention.lska import LSKA
 from mmattn.attention.mixed_pooling import MixedPooling
 from mmattn.attention.ms_cam import MSCAM
@@ -25,6 +26,7 @@ from mmattn.attention.se import SE
 from mmattn.attention.simam import SimAM
 from mmattn.attention.sk_conv import SKConv
 from mmattn.attention.split_attention import SplitAttention
+from mmattn.attention.strip_module import StripModule
 from mmattn.attention.strip_pooling import StripPooling
 from mmattn.attention.triplet_attention import TripletAttention
 
@@ -36,6 +38,7 @@ __all__ = [
     'EMA',
     'GALA',
     'LKA',
+    'LSK',
     'LSKA',
     'MSCA',
     'MSCAM',
@@ -53,6 +56,7 @@ __all__ = [
     'SKConv',
     'SimAM',
     'SplitAttention',
+    'StripModule',
     'StripPooling',
     'TimmAttention',
     'TripletAttention',

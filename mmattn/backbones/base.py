@@ -191,7 +191,7 @@ class Backbone(BaseModule):
             else:
                 state_dict[prefix + own] = value
         if aside and not note_aside([key.removeprefix(prefix) for key in aside]):
-            names = sorted({key.removeprefix(prefix).split('.')[0] for key in aside})
+            names = sorted({self.part(key.removeprefix(prefix)) for key in aside})
             print_log(
                 f'{type(self).__name__}: {len(aside)} tensors set aside, their parts are not '
                 f'built here ({", ".join(names)})',

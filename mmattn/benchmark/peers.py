@@ -207,6 +207,7 @@ PEERS = [
         {},
         _from('mmpretrain.models.backbones.van', 'LKA') | _plain(plain.lka),
     ),
+    Peers('LSK', attention.LSK, {}, _plain(plain.lsk)),
     Peers('LSKA', attention.LSKA, {}, _plain(plain.lska)),
     Peers('MSCA', attention.MSCA, {}, _from('mmseg.models.backbones.mscan', 'MSCAAttention')),
     Peers('MSCAM', attention.MSCAM, {}, _plain(plain.ms_cam)),
@@ -233,6 +234,7 @@ PEERS = [
     Peers(
         'SplitAttention', attention.SplitAttention, {}, _from('timm.layers', 'SplitAttn', _split)
     ),
+    Peers('StripModule', attention.StripModule, {}, _plain(plain.strip_module)),
     Peers('StripPooling', attention.StripPooling, {}, _plain(plain.strip_pooling)),
     Peers('TimmAttention cbam', attention.TimmAttention, {}, {'timm': _timm_itself}),
     Peers('TripletAttention', attention.TripletAttention, {}, _plain(plain.triplet_attention)),

@@ -133,6 +133,16 @@ def lka(m: Any, x: Tensor) -> Tensor:
     return x * through([m.conv0, m.conv_spatial, m.conv1], x)
 
 
+def lsk(m: Any, x: Tensor) -> Tensor:
+    """Large selective kernel."""
+    near = m.conv0(x)
+    near, far = m.conv1(near), m.conv2(m.conv_spatial(near))
+    both = torch.cat([near, far], 1)
+    pooled = torch.cat([both.mean(1, keepdim=True), both.max(1, keepdim=True).values], 1)
+    shares = m.conv_squeeze(pooled).sigmoid()
+    return x * m.conv(near * shares[:, :1] + far * shares[:, 1:])
+
+
 def lska(m: Any, x: Tensor) -> Tensor:
     """Large separable kernel attention."""
     layers = [m.conv0h, m.conv0v, m.conv_spatial_h, m.conv_spatial_v, m.conv1]
@@ -188,6 +198,11 @@ def strip_pooling(m: Any, x: Tensor) -> Tensor:
     rows = m.bn1(m.conv1(x.mean(3, keepdim=True)))
     columns = m.bn2(m.conv2(x.mean(2, keepdim=True)))
     return x * m.conv3((rows + columns).relu()).sigmoid()
+
+
+def strip_module(m: Any, x: Tensor) -> Tensor:
+    """Strip module."""
+    return x * through([m.conv0, m.conv_spatial1, m.conv_spatial2, m.conv1], x)
 
 
 def triplet_attention(m: Any, x: Tensor) -> Tensor:

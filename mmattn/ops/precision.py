@@ -93,7 +93,8 @@ def in_float32(layer: Layer | list[Layer], *inputs: Tensor) -> Tensor:
         *inputs: What it is applied to.
 
     Returns:
-        Its output in float32, or in float64 if the first input is.
+        Its output in float32, or in float64 if the first input is. A gradient of half weights that
+        overflows float16 becomes its largest value.
     """
     if isinstance(layer, list):
         [x] = inputs
@@ -113,11 +114,30 @@ def in_float32(layer: Layer | list[Layer], *inputs: Tensor) -> Tensor:
         if out is not None:
             return out
         narrow = {
-            name: tensor.to(dtype)
+            name: _Wide.apply(tensor, dtype)
             for name, tensor in (*layer.named_parameters(), *layer.named_buffers())
             if tensor.is_floating_point() and tensor.dtype != dtype
         }
         return torch.func.functional_call(layer, narrow, x) if narrow else layer(x)
+
+
+class _Wide(torch.autograd.Function):
+    """A weight in a wider type, whose gradient stays in the range of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weight: Tensor, dtype: torch.dtype) -> Tensor:
+        return weight.to(dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor):
+        weight, _ = inputs
+        ctx.dtype = weight.dtype
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return narrowed(grad, ctx.dtype), None
 
 
 def _computes_in(dtype: torch.dtype, layer: Layer, inputs: tuple[Tensor, ...]) -> bool:

@@ -20,7 +20,8 @@ CHANNELS = 32
 # Their output is the product of the map and of all gates.
 PRODUCTS = [
     *('BAM', 'CBAM', 'CoordAtt', 'ECA', 'ELA', 'EMA', 'GALA', 'GSoP', 'GatherExcite', 'LKA'),
-    *('LSKA', 'MSCA', 'MSCAM', 'SE', 'SimAM', 'StripPooling', 'TimmAttention'),
+    *('LSK', 'LSKA', 'MSCA', 'MSCAM', 'SE', 'SimAM', 'StripModule', 'StripPooling'),
+    'TimmAttention',
 ]
 # What the others tell: the mean of the map's gates, a gate of a convolution, what is attended to.
 OTHERS = {
@@ -91,7 +92,10 @@ INSIDE = {
     'CIFARAFFResNet': (dict(num_blocks=1), {'AFF': 3}),
     'CoordAttEfficientNet': ({}, {'CoordAtt': 16}),
     'CoordAttMobileNetV2': ({}, {'CoordAtt': 16}),
+    'LSKNet': ({}, {'LSK': 3 + 3 + 5 + 2}),
+    'MSCAN': ({}, {'MSCA': 3 + 3 + 5 + 2}),
     'MobileNeXt': (dict(attention=dict(type='CoordAtt')), {'CoordAtt': 15}),
+    'StripNet': ({}, {'StripModule': 3 + 3 + 5 + 2}),
     'VAN': (dict(arch='b0'), {'LKA': 3 + 3 + 5 + 2}),
 }
 

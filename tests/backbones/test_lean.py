@@ -258,7 +258,7 @@ def double_forward(block):
     ],
 )
 def test_other_modules_compute_what_they_do(change):
-    """Its modules called one by one, as :class:`mmattn.backbones.van.Block` says."""
+    """Its modules called one by one, as :class:`mmattn.backbones.gated_pyramid.Block` says."""
     block = pair()[1].double().block1[0]
     change(block.float())
     block.double()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmattn import VAN
-from mmattn.backbones import lean, van
+from mmattn.backbones import gated_pyramid, lean
 from mmattn.ops import depthwise
 
 ARCH = dict(embed_dims=(8, 16), depths=(1, 1), mlp_ratios=(4, 2))
@@ -72,7 +72,7 @@ def exact():
 def set_up(form):
     with pytest.MonkeyPatch.context() as patch:
         if form == 'layer scale on the map':
-            for part in (van.SpatialAttention, van.Mlp):
+            for part in (gated_pyramid.SpatialAttention, gated_pyramid.Mlp):
                 patch.setattr(part, 'takes_scale', lambda self: False)
         if form == 'no phases':
             for room in (depthwise, lean):

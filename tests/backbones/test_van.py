@@ -27,42 +27,67 @@ class TestVAN(BackboneTester):
         return 'mmattn.VAN' if scope == 'mmpretrain' else 'VAN'
 
 
-def equations(p, x, arch, eps, training):
-    """The network as the paper and its release describe it, on a dict of released keys."""
+def gelu(x):
+    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
 
-    def conv(x, name, **options):
-        return F.conv2d(x, p[f'{name}.weight'], p[f'{name}.bias'], **options)
 
-    def batch_norm(x, name):
-        if training:
-            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-        else:
-            mean, var = p[f'{name}.running_mean'], p[f'{name}.running_var']
-        x = (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt()
-        return x * p[f'{name}.weight'][:, None, None] + p[f'{name}.bias'][:, None, None]
+def conv(p, x, name, **options):
+    return F.conv2d(x, p[f'{name}.weight'], p[f'{name}.bias'], **options)
 
-    def gelu(x):
-        return x * (1 + torch.erf(x / math.sqrt(2))) / 2
 
+def below(p, name):
+    """Give the weights of a module by their names within it."""
+    return {k.removeprefix(f'{name}.'): v for k, v in p.items() if k.startswith(f'{name}.')}
+
+
+def batch_norm(p, x, name, training):
+    if training:
+        mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+    else:
+        mean, var = p[f'{name}.running_mean'], p[f'{name}.running_var']
+    x = (x - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt()
+    return x * p[f'{name}.weight'][:, None, None] + p[f'{name}.bias'][:, None, None]
+
+
+def lka(p, u, name):
+    channels = u.shape[1]
+    gate = conv(p, u, f'{name}.conv0', padding=2, groups=channels)
+    gate = conv(p, gate, f'{name}.conv_spatial', padding=9, dilation=3, groups=channels)
+    return u * conv(p, gate, f'{name}.conv1')
+
+
+def one_convolution(p, x, training):
+    x = conv(p, x, 'patch_embed1.proj', stride=4, padding=3)
+    return batch_norm(p, x, 'patch_embed1.norm', training)
+
+
+def equations(p, x, arch, eps, training, gated=lka, embedded=one_convolution):
+    """The network as the paper and its release describe it, on a dict of released keys.
+
+    Args:
+        gated: What is between the 1x1 convolutions of the attention.
+        embedded: What is ahead of the blocks of the first stage.
+    """
     maps = []
     for i, (channels, depth, ratio) in enumerate(
         zip(arch['embed_dims'], arch['depths'], arch['mlp_ratios'], strict=True), start=1
     ):
-        options = dict(stride=4, padding=3) if i == 1 else dict(stride=2, padding=1)
-        x = batch_norm(conv(x, f'patch_embed{i}.proj', **options), f'patch_embed{i}.norm')
+        if i == 1:
+            x = embedded(p, x, training)
+        else:
+            x = conv(p, x, f'patch_embed{i}.proj', stride=2, padding=1)
+            x = batch_norm(p, x, f'patch_embed{i}.norm', training)
         for j in range(depth):
             block = f'block{i}.{j}'
-            shortcut = batch_norm(x, f'{block}.norm1')
-            u = gelu(conv(shortcut, f'{block}.attn.proj_1'))
-            lka = f'{block}.attn.spatial_gating_unit'
-            gate = conv(u, f'{lka}.conv0', padding=2, groups=channels)
-            gate = conv(gate, f'{lka}.conv_spatial', padding=9, dilation=3, groups=channels)
-            gate = conv(gate, f'{lka}.conv1')
-            out = conv(u * gate, f'{block}.attn.proj_2') + shortcut
+            shortcut = batch_norm(p, x, f'{block}.norm1', training)
+            u = gelu(conv(p, shortcut, f'{block}.attn.proj_1'))
+            out = gated(p, u, f'{block}.attn.spatial_gating_unit')
+            out = conv(p, out, f'{block}.attn.proj_2') + shortcut
             x = x + p[f'{block}.layer_scale_1'][:, None, None] * out
-            out = conv(batch_norm(x, f'{block}.norm2'), f'{block}.mlp.fc1')
-            out = gelu(conv(out, f'{block}.mlp.dwconv.dwconv', padding=1, groups=channels * ratio))
-            x = x + p[f'{block}.layer_scale_2'][:, None, None] * conv(out, f'{block}.mlp.fc2')
+            out = conv(p, batch_norm(p, x, f'{block}.norm2', training), f'{block}.mlp.fc1')
+            out = conv(p, out, f'{block}.mlp.dwconv.dwconv', padding=1, groups=channels * ratio)
+            out = conv(p, gelu(out), f'{block}.mlp.fc2')
+            x = x + p[f'{block}.layer_scale_2'][:, None, None] * out
         mean, var = x.mean(1, keepdim=True), x.var(1, keepdim=True, unbiased=False)
         x = (x - mean) / (var + eps).sqrt()
         x = x * p[f'norm{i}.weight'][:, None, None] + p[f'norm{i}.bias'][:, None, None]
@@ -70,21 +95,26 @@ def equations(p, x, arch, eps, training):
     return maps
 
 
-@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
-@pytest.mark.parametrize('eps', [1e-6, 1e-1])
-def test_computes_the_released_network(eps, training):
-    model = randomize(VAN(TINY, stage_norm_cfg=dict(type='LN', eps=eps))).double().train(training)
+def computes_the_equations(model, training, **what):
+    """Compare maps and the gradient of the image with those of :func:`equations`."""
+    randomize(model).double().train(training)
     p = {key: value.clone() for key, value in model.state_dict().items()}
     x = torch.randn(2, 3, 71, 45, dtype=torch.float64, requires_grad=True)
-    maps, expected = model(x), equations(p, x, TINY, eps, training)
-    for a, b in zip(maps, expected, strict=True):
-        torch.testing.assert_close(a, b)
+    maps, expected = model(x), equations(p, x, TINY, training=training, **what)
+    torch.testing.assert_close(list(maps), expected)
     rs = [torch.randn_like(m) for m in maps]
     [grad], [expected_grad] = (
         torch.autograd.grad(sum((m * r).sum() for m, r in zip(ms, rs, strict=True)), x)
         for ms in (maps, expected)
     )
     torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize('training', [False, True], ids=['eval', 'train'])
+@pytest.mark.parametrize('eps', [1e-6, 1e-1])
+def test_computes_the_released_network(eps, training):
+    model = VAN(TINY, stage_norm_cfg=dict(type='LN', eps=eps))
+    computes_the_equations(model, training, eps=eps)
 
 
 # Recomputed from the paper's table of widths and depths; published sizes include the classifier.

@@ -24,11 +24,13 @@ DTYPES = ('bfloat16', 'float16')
 
 MOST_MOVED: dict[tuple[str, str], float] = {
     ('LKA', 'float16'): 1.2,
+    ('LSK', 'float16'): 1.19,
     ('LSKA', 'float16'): 1.32,
     ('MSCA', 'float16'): 1.22,
     ('MSCAM', 'float16'): 1.09,
     ('MixedPooling', 'float16'): 1.1,
     ('SCConv', 'float16'): 1.09,
+    ('StripModule', 'float16'): 1.31,
     ('TimmAttention cbam', 'bfloat16'): 2.21,
     ('TimmAttention cbam', 'float16'): 2.26,
     ('AddFusion', 'float16'): 1.29,

@@ -57,6 +57,7 @@ WRONG = [
     *(('SimAM', 'e_lambda', v) for v in (0, -1.0, NAN)),
     *(('SKConv', option, 0) for option in ('groups', 'min_channels')),
     *(('SKConv', 'branches', v) for v in (1, 33)),
+    *(('StripModule', 'kernel_size', v) for v in (0, 18, -3, 19.0)),
     ('TimmAttention', 'name', None),
     ('TimmAttention', 'options', 'rd_ratio=1'),
     *(('AFF', 'scale', v) for v in (NAN, math.inf, '2', None)),

@@ -489,6 +489,13 @@ def test_what_is_not_is_brought_there(how):
         assert torch.equal(out, expected)
 
 
+def test_the_gradient_of_a_half_weight_stays_in_its_range():
+    layer = nn.Conv2d(1, 1, 1).half()
+    in_float32(layer, torch.full((1, 1, 2, 2), 6e4)).sum().backward()
+    assert layer.weight.grad.item() == torch.finfo(torch.float16).max
+    assert layer.bias.grad.item() == 4
+
+
 def test_functions_of_several_inputs_in_float32():
     x, y = torch.rand(3), torch.rand(3).bfloat16()
     with torch.autocast('cpu', torch.bfloat16):

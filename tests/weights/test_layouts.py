@@ -17,13 +17,16 @@ from mmattn import (
     AFFFPN,
     CBAM,
     ECA,
+    MSCAN,
     VAN,
     AFFResNet,
     CIFARAFFResNet,
     CIFARAFFResNeXt,
     CoordAttMobileNetV2,
     GlobalContext,
+    LSKNet,
     MobileNeXt,
+    StripNet,
 )
 from mmattn.insertion.insert_attention import InsertAttention
 from mmattn.weights.fit import fit_weights
@@ -35,7 +38,10 @@ from tests.backbones import (
     test_aff_resnet,
     test_cifar_aff_resnet,
     test_coord_att_mobilenet_v2,
+    test_lsknet,
     test_mobilenext,
+    test_mscan,
+    test_strip_net,
     test_van,
 )
 from tests.helpers import randomize
@@ -128,6 +134,36 @@ def hugging_face_van():
         else:
             assert parent == 'head'
     return state_dict, x, expected, model
+
+
+def released_kin_of_van(kind, released):
+    p = randomize(kind(test_van.TINY)).state_dict()
+    x = image()
+    expected = test_van.equations(p, x, test_van.TINY, training=False, **released)
+    p.update(classifier(32, 'head.weight', 'head.bias'))
+    return p, x, expected, kind(test_van.TINY)
+
+
+@round_trip('released MSCAN')
+def released_mscan():
+    return released_kin_of_van(MSCAN, test_mscan.RELEASED)
+
+
+@round_trip('released LSKNet')
+def released_lsknet():
+    return released_kin_of_van(LSKNet, test_lsknet.RELEASED)
+
+
+@round_trip('released StripNet')
+def released_strip_net():
+    return released_kin_of_van(StripNet, test_strip_net.RELEASED)
+
+
+@round_trip('mmseg MSCAN')
+def mmseg_mscan():
+    theirs = test_mscan.mscan_of_mmseg()
+    x = image()
+    return theirs.state_dict(), x, theirs(x), MSCAN(test_van.TINY)
 
 
 @round_trip('released mbv2_ca')
