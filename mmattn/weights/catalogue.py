@@ -142,10 +142,22 @@ def _torchvision(file: str, layout: str, top1: float, megabytes: int) -> Entry:
     )
 
 
-def _openmmlab(path: str, licence: str) -> Entry:
+def _openmmlab(path: str, licence: str, layout: str = '') -> Entry:
     """Give a file of OpenMMLab, whose host has a mirror."""
     hosts = ('download.openmmlab.com', 'mmassets.onedl.ai')
-    return Entry(tuple(Source(f'https://{host}/{path}') for host in hosts), licence)
+    return Entry(tuple(Source(f'https://{host}/{path}', layout) for host in hosts), licence)
+
+
+def _mscan(file: str) -> Entry:
+    """Give an MSCAN of ImageNet-1K, which mmseg has converted."""
+    path = f'mmsegmentation/v0.5/pretrain/segnext/{file}.pth'
+    return _openmmlab(path, 'Apache-2.0', 'mmseg MSCAN')
+
+
+def _lsknet(file: str) -> Entry:
+    """Give an LSKNet of ImageNet-1K of its authors."""
+    host = 'https://download.openmmlab.com/mmrotate/v1.0/lsknet/backbones/'
+    return Entry((Source(f'{host}{file}.pth', 'released LSKNet'),), 'CC-BY-NC-4.0')
 
 
 CATALOGUE = {
@@ -166,6 +178,12 @@ CATALOGUE = {
     'fpn_van_b1_ade20k': _ade20k('b1', 'fpn', 43.22, '104499ff'),
     'fpn_van_b2_ade20k': _ade20k('b2', 'fpn', 46.84, '7074e6f8'),
     'fpn_van_b3_ade20k': _ade20k('b3', 'fpn', 48.32, '2c3b7f5e'),
+    'mscan_t_in1k': _mscan('mscan_t_20230227-119e8c9f'),
+    'mscan_s_in1k': _mscan('mscan_s_20230227-f33ccdf2'),
+    'mscan_b_in1k': _mscan('mscan_b_20230227-3ab7d230'),
+    'mscan_l_in1k': _mscan('mscan_l_20230227-cef260d4'),
+    'lsknet_t_in1k': _lsknet('lsk_t_backbone-2ef8a593'),
+    'lsknet_s_in1k': _lsknet('lsk_s_backbone-e9d2e551'),
     'mbv2_ca_in1k': Entry(
         sources=(
             Source(

@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmattn import list_modules
+from mmattn.datasets.synthetic.tiny_dota import DOTA_CLASSES
 from tests.configs.leaves import CONFIGS, FORMER, LEAVES, own, read
 
 # What a word stands for: dotted keys of the config, and the value that each has or may have.
@@ -13,12 +14,14 @@ MODELS = {
     'atss': {'model.type': 'ATSS'},
     'cascade_mask_rcnn': {'model.type': 'CascadeRCNN'},
     'deeplabv3': {'model.decode_head.type': ['ASPPHead', 'DeepLabV3Head']},
+    'faster_rcnn': {'model.type': 'FasterRCNN'},
     'fcn': {'model.decode_head.type': 'FCNHead'},
     'fpn': {'model.decode_head.type': 'FPNHead'},
     'gfl': {'model.type': 'GFL'},
     'mask2former': {'model.type': 'Mask2Former'},
     'mask_rcnn': {'model.type': 'MaskRCNN'},
     'retinanet': {'model.type': 'RetinaNet'},
+    'segnext': {'model.decode_head.type': 'LightHamHead'},
     'simple_baseline': {'model.type': 'TopdownPoseEstimator', 'model.head.type': 'HeatmapHead'},
     'ssdlite320': {'model.bbox_head.type': 'SSDLiteHead', 'model.train_cfg.debug': False},
     'upernet': {'model.decode_head.type': 'UPerHead'},
@@ -53,6 +56,8 @@ BACKBONES = {
     name: {f'model.backbone.{key}': value for key, value in facts.items()}
     for name, facts in {
         **{f'van_b{i}': dict(type=['VAN', 'mmattn.VAN'], arch=f'b{i}') for i in range(7)},
+        **{f'mscan_{i}': dict(type=['MSCAN', 'mmattn.MSCAN'], arch=i) for i in 'tsbl'},
+        **{f'lsknet_{i}': dict(type='LSKNet', arch=i) for i in 'ts'},
         'van_tiny': dict(type='VAN', drop_path_rate=0.0),
         **{
             f'mobilenetv2{width}{stride}': dict(
@@ -103,16 +108,18 @@ RECIPES = {
     'pre22k-384': {'train_cfg.max_epochs': 30, 'train_dataloader.batch_size': 16},
 }
 DATASET = 'val_dataloader.dataset.type'
+CLASSES = 'val_dataloader.dataset.metainfo.classes'
 DATA = {
     'ade20k': {DATASET: 'ADE20KDataset'},
     'cifar100-20': {DATASET: 'CIFAR100Superclasses', 'model.head.num_classes': 20},
     'cityscapes': {DATASET: 'CityscapesDataset'},
-    'coco': {DATASET: 'CocoDataset', 'codec': None},
+    'coco': {DATASET: 'CocoDataset', 'codec': None, CLASSES: None},
     'coco-256x192': {DATASET: 'CocoDataset', 'codec.input_size': (192, 256)},
     'coco-384x288': {DATASET: 'CocoDataset', 'codec.input_size': (288, 384)},
     'coco-panoptic': {DATASET: 'CocoPanopticDataset'},
     'coco-stopsign': {DATASET: 'COCOCategoryDataset', 'model.decode_head.num_classes': 2},
     'cub': {DATASET: 'CUB', 'model.head.num_classes': 200},
+    'dota': {DATASET: 'CocoDataset', CLASSES: DOTA_CLASSES},
     'in1k': {DATASET: 'ImageNet', 'model.head.num_classes': 1000},
     'in22k': {DATASET: 'ImageNet21k', 'model.head.num_classes': 21841},
     'voc0712': {DATASET: 'VOCDataset'},

@@ -1,5 +1,5 @@
-# UperNet on the ViT-S/16 of timm that was distilled from DINOv3. Its maps have one stride; a neck of
-# mmseg makes the strides 4 to 32 of it. Building it with pretrained=True downloads its weights.
+# UperNet on the ViT-S/16 of timm that was distilled from DINOv3. Its maps have one stride, of which
+# a neck of mmseg makes the strides 4 to 32. Building it with pretrained=True downloads its weights.
 _base_ = './upernet.py'
 
 model = dict(
