@@ -208,7 +208,7 @@ _ENTRIES = (
         use='CocoDataset as data_root, with the classes of DOTA and an ann_file such as '
         'annotations/instances_train.json',
         make=make_tiny_dota,
-        plan=plan_coco,
+        plan=partial(plan_coco, classes=DOTA_CLASSES),
     ),
     Benchmark(
         name='imagenet',

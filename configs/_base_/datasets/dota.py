@@ -1,5 +1,5 @@
-# DOTA-v1.0 with horizontal boxes, cut into tiles of 1024x1024 by a tool of yours and written as files
-# of COCO; 2 images per GPU.
+# DOTA-v1.0 with horizontal boxes, cut into tiles of 1024x1024 by a tool of yours, in the format of
+# COCO; 2 images per GPU.
 data_root = 'data/dota/'
 metainfo = dict(
     classes=(

@@ -53,7 +53,6 @@ def make_tiny_dota(
                 dict(id=number, name=name) for number, name in enumerate(DOTA_CLASSES, 1)
             ]
             for box in content['annotations']:
-                del box['segmentation']
                 box['category_id'] = 1 + box['category_id'] % len(DOTA_CLASSES)
             path = root / 'annotations' / f'instances_{split}.json'
             path.write_text(json.dumps(content))
