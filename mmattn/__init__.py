@@ -11,7 +11,7 @@ from mmattn.entrance import enter
 # Looks whether what follows can be imported.
 enter()
 
-from mmattn import attention, backbones, fusion, heads, insertion, necks
+from mmattn import attention, backbones, fusion, heads, insertion, necks, upsampling
 from mmattn.attention import *  # noqa: F403
 from mmattn.attention.base import Attention
 from mmattn.backbones import *  # noqa: F403
@@ -31,12 +31,15 @@ from mmattn.insertion import *  # noqa: F403
 from mmattn.inspection.attention_hook import AttentionVisualizationHook
 from mmattn.layers.registered import registered
 from mmattn.necks import *  # noqa: F403
+from mmattn.upsampling import *  # noqa: F403
+from mmattn.upsampling.base import Upsampling
 
 __version__ = '0.1.0'
 
 KINDS = {
     'attention': attention.__all__,
     'fusion': fusion.__all__,
+    'upsampling': upsampling.__all__,
     'backbone': backbones.__all__,
     'neck': necks.__all__,
     'head': heads.__all__,
@@ -44,7 +47,12 @@ KINDS = {
 }
 """Names that a config can give as ``type`` of a model or of a part of one, by what they are."""
 
-_BASES = {'attention': Attention, 'fusion': Fusion, 'backbone': Backbone}
+_BASES = {
+    'attention': Attention,
+    'fusion': Fusion,
+    'upsampling': Upsampling,
+    'backbone': Backbone,
+}
 
 __all__ = [
     'KINDS',
@@ -69,12 +77,13 @@ def list_modules(kind: str | None = None) -> list[str]:
     """List the names that mmattn registers, and those of subclasses that other packages register.
 
     Args:
-        kind: ``'attention'``, ``'fusion'``, ``'backbone'``, ``'neck'``, ``'head'`` or
-            ``'insertion'``; None for all.
+        kind: ``'attention'``, ``'fusion'``, ``'upsampling'``, ``'backbone'``, ``'neck'``,
+            ``'head'`` or ``'insertion'``; None for all.
 
     Returns:
         The names, in alphabetical order. Packages that were imported count: a subclass of
-        :class:`mmattn.attention.base.Attention`, of :class:`mmattn.fusion.base.Fusion` or of
+        :class:`mmattn.attention.base.Attention`, of :class:`mmattn.fusion.base.Fusion`, of
+        :class:`mmattn.upsampling.base.Upsampling` or of
         :class:`mmattn.backbones.base.Backbone` is listed as a config names it, ``package.Name`` if
         the package has a registry of its own.
 

@@ -5,6 +5,7 @@ from mmattn import KINDS, list_modules
 from mmattn.attention.base import Attention
 from mmattn.backbones.base import Backbone
 from mmattn.fusion.base import Fusion
+from mmattn.upsampling.base import Upsampling
 
 
 def test_lists_exactly_what_is_registered():
@@ -19,13 +20,20 @@ def test_kinds():
     assert 'VAN' in list_modules('backbone')
     assert sum(len(list_modules(kind)) for kind in KINDS) == len(list_modules())
     with pytest.raises(
-        ValueError, match="one of attention, fusion, backbone, neck, head, insertion, got 'heads'"
+        ValueError,
+        match="one of attention, fusion, upsampling, backbone, neck, head, insertion, got 'heads'",
     ):
         list_modules('heads')
 
 
 @pytest.mark.parametrize(
-    ('kind', 'base'), [('attention', Attention), ('fusion', Fusion), ('backbone', Backbone)]
+    ('kind', 'base'),
+    [
+        ('attention', Attention),
+        ('fusion', Fusion),
+        ('upsampling', Upsampling),
+        ('backbone', Backbone),
+    ],
 )
 def test_lists_what_other_packages_register(monkeypatch, kind, base):
     outside = type('Outside', (base,), {})

@@ -24,13 +24,13 @@ from mmattn.layers.checks import (
 from mmattn.weights.layouts import rename_published
 
 
-def upsample(x: Tensor, size: tuple[int, int], cfg: dict) -> Tensor:
+def interpolated(x: Tensor, size: tuple[int, int], cfg: dict) -> Tensor:
     """Enlarge ``x``, to ``size`` where the arguments of the interpolation name no factor."""
     return F.interpolate(x, **cfg) if 'scale_factor' in cfg else F.interpolate(x, size, **cfg)
 
 
 def _upsamples(cfg: dict) -> bool:
-    out = upsample(torch.empty(1, 1, 2, 2, device='meta'), (4, 4), cfg)
+    out = interpolated(torch.empty(1, 1, 2, 2, device='meta'), (4, 4), cfg)
     return out.shape == (1, 1, 4, 4)
 
 
@@ -42,9 +42,9 @@ class AFFFPN(BaseModule):
     """Feature pyramid network that fuses by attention where the plain one adds.
 
     On its way down, each level fuses its lateral map ``x`` with the upsampled level above, ``y``;
-    every such node has a fusion module of its own. With ``fusion=dict(type='AddFusion')`` this is
-    mmdet's ``FPN``, whose arguments and key names it has: weights of a plain FPN load with the
-    fusion modules as the only new part.
+    every such node has a fusion module of its own, and with ``upsample`` an upsampling module. With
+    ``fusion=dict(type='AddFusion')`` this is mmdet's ``FPN``, whose arguments and key names it has:
+    weights of a plain FPN load with the fusion modules as the only new part.
 
     Papers: `Attentional Feature Fusion <https://arxiv.org/abs/2009.14082>`_ (WACV 2021), `Feature
     Pyramid Networks for Object Detection <https://arxiv.org/abs/1612.03144>`_ (CVPR 2017).
@@ -55,7 +55,8 @@ class AFFFPN(BaseModule):
 
         ``init_cfg`` reaches the convolutions of the fusion modules as well. In AFF and iAFF a norm
         follows each of them, so the scale they start with does not matter; an ``init_cfg`` inside
-        ``fusion`` has the last word, and ``start='identity'`` starts as the plain FPN.
+        ``fusion`` has the last word, and ``start='identity'`` starts as the plain FPN. Upsampling
+        modules start as their papers do, or as an ``init_cfg`` inside ``upsample`` says.
 
         In mmseg's ``FPN``, ``end_level`` is exclusive and ``add_extra_convs=True`` stands for
         ``'on_output'``.
@@ -75,14 +76,17 @@ class AFFFPN(BaseModule):
         conv_cfg: Convolution layer.
         norm_cfg: Norm layer.
         act_cfg: Activation layer.
-        upsample_cfg: Arguments of :func:`torch.nn.functional.interpolate`. Without a
-            ``scale_factor``, maps take the size of the level below.
+        upsample_cfg: Arguments of :func:`torch.nn.functional.interpolate`, ``mode='nearest'`` by
+            default. Without a ``scale_factor``, maps take the size of the level below.
         fusion: Config of the fusion modules, ``in_channels`` is filled in.
         init_cfg: Initialization config of :class:`mmengine.model.BaseModule`.
+        upsample: Config of upsampling modules in place of the interpolation, such as
+            ``dict(type='DySample')``; ``in_channels`` is filled in. Maps take the size of the level
+            below.
 
     Raises:
-        ValueError: If the levels do not exist or do not make up ``num_outs``, or
-            ``add_extra_convs`` is unknown.
+        ValueError: If the levels do not exist or do not make up ``num_outs``,
+            ``add_extra_convs`` is unknown, or both ``upsample`` and ``upsample_cfg`` are given.
 
     Shape:
         - Input: one (N, C_i, H_i, W_i) per entry of ``in_channels``.
@@ -111,13 +115,19 @@ class AFFFPN(BaseModule):
         conv_cfg: ConvCfg | None = None,
         norm_cfg: NormCfg | None = None,
         act_cfg: ActCfg | None = None,
-        upsample_cfg: UpsampleCfg = dict(mode='nearest'),
+        upsample_cfg: UpsampleCfg | None = None,
         fusion: ModuleCfg = dict(type='AFF', reduction=4),
         init_cfg: dict | list[dict] | None = dict(
             type='Xavier', layer='Conv2d', distribution='uniform'
         ),
+        upsample: ModuleCfg | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if upsample is not None and upsample_cfg is not None:
+            raise ValueError(
+                'expected one of upsample, the config of a module, and upsample_cfg, the arguments '
+                f'of interpolate, got both: {dict(upsample)} and {dict(upsample_cfg)}'
+            )
         in_channels = list(in_channels)
         last = len(in_channels) - 1
         if end_level != -1 and not 0 <= end_level <= last:
@@ -145,7 +155,7 @@ class AFFFPN(BaseModule):
         self.end_level = end_level
         self.add_extra_convs = 'on_input' if add_extra_convs is True else add_extra_convs
         self.relu_before_extra_convs = relu_before_extra_convs
-        self.upsample_cfg = dict(upsample_cfg)
+        self.upsample_cfg = dict(mode='nearest') if upsample_cfg is None else dict(upsample_cfg)
 
         cfgs = dict(conv_cfg=conv_cfg, act_cfg=act_cfg, inplace=False)
         lateral_norm = None if no_norm_on_lateral else norm_cfg
@@ -174,6 +184,11 @@ class AFFFPN(BaseModule):
         self.fusions = ModuleList(
             MODELS.build({**fusion, 'in_channels': out_channels}) for _ in levels[1:]
         )
+        self.upsamplings: ModuleList | None = None
+        if upsample is not None:
+            self.upsamplings = ModuleList(
+                MODELS.build({**upsample, 'in_channels': out_channels}) for _ in levels[1:]
+            )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Turn one map per entry of ``in_channels`` into ``num_outs`` maps of one width.
@@ -189,7 +204,7 @@ class AFFFPN(BaseModule):
         used = inputs[self.start_level : self.end_level + 1]
         maps = [conv(used[i]) for i, conv in enumerate(self.lateral_convs)]
         for i in reversed(range(len(self.fusions))):
-            above = upsample(maps[i + 1], maps[i].shape[2:], self.upsample_cfg)
+            above = self._enlarge(i, maps[i + 1], maps[i].shape[2:])
             maps[i] = self.fusions[i](maps[i], above)
         # The convolutions of the extra levels come after those of the levels.
         outs = [self.fpn_convs[i](x) for i, x in enumerate(maps)]
@@ -203,6 +218,12 @@ class AFFFPN(BaseModule):
             outs.append(conv(x))
             x = F.relu(outs[-1]) if self.relu_before_extra_convs else outs[-1]
         return tuple(outs)
+
+    def _enlarge(self, node: int, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Bring the level above a node to the size of its own."""
+        if self.upsamplings is None:
+            return interpolated(x, size, self.upsample_cfg)
+        return self.upsamplings[node](x, size)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         rename_published(self, state_dict, prefix)
