@@ -13,7 +13,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         arch='s',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://lsknet_s_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://lsknet_s'),
     ),
     roi_head=dict(bbox_head=dict(num_classes=15)),
     # A tile shows up to thousands of vehicles and ships.

@@ -13,7 +13,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         arch='t',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://lsknet_t_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://lsknet_t'),
     ),
     neck=dict(in_channels=[32, 64, 160, 256]),
     roi_head=dict(bbox_head=dict(num_classes=15)),

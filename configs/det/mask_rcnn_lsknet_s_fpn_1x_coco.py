@@ -10,6 +10,6 @@ _base_ = [
 model = dict(
     backbone=dict(
         arch='s',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://lsknet_s_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://lsknet_s'),
     ),
 )

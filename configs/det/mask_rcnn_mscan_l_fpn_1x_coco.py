@@ -11,6 +11,6 @@ model = dict(
     backbone=dict(
         arch='l',
         drop_path_rate=0.3,
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_l_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_l'),
     ),
 )

@@ -11,6 +11,6 @@ model = dict(
     backbone=dict(
         arch='s',
         drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_s_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_s'),
     ),
 )

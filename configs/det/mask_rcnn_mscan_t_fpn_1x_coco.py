@@ -11,7 +11,7 @@ model = dict(
     backbone=dict(
         arch='t',
         drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_t_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_t'),
     ),
     neck=dict(in_channels=[32, 64, 160, 256]),
 )

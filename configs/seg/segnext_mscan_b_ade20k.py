@@ -26,7 +26,7 @@ published = [
 model = dict(
     backbone=dict(
         arch='b',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_b_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_b'),
     ),
     decode_head=dict(
         channels=512,

@@ -20,7 +20,7 @@ model = dict(
     data_preprocessor=dict(size=(1024, 1024)),
     backbone=dict(
         arch='b',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_b_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_b'),
     ),
     decode_head=dict(
         channels=512,

@@ -27,7 +27,7 @@ model = dict(
     backbone=dict(
         arch='l',
         drop_path_rate=0.3,
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_l_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_l'),
     ),
     decode_head=dict(
         channels=1024,

@@ -25,7 +25,7 @@ published = [
 model = dict(
     backbone=dict(
         arch='s',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_s_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_s'),
     ),
     decode_head=dict(
         channels=256,

@@ -20,7 +20,7 @@ model = dict(
     data_preprocessor=dict(size=(1024, 1024)),
     backbone=dict(
         arch='s',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_s_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_s'),
     ),
     decode_head=dict(
         channels=256,

@@ -25,7 +25,7 @@ published = [
 model = dict(
     backbone=dict(
         arch='t',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_t_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_t'),
     ),
     decode_head=dict(
         in_channels=[64, 160, 256],

@@ -20,7 +20,7 @@ model = dict(
     data_preprocessor=dict(size=(1024, 1024)),
     backbone=dict(
         arch='t',
-        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_t_in1k'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmattn://mscan_t'),
     ),
     decode_head=dict(
         in_channels=[64, 160, 256],

@@ -75,7 +75,7 @@ class DySample(Upsampling):
             raise ValueError(f'expected groups that divide in_channels {in_channels}, got {groups}')
         if style == 'pl' and in_channels % pixels:
             raise ValueError(
-                f"expected in_channels that {pixels}, the square of scale_factor, divides with "
+                f'expected in_channels that {pixels}, the square of scale_factor, divides with '
                 f"style='pl', got {in_channels}"
             )
         self.style = style

@@ -148,16 +148,17 @@ def _openmmlab(path: str, licence: str, layout: str = '') -> Entry:
     return Entry(tuple(Source(f'https://{host}/{path}', layout) for host in hosts), licence)
 
 
-def _mscan(file: str) -> Entry:
-    """Give an MSCAN of ImageNet-1K, which mmseg has converted."""
-    path = f'mmsegmentation/v0.5/pretrain/segnext/{file}.pth'
-    return _openmmlab(path, 'Apache-2.0', 'mmseg MSCAN')
+def _mscan(size: str, check_sum: str) -> Entry:
+    """Give an MSCAN of the authors of SegNeXt, which mmseg has converted."""
+    file = f'mscan_{size}_20230227-{check_sum}.pth'
+    return _openmmlab(f'mmsegmentation/v0.5/pretrain/segnext/{file}', 'Apache-2.0', 'mmseg MSCAN')
 
 
-def _lsknet(file: str) -> Entry:
-    """Give an LSKNet of ImageNet-1K of its authors."""
-    host = 'https://download.openmmlab.com/mmrotate/v1.0/lsknet/backbones/'
-    return Entry((Source(f'{host}{file}.pth', 'released LSKNet'),), 'CC-BY-NC-4.0')
+def _lsknet(size: str, check_sum: str) -> Entry:
+    """Give an LSKNet of its authors, whose licence forbids commercial use."""
+    file = f'mmrotate/v1.0/lsknet/backbones/lsk_{size}_backbone-{check_sum}.pth'
+    source = Source(f'https://download.openmmlab.com/{file}', 'released LSKNet')
+    return Entry((source,), 'CC-BY-NC-4.0')
 
 
 CATALOGUE = {
@@ -178,12 +179,12 @@ CATALOGUE = {
     'fpn_van_b1_ade20k': _ade20k('b1', 'fpn', 43.22, '104499ff'),
     'fpn_van_b2_ade20k': _ade20k('b2', 'fpn', 46.84, '7074e6f8'),
     'fpn_van_b3_ade20k': _ade20k('b3', 'fpn', 48.32, '2c3b7f5e'),
-    'mscan_t_in1k': _mscan('mscan_t_20230227-119e8c9f'),
-    'mscan_s_in1k': _mscan('mscan_s_20230227-f33ccdf2'),
-    'mscan_b_in1k': _mscan('mscan_b_20230227-3ab7d230'),
-    'mscan_l_in1k': _mscan('mscan_l_20230227-cef260d4'),
-    'lsknet_t_in1k': _lsknet('lsk_t_backbone-2ef8a593'),
-    'lsknet_s_in1k': _lsknet('lsk_s_backbone-e9d2e551'),
+    'mscan_t': _mscan('t', '119e8c9f'),
+    'mscan_s': _mscan('s', 'f33ccdf2'),
+    'mscan_b': _mscan('b', '3ab7d230'),
+    'mscan_l': _mscan('l', 'cef260d4'),
+    'lsknet_t': _lsknet('t', '2ef8a593'),
+    'lsknet_s': _lsknet('s', 'e9d2e551'),
     'mbv2_ca_in1k': Entry(
         sources=(
             Source(

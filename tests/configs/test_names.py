@@ -127,7 +127,13 @@ DATA = {
 }
 VOCABULARIES = dict(model=MODELS, backbone=BACKBONES, neck=NECKS, recipe=RECIPES, data=DATA)
 # The registered names in lower case, and what may follow them: the facts of their own config.
-ATTENTION = {kind.lower(): kind for kind in list_modules('attention') + list_modules('fusion')}
+ATTENTION = {
+    kind.lower(): kind
+    for room in ('attention', 'fusion', 'upsampling')
+    for kind in list_modules(room)
+}
+# What a plain pyramid does, which is named where nothing else is.
+PLAIN = 'AddFusion'
 OPTIONS = {
     **{f'r{reduction}': {'reduction': reduction} for reduction in (12, 16)},
     'h': {'direction': 'h'},
@@ -206,6 +212,7 @@ def test_name_says_what_the_config_holds(path):
     for part, content in parts.items():
         _, kind, options = name.get(part, (None, None, []))
         found = attention_in(content)
+        found = [m for m in found if m['type'] != PLAIN] or found
         assert {module['type'] for module in found} == ({ATTENTION[kind]} if kind else set()), part
         for module in found:
             assert all(hold(OPTIONS[option], module) for option in options)

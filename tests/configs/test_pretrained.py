@@ -34,14 +34,11 @@ USED = {name: path for path, names in STARTS.items() for name in names}
         (r'det/ssdlite320_mobilenetv2-coordatt_.*', 'mbv2_ca_in1k'),
         (r'seg/deeplabv3_mobilenetv2_d(8|16)_(voc12aug|cityscapes)', 'mobilenetv2_tv'),
         (r'seg/deeplabv3_mobilenetv2_d(8|16)-coordatt_(voc12aug|cityscapes)', 'mbv2_ca_in1k'),
-        *(
-            (rf'(seg/segnext|det/mask_rcnn)_mscan_{size}_.*', f'mscan_{size}_in1k')
-            for size in 'tsbl'
-        ),
-        *((rf'det/.*_lsknet_{size}_.*', f'lsknet_{size}_in1k') for size in 'ts'),
+        *((rf'(seg/segnext|det/mask_rcnn)_mscan_{size}_.*', f'mscan_{size}') for size in 'tsbl'),
+        *((rf'det/.*_lsknet_{size}_.*', f'lsknet_{size}') for size in 'ts'),
         (r'det/rtmdet_tiny.*', 'cspnext_tiny'),
         (r'det/rtmdet_s.*', 'cspnext_s'),
-        (r'det/mask_rcnn_r50.*', 'resnet50_tv'),
+        (r'det/(mask|faster)_rcnn_r50.*', 'resnet50_tv'),
         (r'seg/(upernet|deeplabv3|fpn).*_r50.*', 'resnet50_v1c'),
     ],
 )
