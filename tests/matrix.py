@@ -30,7 +30,12 @@ SEG = f'{SMOKE}[upernet_van_b0_ade20k]'
 # What a leg tests, and where.
 PARTS = {
     'import': ['tests/test_imports.py'],
-    'contract': ['tests/attention/test_contract.py', 'tests/fusion', 'tests/ops'],
+    'contract': [
+        'tests/attention/test_contract.py',
+        'tests/fusion',
+        'tests/upsampling',
+        'tests/ops',
+    ],
     'checkpoints': ['tests/weights'],
     'networks': ['tests/backbones', 'tests/necks', 'tests/heads'],
     'insertion': [

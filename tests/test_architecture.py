@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / 'mmattn'
 # A -> B: B may import A and all that A may. Everybody may import errors and compat.
 ARROWS = """
     ops -> layers -> attention -> fusion -> backbones
-    layers -> upsampling -> fusion, necks
+    layers -> upsampling -> fusion, necks, insertion
     layers -> weights, necks, heads, engine
     weights -> backbones, necks, datasets, insertion, engine
     attention, probe -> insertion

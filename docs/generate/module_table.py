@@ -1,4 +1,4 @@
-"""Write the table of docs/modules.md: all modules, and what attention and fusion cost."""
+"""Write the table of docs/modules.md: all modules, and what their parts cost."""
 
 import argparse
 import inspect
@@ -14,7 +14,7 @@ from mmattn.probe.count import count_multiply_adds, count_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'modules.md'
-COUNTED = ('attention', 'fusion')
+COUNTED = ('attention', 'fusion', 'upsampling')
 SHAPE = (1, 256, 32, 32)  # As the page says.
 
 

@@ -18,11 +18,13 @@ FOLDERS = ('benchmarks', 'configs', 'docs', 'mmattn', 'requirements')
 ALSO = {
     'attention': ['mmattn.attention.base.Attention'],
     'fusion': ['mmattn.fusion.base.Fusion'],
+    'upsampling': ['mmattn.upsampling.base.Upsampling'],
     'backbone': ['mmattn.backbones.base.Backbone'],
     'head': ['mmattn.heads.deeplabv3_head.DeepLabV3Head', 'mmattn.heads.ssdlite_head.SSDLiteHead'],
     'others': [
         'mmattn.testing.attention.check_attention',
         'mmattn.testing.fusion.check_fusion',
+        'mmattn.testing.upsampling.check_upsampling',
         'mmattn.testing.backbone.check_backbone',
     ],
 }

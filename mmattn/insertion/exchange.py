@@ -4,6 +4,7 @@ Hooks would not do: heads of mmseg are run by ``head.forward(x)``, which calls n
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -188,6 +189,9 @@ class Host(Exchanged):
             if hasattr(super(), 'init_weights'):
                 super().init_weights()
             self._restart_inserted()
+            # A host may have gone on drawing after the log.
+            for inserted, state in self.__dict__.pop('_restarted'):
+                inserted.put_back(state)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         rename_published(self, state_dict, prefix)
@@ -198,9 +202,13 @@ class Host(Exchanged):
         super()._dump_init_info()
 
     def _restart_inserted(self) -> None:
-        for inserted, state in self.__dict__.pop('_built', ()):
+        if '_built' not in self.__dict__:  # It was before the log.
+            return
+        self._restarted = []
+        for inserted, state in self.__dict__.pop('_built'):
             if not inserted.has_loaded:
                 inserted.restart(state)
+                self._restarted.append((inserted, deepcopy(inserted.state_dict())))
                 if hasattr(self, '_params_init_info'):
                     update_init_info(inserted, 'Initialized as it was built by InsertAttention')
 

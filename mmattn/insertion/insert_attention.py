@@ -11,6 +11,7 @@ from torch import nn
 from mmattn.attention.base import Attention
 from mmattn.attention.foreign import build_attention
 from mmattn.errors import InputError
+from mmattn.insertion.enlarging import build_upsampling, factor_of, upsampling_of
 from mmattn.insertion.exchange import Host, RecordsGrid, Replaced, attach, exchange_class
 from mmattn.insertion.inserted_attention import AFTER, BEFORE, InsertedAttention
 from mmattn.insertion.maps import Map, has_maps, maps_of, shapes_at, value_at
@@ -19,6 +20,7 @@ from mmattn.insertion.table import Row, table
 from mmattn.layers.blend import Start
 from mmattn.probe.dry_run import DryRun, Record, dry_run
 from mmattn.probe.structures import children, describe
+from mmattn.upsampling.base import Upsampling
 
 
 @MODELS.register_module()
@@ -61,8 +63,12 @@ def InsertAttention(
           ``after`` acts on what the module returns, ``before`` on its first argument, one module
           per map. ``instead_of`` takes the module out, together with its keys; under
           ``start='identity'`` the host at first computes as if nothing stood there.
+          An upsampling module takes the place of one that enlarges: an ``nn.Upsample``, or mmcv's
+          ``deconv`` and ``carafe``. Its factor is that of the host, and ``start='identity'`` lets
+          ``DySample`` start as bilinear interpolation.
         - ``attention``: config of any attention module of mmattn, mmcv or timm
-          (``TimmAttention``), or of whoever registers one; without its channels.
+          (``TimmAttention``), or of whoever registers one, or of an upsampling module; without its
+          channels.
         - ``levels`` (optional): which items of a tuple, list, dict or data class; else all maps.
         - ``start`` (optional): for this site.
         - ``shared`` (optional): one module for all positions and levels of the site.
@@ -107,14 +113,18 @@ def InsertAttention(
     plans, rows = [], []
     taken: dict[tuple[str, str], Site] = {}
     for site in wanted:
-        shared: dict[int, tuple[str, Attention]] = {}
+        shared: dict[tuple[int, int], tuple[str, Attention | Upsampling]] = {}
+        enlarges = upsampling_of(site.attention) is not None
         for name in _positions(site, model, run, taken):
-            maps = _chosen_maps(site, name, model, run)
-            inserted = _build(site, name, maps, model, shared, freeze_with_host)
+            # What enlarges has to do with the map that the module takes.
+            side = 'before' if enlarges else site.place
+            factor = factor_of(site, name, run.records[name]) if enlarges else 1
+            maps = _chosen_maps(site, name, model, run, side)
+            inserted = _build(site, name, maps, factor, model, shared, freeze_with_host)
             plans.append((site, name, inserted))
             calls = [run.records[name], *run.records[name].later]
             rows += [
-                Row(str(site), name, m, shapes_at(m, site.place, calls), getattr(inserted, key))
+                Row(str(site), name, m, shapes_at(m, side, calls), getattr(inserted, key))
                 for m, key in inserted.maps
             ]
     for plan in plans:
@@ -179,16 +189,16 @@ def _more(names: list[str]) -> str:
     return f' and {len(names) - 1} more' if len(names) > 1 else ''
 
 
-def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Map]:
+def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun, side: str) -> list[Map]:
     """Choose the maps that a site acts on at one of its modules.
 
     Raises:
         InputError: If there are none, or one of ``levels`` is none.
     """
     record = run.records[name]
-    maps = maps_of(record, site.place, host, run)
+    maps = maps_of(record, side, host, run)
     if site.levels is not None:
-        items = len(children(value_at(record, site.place)))
+        items = len(children(value_at(record, side)))
         wanted = [key + items if isinstance(key, int) and key < 0 else key for key in site.levels]
         there = {m.path[0] for m in maps if m.path}
         absent = [key for key, item in zip(site.levels, wanted, strict=True) if item not in there]
@@ -202,18 +212,18 @@ def _chosen_maps(site: Site, name: str, host: nn.Module, run: DryRun) -> list[Ma
     if site.levels is None and len(unknown) < len(maps):
         maps, unknown = [m for m in maps if m.is_known], []
     if maps and not unknown:
-        if site.place == 'instead_of':
+        if site.place == side == 'instead_of':
             _check_replaceable(site, name, record)
         return maps
-    others = [other for other in run.records if has_maps(run.records[other], site.place, host, run)]
+    others = [other for other in run.records if has_maps(run.records[other], side, host, run)]
     what = (
         f'is tokens {unknown[0].shape} of unknown height and width'
         if unknown
-        else f'is no map of shape (N, C, H, W): {describe(value_at(record, site.place))}'
+        else f'is no map of shape (N, C, H, W): {describe(value_at(record, side))}'
     )
-    side = 'takes' if site.place == 'before' else 'returns'
+    does = 'takes' if side == 'before' else 'returns'
     raise InputError(
-        f'{site}: what {name or "the host"!r} {side} {what}; {nearest(name or "host", others)}'
+        f'{site}: what {name or "the host"!r} {does} {what}; {nearest(name or "host", others)}'
     )
 
 
@@ -231,6 +241,7 @@ def _build(
     site: Site,
     name: str,
     maps: list[Map],
+    factor: int,
     host: nn.Module,
     shared: dict,
     freeze_with_host: bool,
@@ -238,19 +249,28 @@ def _build(
     """Build what a site puts at one of its modules."""
     attentions, places = {}, []
     several = len(maps) > 1
+    kind = upsampling_of(site.attention)
     for feature_map in maps:
-        built = shared.get(feature_map.channels) if site.shared else None
+        channels = feature_map.channels
+        built = shared.get((channels, factor)) if site.shared else None
         if site.shared and shared and built is None:
+            [(others, other), *_] = shared
             raise InputError(
                 f'{site}: shared=True needs the same channels everywhere, '
-                f'got {next(iter(shared))} and {feature_map.channels}'
+                f'got {others} and {channels}'
+                if others != channels
+                else f'{site}: shared=True needs the same factor everywhere, '
+                f'got {other} and {factor}'
             )
         if built is None:
             try:
-                built = build_attention(site.attention, feature_map.channels, site.start)
+                if kind is None:
+                    built = build_attention(site.attention, channels, site.start)
+                else:
+                    built = build_upsampling(kind, site.attention, channels, factor, site.start)
             except ValueError as error:
                 raise InputError(f'{site}: {error} (for {name or "the host"!r})') from error
-            shared[feature_map.channels] = built
+            shared[channels, factor] = built
         abbr, attention = built
         own_name = abbr if site.shared or not several else f'{abbr}{_suffix(feature_map)}'
         attentions[own_name] = attention

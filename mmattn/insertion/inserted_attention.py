@@ -1,6 +1,6 @@
 """What stands beside a module of a host: its attention, one module per map."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +12,7 @@ from mmattn.attention.base import Attention
 from mmattn.errors import InputError
 from mmattn.insertion.maps import Map
 from mmattn.probe.structures import get, put
+from mmattn.upsampling.base import Upsampling
 
 AFTER = 'inserted_attention'
 BEFORE = 'inserted_attention_before'
@@ -41,7 +42,7 @@ class InsertedAttention(nn.Module):
 
     def __init__(
         self,
-        attentions: dict[str, Attention],
+        attentions: Mapping[str, Attention | Upsampling],
         maps: Sequence[tuple[Map, str]],
         *,
         freeze_with_host: bool = False,
@@ -112,11 +113,15 @@ class InsertedAttention(nn.Module):
         self.has_loaded = False
         return deepcopy(self.state_dict())
 
-    def restart(self, state: dict[str, Tensor]) -> None:
-        """Go back to ``state`` and initialize from there."""
+    def put_back(self, state: dict[str, Tensor]) -> None:
+        """Go back to ``state``."""
         with torch.no_grad():
             for name, tensor in self.state_dict().items():
                 tensor.copy_(state[name])
+
+    def restart(self, state: dict[str, Tensor]) -> None:
+        """Go back to ``state`` and initialize from there."""
+        self.put_back(state)
         for module in self.modules():
             if isinstance(module, BaseModule):
                 module._is_init = False

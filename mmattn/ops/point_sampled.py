@@ -4,8 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmattn.compat import is_compiling
 from mmattn.ops.layout import laid_out_as
+from mmattn.ops.pixel_shuffle import pixel_shuffle
 from mmattn.ops.precision import narrowed, widened
+from mmattn.ops.transformed import is_transformed
 
 
 def initial_offset(groups: int, scale_factor: int) -> Tensor:
@@ -65,12 +68,15 @@ def point_sampled(x: Tensor, offset: Tensor, scale_factor: int) -> Tensor:
             f'{c} channels, for x {tuple(x.shape)}, got {tuple(offset.shape)}'
         )
     wide = widened(x)
+    if not is_compiling() and is_transformed(wide):
+        # Of vmap(grad(...)) PyTorch has the gradient of the points with that of the map alone.
+        wide = wide + 0 * offset[:, :1, :1, :1].to(wide.dtype)
     along_x, along_y = offset.to(wide.dtype).chunk(2, 1)
     columns = torch.arange(w, dtype=wide.dtype, device=x.device) + 0.5
     rows = torch.arange(h, dtype=wide.dtype, device=x.device)[:, None] + 0.5
     # From -1 to 1 between the outer edges of the map.
     points = [2 * (columns + along_x) / w - 1, 2 * (rows + along_y) / h - 1]
-    grid = torch.stack([F.pixel_shuffle(each, s) for each in points], 4)
+    grid = torch.stack([pixel_shuffle(each, s) for each in points], 4)
     out = F.grid_sample(
         wide.reshape(n * groups, c // groups, h, w),
         grid.reshape(n * groups, h * s, w * s, 2),

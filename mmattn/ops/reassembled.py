@@ -1,11 +1,14 @@
 """Reassembly: a larger map, each of whose pixels is a weighted sum of a neighbourhood."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmattn.ops.factor import as_factor
 from mmattn.ops.layout import laid_out_as
+from mmattn.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from mmattn.ops.precision import HALVES, gated, saturate_
 
 
@@ -47,19 +50,35 @@ def reassembled(x: Tensor, weights: Tensor, kernel_size: int, scale_factor: int 
             f'expected weights of shape ({n}, groups * {k * k}, {h * s}, {w * s}), where groups '
             f'divide {c} channels, for x {tuple(x.shape)}, got {tuple(weights.shape)}'
         )
-    # The s * s pixels that come from one, in an axis of their own.
-    factors = F.pixel_unshuffle(as_factor(weights, x.dtype), s)
-    factors = factors.reshape(n, groups, k * k, 1, s * s, h, w)
+    factors = pixel_unshuffle(as_factor(weights, x.dtype), s)
+    return reassembled_by_phase(x, factors.reshape(n, groups, k * k, s * s, h, w))
+
+
+def reassembled_by_phase(x: Tensor, weights: Tensor) -> Tensor:
+    """Do what :func:`reassembled` does, with the s * s pixels that come from one side by side.
+
+    So the weights lie as a convolution gives them, before any :func:`pixel_shuffle`.
+
+    Args:
+        x: Feature map of shape (N, C, H, W).
+        weights: Those of each pixel: (N, groups, k * k, s * s, H, W).
+
+    Returns:
+        Map (N, C, H * s, W * s) in ``x.dtype``, channels-last if ``x`` is.
+    """
+    (n, c, h, w), (groups, taps, pixels) = x.shape, weights.shape[1:4]
+    k, s = math.isqrt(taps), math.isqrt(pixels)
+    factors = as_factor(weights, x.dtype)[:, :, :, None]
     padded = F.pad(x, [k // 2] * 4)
     padded = padded.reshape(n, groups, c // groups, 1, h + k - 1, w + k - 1)
     out: Tensor | None = None
-    for tap in range(k * k):
+    for tap in range(taps):
         i, j = divmod(tap, k)
         out = _added(out, padded[..., i : i + h, j : j + w], factors[:, :, tap])
     assert out is not None
     # Rounded weights can sum to more than one, which is enough to pass the largest float16.
-    out = saturate_(out).reshape(n, c * s * s, h, w)
-    return laid_out_as(F.pixel_shuffle(out, s), x)
+    out = saturate_(out).reshape(n, c * pixels, h, w)
+    return laid_out_as(pixel_shuffle(out, s), x)
 
 
 def _added(total: Tensor | None, x: Tensor, factor: Tensor) -> Tensor:

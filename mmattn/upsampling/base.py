@@ -3,9 +3,11 @@
 from abc import abstractmethod
 from typing import Annotated
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmattn.compat import is_compiling
 from mmattn.layers.checks import Positive, check_map, checked, within
 
 Enlargement = Annotated[int, within(1, 16)]
@@ -72,6 +74,10 @@ class Upsampling(BaseModule):
         """
         (h, w), s = x.shape[2:], self.scale_factor
         height, width = size
+        if is_compiling():
+            # By their numbers: a program with free sizes cannot ask which of two is larger.
+            rows, columns = (torch.arange(side, device=x.device) for side in size)
+            return self.enlarge(x).index_select(2, rows).index_select(3, columns)
         fits = (h - 1) * s < height <= h * s and (w - 1) * s < width <= w * s
         if not fits:
             raise ValueError(

@@ -1,6 +1,5 @@
 """CARAFE: upsampling by learnt kernels, in plain PyTorch."""
 
-import torch.nn.functional as F
 from mmengine.model import normal_init, xavier_init
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 from mmattn.layers.checks import Odd, Positive, Side
 from mmattn.ops.factor import softmax_factor
 from mmattn.ops.precision import convolved
-from mmattn.ops.reassembled import reassembled
+from mmattn.ops.reassembled import reassembled_by_phase
 from mmattn.upsampling.base import Enlargement, Upsampling
 
 
@@ -88,7 +87,6 @@ class CARAFE(Upsampling):
     def enlarge(self, x: Tensor) -> Tensor:
         """Reassemble ``x`` by the kernels."""
         logits = convolved(self.content_encoder, convolved(self.channel_compressor, x))
-        logits = F.pixel_shuffle(logits, self.scale_factor)
-        logits = logits.unflatten(1, (self.up_group, self.up_kernel**2))
-        weights = softmax_factor(logits, 2, x.dtype).flatten(1, 2)
-        return reassembled(x, weights, self.up_kernel, self.scale_factor)
+        shape = (self.up_group, self.up_kernel**2, self.scale_factor**2)
+        weights = softmax_factor(logits.unflatten(1, shape), 2, x.dtype)
+        return reassembled_by_phase(x, weights)

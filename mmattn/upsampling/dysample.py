@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-import torch.nn.functional as F
 from mmengine.model import normal_init
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Positive
+from mmattn.ops.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from mmattn.ops.point_sampled import initial_offset, point_sampled
 from mmattn.ops.precision import in_float32, narrowed, widened
 from mmattn.upsampling.base import Enlargement, Upsampling
@@ -96,13 +96,13 @@ class DySample(Upsampling):
     def enlarge(self, x: Tensor) -> Tensor:
         """Read ``x`` at the points."""
         wide, s = widened(x), self.scale_factor
-        source = wide if self.style == 'lp' else F.pixel_shuffle(wide, s)
+        source = wide if self.style == 'lp' else pixel_shuffle(wide, s)
         offset = in_float32(self.offset, source)
         if self.scope is None:
             offset = offset * 0.25
         else:
             offset = offset * (0.5 * in_float32(self.scope, source).sigmoid())
         if self.style == 'pl':
-            offset = F.pixel_unshuffle(offset, s)
+            offset = pixel_unshuffle(offset, s)
         out = point_sampled(wide, offset + self.init_pos.to(offset.dtype), s)
         return narrowed(out, x.dtype)

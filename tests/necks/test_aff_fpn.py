@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from mmattn import AFFFPN
-from tests.helpers import randomize
+from tests.helpers import needs_torch, randomize
 
 IN_CHANNELS = [4, 6, 8, 10]
 # Not multiples of two, and not square.
@@ -257,6 +257,99 @@ def test_wrong_inputs():
     neck = AFFFPN(IN_CHANNELS, 8, 4, upsample_cfg=dict(scale_factor=2))
     with pytest.raises(ValueError, match=r'got x \(2, 8, 9, 6\) and y \(2, 8, 10, 6\)'):
         neck(features())
+
+
+UPSAMPLINGS = ['Nearest', 'Bilinear', 'DySample', 'CARAFE']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'mode'), [('Nearest', 'nearest'), ('Bilinear', 'bilinear')], ids=str
+)
+def test_interpolating_modules_are_the_interpolation(kind, mode):
+    theirs = AFFFPN(IN_CHANNELS, 8, 5, upsample_cfg=dict(mode=mode), fusion=ADD)
+    ours = AFFFPN(IN_CHANNELS, 8, 5, upsample=dict(type=kind), fusion=ADD)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    inputs = features()
+    assert_equal(run(ours, inputs), run(theirs, inputs))
+
+
+@pytest.mark.parametrize('kind', UPSAMPLINGS)
+def test_one_upsampling_module_per_node(kind):
+    neck = randomize(AFFFPN(IN_CHANNELS, 8, 5, fusion=ADD, upsample=dict(type=kind)))
+    parameters = list(neck.upsamplings.parameters())
+    assert len({id(p) for p in parameters}) == len(parameters)
+    assert len(neck.upsamplings) == 3
+    outs = run(neck, features())
+    assert all(x is not None and x.isfinite().all() for x in outs)
+    assert [tuple(x.shape[2:]) for x in outs[:4]] == SIZES
+
+
+def test_each_node_enlarges_the_level_above():
+    neck = randomize(AFFFPN([4, 6], 8, 2, fusion=ADD, upsample=dict(type='DySample')))
+    inputs = [torch.randn(2, 4, 9, 7), torch.randn(2, 6, 5, 4)]
+    low, high = (conv(x) for conv, x in zip(neck.lateral_convs, inputs, strict=True))
+    expected = neck.fpn_convs[0](low + neck.upsamplings[0](high)[:, :, :9, :7])
+    assert torch.equal(neck(inputs)[0], expected)
+
+
+def test_upsampling_modules_start_as_their_papers():
+    for kind, name in (('DySample', 'offset'), ('CARAFE', 'content_encoder')):
+        neck = AFFFPN([4, 6], 8, 2, fusion=ADD, upsample=dict(type=kind))
+        neck.init_weights()
+        assert 5e-4 < neck.upsamplings[0].get_submodule(name).weight.std() < 2e-3
+    init_cfg = dict(type='Constant', layer='Conv2d', val=0.25)
+    neck = AFFFPN([4, 6], 8, 2, fusion=ADD, upsample=dict(type='DySample', init_cfg=init_cfg))
+    neck.init_weights()
+    assert (neck.upsamplings[0].offset.weight == 0.25).all()
+
+
+@pytest.mark.parametrize('start', ['identity', 'paper'])
+def test_upsampling_starts_near_the_bilinear_pyramid(start):
+    theirs = AFFFPN(IN_CHANNELS, 8, 4, upsample_cfg=dict(mode='bilinear'), fusion=ADD)
+    ours = AFFFPN(IN_CHANNELS, 8, 4, fusion=ADD, upsample=dict(type='DySample', start=start))
+    ours.init_weights()
+    ours.load_state_dict(theirs.state_dict(), strict=False)
+    # A crop of twice the size, where the plain one goes straight to the size.
+    inputs = features([(40, 24), (20, 12), (10, 6), (5, 3)])
+    off = max((a - b).abs().max() for a, b in zip(ours(inputs), theirs(inputs), strict=True))
+    assert off < (1e-5 if start == 'identity' else 0.05)
+
+
+def test_a_size_out_of_reach_of_an_upsampling_module():
+    neck = AFFFPN([4, 6], 8, 2, fusion=ADD, upsample=dict(type='DySample'))
+    same = [torch.randn(2, 4, 5, 4), torch.randn(2, 6, 5, 4)]
+    with pytest.raises(ValueError, match='DySample expected a size from 9 x 7 to 10 x 8, 2 times'):
+        neck(same)
+
+
+def test_one_way_to_upsample():
+    options = dict(upsample=dict(type='DySample'), upsample_cfg=dict(mode='nearest'))
+    with pytest.raises(ValueError, match='expected one of upsample, .* got both: '):
+        AFFFPN(IN_CHANNELS, 8, 4, **options)
+    AFFFPN(IN_CHANNELS, 8, 4, **options | dict(upsample_cfg=None))
+
+
+@pytest.mark.slow
+@needs_torch('2.5', 'torch.export of free sizes')
+@pytest.mark.parametrize('kind', UPSAMPLINGS)
+def test_exports_upsampling_at_free_sizes(kind):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+            self.stage = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+            self.neck = AFFFPN([8, 8], 8, 2, fusion=ADD, upsample=dict(type=kind))
+
+        def forward(self, x):
+            x = self.stem(x)
+            return self.neck([x, self.stage(x)])
+
+    model = randomize(Model()).eval()
+    sides = {2: torch.export.Dim('h', min=16), 3: torch.export.Dim('w', min=16)}
+    program = torch.export.export(model, (torch.rand(1, 3, 64, 48),), dynamic_shapes=dict(x=sides))
+    x = torch.rand(1, 3, 71, 90)
+    for a, b in zip(program.module()(x), model(x), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 RESNET = dict(type='ResNet', depth=18, num_stages=4, out_indices=(0, 1, 2, 3), norm_eval=False)

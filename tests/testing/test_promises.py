@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
 from mmattn import CoordAttMobileNetV2
 from mmattn.attention.base import Attention
 from mmattn.fusion.base import Fusion, add
-from mmattn.ops.precision import gated, in_float32, wide_mean
+from mmattn.ops.precision import gated, in_float32, on_map, wide_mean
 from mmattn.testing import (
     attention,
     backbone,
@@ -16,11 +17,14 @@ from mmattn.testing import (
     check_attention,
     check_backbone,
     check_fusion,
+    check_upsampling,
     fusion,
     gates,
     promises,
+    upsampling,
 )
 from mmattn.testing.promises import Broken, ask_from, keep
+from mmattn.upsampling.base import Upsampling
 
 TINY = dict(widen_factor=0.25)
 
@@ -44,9 +48,23 @@ class Mix(Fusion):
         return add(x, gated(y, gate))
 
 
+class Repeat(Upsampling):
+    def __init__(self, in_channels, *, scale_factor=2, init_cfg=None):
+        super().__init__(in_channels, scale_factor, init_cfg)
+        self.conv = nn.Conv2d(in_channels, in_channels, 1)
+
+    def reset_parameters(self):
+        nn.init.normal_(self.conv.weight, std=0.01)
+        nn.init.zeros_(self.conv.bias)
+
+    def enlarge(self, x):
+        out = on_map(self.conv, x).to(x.dtype)
+        return F.interpolate(out, scale_factor=float(self.scale_factor))
+
+
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
-    for kind in (Gate, Mix):
+    for kind in (Gate, Mix, Repeat):
         monkeypatch.setitem(MODELS.module_dict, kind.__name__, kind)
 
 
@@ -60,7 +78,12 @@ def test_are_kept_by_what_is_broken_below(kind, room):
     keep(kind.__name__, blended.Asked(kind, 32), promises)
 
 
-@pytest.mark.parametrize('check', [check_attention, check_fusion, check_backbone])
+def test_are_kept_by_the_upsampling_that_is_broken_below():
+    promises = [promise for promise in upsampling.PROMISES if promise not in LONG]
+    keep('Repeat', upsampling.Asked(Repeat, 16), promises)
+
+
+@pytest.mark.parametrize('check', [check_attention, check_fusion, check_upsampling, check_backbone])
 def test_of_no_module(check):
     with pytest.raises(AssertionError, match=r"^expected a subclass of mmattn.*, got <class .*'>$"):
         check(nn.Conv2d)
@@ -297,6 +320,85 @@ def test_fusion(promise, body, said):
     compare(raised, promise, said)
 
 
+def factor_of_one(self, in_channels, *, scale_factor=1, init_cfg=None):
+    Repeat.__init__(self, in_channels, scale_factor=scale_factor, init_cfg=init_cfg)
+
+
+def any_factor(self, in_channels, *, scale_factor=2, init_cfg=None):
+    Repeat.__init__(self, in_channels, scale_factor=max(scale_factor, 1), init_cfg=init_cfg)
+
+
+UPSAMPLING = [
+    (upsampling.is_registered, {}, r'expected @MODELS.register_module\(\) .* no entry'),
+    (
+        upsampling.takes_options_by_name,
+        dict(__init__=factor_of_one),
+        r'an option scale_factor=2, got \[1\]$',
+    ),
+    (upsampling.refuses_wrong_values, dict(__init__=any_factor), 'for scale_factor=0, got no err'),
+    (
+        upsampling.enlarges_any_map,
+        dict(enlarge=lambda self, x: on_map(self.conv, x)),
+        r'expected a map of \(2, 16, 18, 14\), got \(2, 16, 9, 7\)$',
+    ),
+    (
+        upsampling.reaches_a_size,
+        dict(reach=lambda self, x, size: self.enlarge(x)),
+        r'expected a map of \(9, 13\), got \(10, 14\)$',
+    ),
+    (
+        upsampling.refuses_a_size_out_of_reach,
+        dict(reach=lambda self, x, size: self.enlarge(x)[:, :, : size[0], : size[1]]),
+        r'expected a map of \(11, 14\), or none, got \(10, 14\)$',
+    ),
+    (
+        upsampling.passes_an_empty_batch,
+        dict(enlarge=lambda self, x: Repeat.enlarge(self, x / x.max())),
+        'got RuntimeError',
+    ),
+    (
+        upsampling.no_parameter_is_dead,
+        dict(enlarge=lambda self, x: Repeat.enlarge(self, x) * 0 + x.mean()),
+        'expected gradients other than zero, got zero for conv.weight, conv.bias',
+    ),
+    (
+        upsampling.starts_as_its_paper_in_a_host,
+        dict(init_weights=lambda self: None),
+        'expected conv.weight as the module draws it, got what its host drew$',
+    ),
+    (
+        upsampling.stays_finite_in_half_precision,
+        dict(enlarge=lambda self, x: Repeat.enlarge(self, x * x)),
+        'expected a finite map in torch.float16, got infinity or NaN$',
+    ),
+    (
+        upsampling.has_finite_gradients_in_float16,
+        dict(enlarge=lambda self, x: Repeat.enlarge(self, 1e-6 * (300 * x.square()).sqrt())),
+        'expected finite gradients of .*, got infinity or NaN by',
+    ),
+    (
+        upsampling.runs_without_data,
+        dict(enlarge=lambda self, x: Repeat.enlarge(self, x * x.max().item())),
+        'got .*[mM]eta',
+    ),
+    (
+        upsampling.is_mapped_by_vmap,
+        dict(enlarge=lambda self, x: Repeat.enlarge(self, x if x.sum() > 0 else 2 * x)),
+        'got RuntimeError: vmap',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ('promise', 'body', 'said'), UPSAMPLING, ids=[row[0].__name__ for row in UPSAMPLING]
+)
+def test_upsampling(promise, body, said):
+    kind = type('Broken', (Repeat,), body)
+    with pytest.raises(Broken) as raised:
+        keep('Broken', upsampling.Asked(kind, 16), [promise])
+    compare(raised, promise, said)
+
+
 def compare(raised, promise, said):
     start = f'Broken breaks a promise, "{promise.__doc__.removesuffix(".")}": '
     assert str(raised.value).startswith(start)
@@ -397,8 +499,14 @@ def test_backbone(promise, body, said):
 
 
 def test_each_promise_is_broken_above():
-    asked = {row[0] for row in (*ATTENTION, *FUSION, *BACKBONE)}
-    promised = {*blended.PROMISES, *attention.PROMISES, *fusion.PROMISES, *backbone.PROMISES}
+    asked = {row[0] for row in (*ATTENTION, *FUSION, *UPSAMPLING, *BACKBONE)}
+    promised = {
+        *blended.PROMISES,
+        *attention.PROMISES,
+        *fusion.PROMISES,
+        *upsampling.PROMISES,
+        *backbone.PROMISES,
+    }
     assert promised == asked
 
 
