@@ -48,26 +48,31 @@ def table() -> str:
 def row(name: str, kind: str) -> list[str]:
     """Describe one module."""
     cls = getattr(mmattn, name)
-    costs = cost(name, maps=2 if kind == 'fusion' else 1) if kind in COUNTED else ['', '']
+    costs = cost(name) if kind in COUNTED else ['', '']
     paper = re.search(r'`([^<`]+?)\s*<(http[^>]+)>`_', inspect.getdoc(cls) or '')
     cited = f'[{" ".join(paper[1].split())}]({paper[2]})' if paper else 'none'
     file = Path(inspect.getfile(inspect.unwrap(cls))).relative_to(ROOT).as_posix()
     return [f'`{name}`', kind, *costs, cited, f'[{file}](../{file})']
 
 
-def cost(name: str, maps: int) -> list[str]:
+def cost(name: str) -> list[str]:
     """Count a module with its default options, without memory for its weights.
 
     Args:
         name: Its ``type``.
-        maps: How many maps it takes.
 
     Returns:
         Its parameters, and the multiply-adds of its convolutions and matrix products.
     """
     with meta_device():
         module = MODELS.build(dict(type=name, in_channels=SHAPE[1]))
-    multiply_adds = count_multiply_adds(module, *[SHAPE] * maps)
+    n, _, *size = SHAPE
+    shapes = (
+        [(n, *each) for each in module.map_shapes(*size)]
+        if hasattr(module, 'map_shapes')
+        else [SHAPE]
+    )
+    multiply_adds = count_multiply_adds(module, *shapes)
     assert multiply_adds is not None  # Only a Mask2Former has none.
     return [f'{count_parameters(module):,}', f'{multiply_adds / 1e6:.2f} M']
 

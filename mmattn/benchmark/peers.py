@@ -241,6 +241,8 @@ PEERS = [
     Peers('AFF', fusion.AFF, {}, _plain(plain.aff)),
     Peers('iAFF', fusion.iAFF, {}, _plain(plain.iaff)),
     Peers('AddFusion', fusion.AddFusion, {}, _plain(plain.add)),
+    Peers('BiFPNFusion', fusion.BiFPNFusion, {}, _plain(plain.bifpn)),
+    Peers('FastNormalizedFusion', fusion.FastNormalizedFusion, {}, _plain(plain.fast_normalized)),
     Peers('ConcatFusion', fusion.ConcatFusion, {}, _plain(plain.concat)),
 ]
 

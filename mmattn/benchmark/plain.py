@@ -238,6 +238,19 @@ def iaff(m: Any, x: Tensor, y: Tensor) -> Tensor:
     return _fused(m.local_att2, m.global_att2, first, x, y, 1)
 
 
+def fast_normalized(m: Any, x: Tensor, y: Tensor) -> Tensor:
+    """Fast normalized fusion."""
+    weights = m.weights.relu()
+    weights = weights / (weights.sum() + 1e-4)
+    return weights[0] * x + weights[1] * y
+
+
+def bifpn(m: Any, x: Tensor, y: Tensor) -> Tensor:
+    """Node of BiFPN."""
+    out = F.silu(fast_normalized(m, x, y))
+    return m.conv.bn(m.conv.pointwise_conv(m.conv.depthwise_conv(out)))
+
+
 def _fused(local: Any, pooled: Any, z: Tensor, x: Tensor, y: Tensor, scale: float) -> Tensor:
     m = (through(local, z) + through(pooled, _means(z))).sigmoid()
     if scale == 1:

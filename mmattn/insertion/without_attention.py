@@ -46,7 +46,7 @@ def _plain(node: Any) -> Any:
         for option, parts in _SLOTS.items():
             parameter = inspect.signature(kind).parameters.get(option) if kind else None
             if parameter is not None and parts(parameter, node.get(option, parameter.default)):
-                node[option] = None if option == 'attention' else dict(type='AddFusion')
+                node[option] = None if parts is _may_be_none else dict(type='AddFusion')
         for option, value in node.items():
             node[option] = _plain(value)
     return node
@@ -74,6 +74,8 @@ def _may_be_addition(parameter: inspect.Parameter, value: Any) -> bool:
 _SLOTS: dict[str, Callable[[inspect.Parameter, Any], bool]] = {
     'attention': _may_be_none,
     'fusion': _may_be_addition,
+    'bottom_up_fusion': _may_be_addition,
+    'level_fusion': _may_be_none,
 }
 
 

@@ -259,13 +259,23 @@ def build_norm(cfg: dict, channels: int) -> nn.Module:
     return build_norm_layer(cfg, channels)[1]
 
 
-def _takes_channels(cfg: dict) -> bool:
-    kind = _registered(cfg)
-    if kind.__module__.startswith('torch.'):  # Activations take anything and say so later.
-        raise LookupError(f'{kind.__name__} is a layer of PyTorch')
-    options = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}
-    inspect.signature(kind).bind(**{**options, 'in_channels': 1})
-    return True
+def _takes(*names: str) -> Callable[[dict], bool]:
+    """Tell whether a config is that of a module that takes options of these names, too."""
+
+    def meets(cfg: dict) -> bool:
+        kind = _registered(cfg)
+        if kind.__module__.startswith('torch.'):  # Activations take anything and say so later.
+            raise LookupError(f'{kind.__name__} is a layer of PyTorch')
+        options = {key: value for key, value in cfg.items() if key not in ('type', '_scope_')}
+        inspect.signature(kind).bind(**{**options, **dict.fromkeys(names, 1)})
+        return True
+
+    return meets
+
+
+def accepts(cfg: dict, option: str) -> bool:
+    """Tell whether a config is that of a module with an option of this name."""
+    return option in inspect.signature(_registered(cfg)).parameters
 
 
 NormCfg = Annotated[
@@ -289,4 +299,10 @@ ConvCfg = Annotated[
         works_on_maps(lambda cfg, width: build_conv_layer(cfg, width, width, 1, stride=1)),
     ),
 ]
-ModuleCfg = Annotated[dict, Must(" of a module, such as dict(type='CoordAtt')", _takes_channels)]
+ModuleCfg = Annotated[
+    dict, Must(" of a module, such as dict(type='CoordAtt')", _takes('in_channels'))
+]
+LevelModuleCfg = Annotated[
+    dict,
+    Must(" of a module of three levels, such as dict(type='ASFF')", _takes('in_channels', 'level')),
+]

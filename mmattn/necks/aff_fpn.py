@@ -1,6 +1,6 @@
 """Feature pyramid network whose top-down sum is a fusion module."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -21,12 +21,53 @@ from mmattn.layers.checks import (
     checked,
     within,
 )
+from mmattn.ops.precision import saturate_
 from mmattn.weights.layouts import rename_published
 
 
 def interpolated(x: Tensor, size: tuple[int, int], cfg: dict) -> Tensor:
     """Enlarge ``x``, to ``size`` where the arguments of the interpolation name no factor."""
     return F.interpolate(x, **cfg) if 'scale_factor' in cfg else F.interpolate(x, size, **cfg)
+
+
+def fused_with_coarser(
+    fusion: nn.Module, x: Tensor, above: Tensor, upsampling: nn.Module | None, cfg: dict
+) -> Tensor:
+    """Fuse a map with the coarser one above it.
+
+    Args:
+        fusion: Fusion of two maps of one size; or one that enlarges the coarser map itself, and
+            whose two results are added.
+        x: Map of shape (N, C, H, W).
+        above: Coarser map.
+        upsampling: Module that enlarges it, or None for an interpolation.
+        cfg: Arguments of the interpolation.
+    """
+    if getattr(fusion, 'enlarges', False):
+        fine, coarse = fusion(x, above)
+        return saturate_(fine + coarse)
+    size = x.shape[2:]
+    large = interpolated(above, size, cfg) if upsampling is None else upsampling(above, size)
+    return fusion(x, large)
+
+
+def check_takes_two(fusions: Iterable[nn.Module]) -> None:
+    """Refuse a fusion of more than two maps."""
+    for fusion in fusions:
+        if getattr(fusion, 'num_inputs', 2) != 2:
+            raise ValueError(
+                f'expected a fusion of two maps, got {type(fusion).__name__} of {fusion.num_inputs}'
+            )
+
+
+def check_upsample(fusions: Iterable[nn.Module], upsample: dict) -> None:
+    """Refuse an upsampling that nobody would use."""
+    for fusion in fusions:
+        if getattr(fusion, 'enlarges', False):
+            raise ValueError(
+                f'expected upsample=None with {type(fusion).__name__}, which enlarges the coarser '
+                f'map itself, got {dict(upsample)}'
+            )
 
 
 def _upsamples(cfg: dict) -> bool:
@@ -157,38 +198,55 @@ class AFFFPN(BaseModule):
         self.relu_before_extra_convs = relu_before_extra_convs
         self.upsample_cfg = dict(mode='nearest') if upsample_cfg is None else dict(upsample_cfg)
 
-        cfgs = dict(conv_cfg=conv_cfg, act_cfg=act_cfg, inplace=False)
+        self._cfgs = dict(conv_cfg=conv_cfg, act_cfg=act_cfg, inplace=False)
         lateral_norm = None if no_norm_on_lateral else norm_cfg
         self.lateral_convs = nn.ModuleList(
-            ConvModule(c, out_channels, 1, norm_cfg=lateral_norm, **cfgs) for c in levels
+            ConvModule(c, out_channels, 1, norm_cfg=lateral_norm, **self._cfgs) for c in levels
         )
-        self.fpn_convs = nn.ModuleList(
-            ConvModule(out_channels, out_channels, 3, padding=1, norm_cfg=norm_cfg, **cfgs)
-            for _ in levels
-        )
+        self._build_paths(levels, norm_cfg, fusion, upsample)
+
+    def _build_paths(
+        self, levels: list[int], norm_cfg: dict | None, fusion: dict, upsample: dict | None
+    ) -> None:
+        """Build what comes after the lateral convolutions.
+
+        Args:
+            levels: Channels of the inputs in use.
+            norm_cfg: Norm layer.
+            fusion: Config of the fusion modules.
+            upsample: Config of the upsampling modules.
+        """
+        self.fpn_convs = nn.ModuleList(self._conv3(norm_cfg) for _ in levels)
         if self.add_extra_convs:
-            first = levels[-1] if self.add_extra_convs == 'on_input' else out_channels
-            for i in range(num_outs - len(levels)):
+            first = levels[-1] if self.add_extra_convs == 'on_input' else self.out_channels
+            for i in range(self.num_outs - len(levels)):
                 self.fpn_convs.append(
-                    ConvModule(
-                        first if i == 0 else out_channels,
-                        out_channels,
-                        3,
-                        stride=2,
-                        padding=1,
-                        norm_cfg=norm_cfg,
-                        **cfgs,
-                    )
+                    self._conv3(norm_cfg, first if i == 0 else self.out_channels, stride=2)
                 )
         # Not PyTorch's list, through which init_weights would not reach the fusion modules.
-        self.fusions = ModuleList(
-            MODELS.build({**fusion, 'in_channels': out_channels}) for _ in levels[1:]
-        )
+        self.fusions = ModuleList(self._built(fusion) for _ in levels[1:])
+        check_takes_two(self.fusions)
         self.upsamplings: ModuleList | None = None
         if upsample is not None:
-            self.upsamplings = ModuleList(
-                MODELS.build({**upsample, 'in_channels': out_channels}) for _ in levels[1:]
-            )
+            check_upsample(self.fusions, upsample)
+            self.upsamplings = ModuleList(self._built(upsample) for _ in levels[1:])
+
+    def _conv3(
+        self, norm_cfg: dict | None, channels: int | None = None, stride: int = 1
+    ) -> ConvModule:
+        channels = self.out_channels if channels is None else channels
+        return ConvModule(
+            channels,
+            self.out_channels,
+            3,
+            stride=stride,
+            padding=1,
+            norm_cfg=norm_cfg,
+            **self._cfgs,
+        )
+
+    def _built(self, cfg: dict) -> nn.Module:
+        return MODELS.build({**cfg, 'in_channels': self.out_channels})
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Turn one map per entry of ``in_channels`` into ``num_outs`` maps of one width.
@@ -203,27 +261,41 @@ class AFFFPN(BaseModule):
             )
         used = inputs[self.start_level : self.end_level + 1]
         maps = [conv(used[i]) for i, conv in enumerate(self.lateral_convs)]
-        for i in reversed(range(len(self.fusions))):
-            above = self._enlarge(i, maps[i + 1], maps[i].shape[2:])
-            maps[i] = self.fusions[i](maps[i], above)
+        return tuple(self._fused(maps, used))
+
+    def _fused(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
+        """Turn the lateral maps, and the inputs that they come from, into the outputs."""
+        self._fuse_down(maps)
         # The convolutions of the extra levels come after those of the levels.
         outs = [self.fpn_convs[i](x) for i, x in enumerate(maps)]
+        return self._with_extra_levels(outs, used[-1], maps[-1])
+
+    def _fuse_down(self, maps: list[Tensor]) -> None:
+        """Fuse each map with the one above, from the coarsest on, in place of it in the list."""
+        for i in reversed(range(len(self.fusions))):
+            upsampling = None if self.upsamplings is None else self.upsamplings[i]
+            maps[i] = fused_with_coarser(
+                self.fusions[i], maps[i], maps[i + 1], upsampling, self.upsample_cfg
+            )
+
+    def _with_extra_levels(self, outs: list[Tensor], source: Tensor, top: Tensor) -> list[Tensor]:
+        """Add the extra levels to the outputs.
+
+        Args:
+            outs: Outputs of the levels.
+            source: Last input in use.
+            top: Its lateral map.
+        """
+        levels = len(outs)
         if not self.add_extra_convs:
             while len(outs) < self.num_outs:
                 outs.append(F.max_pool2d(outs[-1], 1, stride=2))
-            return tuple(outs)
-        sources = dict(on_input=used[-1], on_lateral=maps[-1], on_output=outs[-1])
-        x = sources[self.add_extra_convs]
-        for conv in self.fpn_convs[len(maps) :]:
+            return outs
+        x = dict(on_input=source, on_lateral=top, on_output=outs[-1])[self.add_extra_convs]
+        for conv in self.fpn_convs[levels:]:
             outs.append(conv(x))
             x = F.relu(outs[-1]) if self.relu_before_extra_convs else outs[-1]
-        return tuple(outs)
-
-    def _enlarge(self, node: int, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Bring the level above a node to the size of its own."""
-        if self.upsamplings is None:
-            return interpolated(x, size, self.upsample_cfg)
-        return self.upsamplings[node](x, size)
+        return outs
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         rename_published(self, state_dict, prefix)

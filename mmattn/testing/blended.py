@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -83,7 +84,7 @@ class Asked:
 
 def is_registered(asked: Asked) -> None:
     """A config can name it."""
-    names = [name for name, kind in registered(Blended).items() if kind is asked.kind]
+    names = [name for name, kind in registered(BaseModule).items() if kind is asked.kind]
     expect(bool(names), '@MODELS.register_module() at the class', 'no entry of it in MODELS')
     built = MODELS.build(dict(type=names[0], in_channels=asked.in_channels, **asked.options))
     expect(type(built) is asked.kind, f'one from type={names[0]!r}', f'a {type(built).__name__}')
@@ -354,8 +355,8 @@ def _stays_finite(asked: Asked, module: nn.Module) -> None:
             ):
                 with torch.autocast('cpu', dtype, enabled=autocast):
                     out = form(*given)
-                # Of two maps, either may be in the type that counts.
-                same = out.dtype == given[0].dtype or (autocast and len(maps) == 2)
+                # Of several maps, any may be in the type that counts.
+                same = out.dtype == given[0].dtype or (autocast and len(maps) > 1)
                 expect(same, f'a map of {given[0].dtype}', out.dtype)
                 expect(bool(out.isfinite().all()), f'a finite map in {how}', 'infinity or NaN')
 

@@ -152,10 +152,15 @@ def expect_gradients(module: nn.Module, *maps: Tensor) -> None:
 
 
 def randomize(module: Module, seed: int = 0) -> Module:
-    """Give every parameter and statistic a value that is not its initial one."""
+    """Give every parameter and statistic a value that is not its initial one; constants stay."""
     generator = torch.Generator().manual_seed(seed)
+    buffers = [name for name, _ in module.named_buffers()]
+    constants = {name for name in buffers if 'running_' not in name}
     for name, tensor in module.state_dict().items():
-        if name.endswith('running_var'):
+        if name in constants:
+            continue
+        # Weights of maps act while they are positive.
+        if name.rpartition('.')[2] in ('running_var', 'weights'):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
         elif tensor.is_floating_point():
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.5)

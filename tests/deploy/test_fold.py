@@ -21,6 +21,7 @@ from mmattn.deploy import fold
 from mmattn.deploy.flow import tensors_of
 from mmattn.deploy.fold import fold_and_tell
 from mmattn.errors import InputError
+from mmattn.fusion.base import Fusion
 from mmattn.insertion import InsertAttention
 from mmattn.probe.build import build
 from tests import backbones
@@ -77,7 +78,7 @@ def test_every_attention_module(name):
         torch.testing.assert_close(kept[key], gates[key], rtol=1e-9, atol=1e-9)
 
 
-FUSION = {name: (name, {}) for name in fusion.__all__} | {
+FUSION = {n: (n, {}) for n in fusion.__all__ if issubclass(getattr(fusion, n), Fusion)} | {
     strategy: ('AFF', dict(strategy=strategy)) for strategy in ('half_aff', 'concat_aff')
 }
 

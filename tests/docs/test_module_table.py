@@ -24,7 +24,7 @@ def test_guide_answers_with_every_module_and_invents_none():
 def test_guide_counts_right_what_it_calls_cheap():
     [row] = [line for line in GUIDE.splitlines() if line.startswith('| few multiply-adds')]
     for name in named(row):
-        assert float(module_table.cost(name, maps=1)[1].removesuffix(' M')) <= 0.3
+        assert float(module_table.cost(name)[1].removesuffix(' M')) <= 0.3
 
 
 def named(text):

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from mmattn import fusion
 from mmattn.fusion.aff import Strategy
+from mmattn.fusion.base import Fusion
 from mmattn.testing import blended, check_fusion
 from tests.helpers import needs_torch, randomize
 
 # With the options that change what is computed.
-CFGS = {name: (name, {}) for name in fusion.__all__}
+CFGS = {name: (name, {}) for name in fusion.__all__ if issubclass(getattr(fusion, name), Fusion)}
 CFGS |= {name: ('AFF', dict(strategy=name)) for name in get_args(Strategy)[1:]}
 CFGS['local_half_aff'] = 'AFF', dict(strategy='half_aff', scales=('local', 'local'))
 CFGS['global_half_aff'] = 'AFF', dict(strategy='half_aff', scales=('global', 'global'))
@@ -32,6 +33,12 @@ def asked_of(name):
 def test_keeps_its_promises(name):
     kind, options = CFGS[name]
     check_fusion(getattr(fusion, kind), **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', sorted({*fusion.__all__} - {*CFGS}))
+def test_fusions_of_levels_keep_their_promises(name):
+    check_fusion(getattr(fusion, name))
 
 
 @pytest.mark.parametrize('name', ['AddFusion', 'ConcatFusion'])

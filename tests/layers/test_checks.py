@@ -109,6 +109,7 @@ SMALL |= {
     'VAN': dict(arch='b0'),
     'AFFResNet': dict(depth=18),
     'AFFFPN': dict(in_channels=[8, 16, 32], out_channels=16, num_outs=4),
+    'FusionPAFPN': dict(in_channels=[8, 16, 32], out_channels=16, num_outs=4),
     'SSDLiteNeck': {},
     'PooledDropout': dict(drop_rate=0.5),
 }
@@ -196,8 +197,10 @@ def apply(name: str, options: dict) -> None:
         maps = [torch.rand(2, c, s, s) for c, s in zip(channels, sides, strict=True)]
         module(maps)
     elif name in fusion.__all__:
-        x = torch.rand(2, module.in_channels, 9, 7)
-        assert module(x, x).shape == x.shape
+        maps = [torch.rand(2, *shape) for shape in module.map_shapes(9, 7)]
+        out = module(*maps)
+        first = out[0] if isinstance(out, tuple) else out
+        assert first.shape[2:] == (9, 7)
     elif name in attention.__all__:
         x = torch.rand(2, module.in_channels, *(getattr(module, 'feat_size', None) or (9, 7)))
         assert module(x).shape == x.shape
