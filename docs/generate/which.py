@@ -89,6 +89,7 @@ CHOICES = [
         for kind, without in (
             ('DySample', '37.5 without, 38.7 with the dynamic scope'),
             ('CARAFE', ''),
+            ('FreqFusion', '37.5 without'),
         )
     ),
     *_sizes('Mask R-CNN', 'MSCAN', 'det/mask_rcnn_mscan_{}_fpn_1x_coco', 'tsbl', TWO_STAGE),

@@ -87,7 +87,7 @@ def test_dota_is_flipped_three_ways_and_has_fifteen_classes(size):
     )
 
 
-ENLARGED = {'dysample': 'DySample', 'carafe': 'CARAFE'}
+ENLARGED = {'dysample': 'DySample', 'carafe': 'CARAFE', 'freqfusion': 'FreqFusion'}
 
 
 @pytest.mark.parametrize('kind', ENLARGED)
@@ -97,8 +97,8 @@ def test_plain_weights_fit_a_pyramid_that_enlarges_otherwise(kind):
     found = [m for m in neck.modules() if type(m) is MODELS.get(ENLARGED[kind])]
     # One for each step from one level down to the next.
     assert len(found) == 3
-    plain = dict(cfg, type='FPN')
-    del plain['upsample'], plain['fusion']
+    plain = {key: cfg[key] for key in cfg if key not in ('upsample', 'fusion')}
+    plain['type'] = 'FPN'
     theirs, ours = build_part(plain).state_dict(), neck.state_dict()
     assert theirs.keys() < ours.keys()
     assert all(value.shape == ours[key].shape for key, value in theirs.items())
