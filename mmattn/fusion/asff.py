@@ -108,7 +108,7 @@ class ASFF(LevelFusion):
 
     def map_shapes(self, h: int, w: int) -> list[tuple[int, int, int]]:
         """Tell the shapes of the three levels."""
-        sizes = {self.level: (h, w)}
+        sizes: dict[int, tuple[int, int]] = {self.level: (h, w)}
         for i in range(self.level - 1, -1, -1):
             sizes[i] = (sizes[i + 1][0] + 1) // 2, (sizes[i + 1][1] + 1) // 2
         for i in range(self.level + 1, 3):

@@ -57,10 +57,10 @@ class Fusion(Blended):
         return Sum() if self.is_idle else self
 
     @abstractmethod
-    def fuse(self, *maps: Tensor) -> Tensor:
-        """Compute what the paper says, on maps of shape (N, C, H, W): ``fuse(x, y)`` of two."""
+    def fuse(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute what the paper says, on two maps of shape (N, C, H, W)."""
 
-    def gates(self, *maps: Tensor) -> dict[str, Tensor]:
+    def gates(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Tell how the module weighs two maps, for those who look at it or draw it.
 
         The gates are computed anew from the maps, by the code that :meth:`fuse` uses: the forward
@@ -68,7 +68,8 @@ class Fusion(Blended):
         :class:`torch.no_grad`; in training, a batch norm would count the maps twice.
 
         Args:
-            maps: ``x`` and ``y`` of shape (N, C, H, W), as the module takes them.
+            x: Map of shape (N, C, H, W), as the module takes it.
+            y: Map of the same shape.
 
         Returns:
             What the maps are multiplied by, before the blend of ``start='identity'``, in float32 or
@@ -97,7 +98,7 @@ class LevelFusion(BaseModule):
     """How many maps it takes."""
 
     enlarges: ClassVar[bool] = False
-    """Whether it takes a map and the coarser one above it, and gives two maps that its host adds."""
+    """Whether it takes a map and the coarser one above, and gives two that its host adds."""
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)

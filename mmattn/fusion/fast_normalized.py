@@ -65,15 +65,15 @@ class FastNormalizedFusion(Fusion):
         shares = positive / (positive.sum() + 1e-4)
         return list(shares.reshape(-1, 1, 1, 1, 1).unbind())
 
-    def fuse(self, *maps: Tensor) -> Tensor:
+    def fuse(self, x: Tensor, y: Tensor, *others: Tensor) -> Tensor:
         """Take the weighted mean."""
-        factors = self._factors()
-        out = gated(maps[0], factors[0])
-        for i in range(1, len(maps)):
-            out = out + gated(maps[i], factors[i])
+        first, *factors = self._factors()
+        out = gated(x, first)
+        for i, each in enumerate((y, *others)):
+            out = out + gated(each, factors[i])
         return saturate_(out)
 
-    def gates(self, *maps: Tensor) -> dict[str, Tensor]:
+    def gates(self, x: Tensor, y: Tensor, *others: Tensor) -> dict[str, Tensor]:
         """Tell ``'factor_of_x'``, ``'factor_of_y'`` and so on, of shape (1, 1, 1, 1)."""
         return {f'factor_of_{name_of(i)}': each for i, each in enumerate(self._factors())}
 
@@ -122,6 +122,6 @@ class BiFPNFusion(FastNormalizedFusion):
         super().__init__(in_channels, num_inputs=num_inputs, start=start, init_cfg=init_cfg)
         self.conv = SeparableConv(in_channels, norm_cfg)
 
-    def fuse(self, *maps: Tensor) -> Tensor:
+    def fuse(self, x: Tensor, y: Tensor, *others: Tensor) -> Tensor:
         """Take the weighted mean and convolve it."""
-        return self.conv(super().fuse(*maps))
+        return self.conv(super().fuse(x, y, *others))

@@ -95,11 +95,14 @@ class FreqFusion(LevelFusion):
         self.high_kernel = high_kernel
         self.hr_channel_compressor = nn.Conv2d(in_channels, compressed_channels, 1)
         self.lr_channel_compressor = nn.Conv2d(self.lr_channels, compressed_channels, 1)
-        for name, side in (('content_encoder', low_kernel), ('content_encoder2', high_kernel)):
-            conv = nn.Conv2d(
+
+        def encoder(side: int) -> nn.Conv2d:
+            return nn.Conv2d(
                 compressed_channels, side**2, encoder_kernel, padding=encoder_kernel // 2
             )
-            setattr(self, name, conv)
+
+        self.content_encoder = encoder(low_kernel)
+        self.content_encoder2 = encoder(high_kernel)
         self.dysampler = None
         if feature_resample:
             groups = feature_resample_groups
@@ -201,11 +204,13 @@ class LocalSimilaritySampler(nn.Module):
         super().__init__()
         self.norm_hr = nn.GroupNorm(channels // 8, channels)
         self.norm_lr = nn.GroupNorm(channels // 8, channels)
+
+        def conv(points: int) -> nn.Conv2d:
+            return nn.Conv2d(channels + 8, 2 * groups * points, 3, padding=1)
+
         # One value for each pixel of the fine map: the coarse one has four in a place.
-        for name, points in (('', 4), ('hr_', 1)):
-            for kind in ('offset', 'direct_scale'):
-                conv = nn.Conv2d(channels + 8, 2 * groups * points, 3, padding=1)
-                setattr(self, name + kind, conv)
+        self.offset, self.direct_scale = conv(4), conv(4)
+        self.hr_offset, self.hr_direct_scale = conv(1), conv(1)
         # Where the pixels of the enlarged map lie; it is in the weights of the release.
         self.register_buffer('init_pos', initial_offset(groups, 2))
 

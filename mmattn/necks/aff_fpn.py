@@ -46,7 +46,7 @@ def fused_with_coarser(
     if getattr(fusion, 'enlarges', False):
         fine, coarse = fusion(x, above)
         return saturate_(fine + coarse)
-    size = x.shape[2:]
+    size = x.shape[2], x.shape[3]
     large = interpolated(above, size, cfg) if upsampling is None else upsampling(above, size)
     return fusion(x, large)
 

@@ -29,9 +29,9 @@ class DySample(Upsampling):
         Offsets, points and samples are computed in float32 in half precision: at a width of 200
         bfloat16 would miss a point by more than a pixel.
 
-        A convolution in the order of the paper's names: ``'lp'`` predicts linearly and shuffles the
-        pixels of the offsets; ``'pl'`` shuffles the pixels of the map first, with a fraction of the
-        weights and less accuracy.
+        The styles differ in what comes first: ``'lp'`` predicts from the map and shuffles the
+        pixels of the offsets; ``'pl'`` shuffles the pixels of the map first, and predicts from a
+        fraction of the channels, with a sixteenth of the weights at a factor of 2.
 
     Args:
         in_channels: Channels of the input and of the output.
