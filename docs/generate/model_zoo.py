@@ -120,14 +120,18 @@ def pages() -> dict[Path, str]:
 
 
 def find_collection(model: ConfigDict) -> type:
-    """Give the class that a config is here for: its attention or fusion, else its backbone.
+    """Give the class that a config is here for: attention, fusion or upsampling, or a backbone.
 
     Args:
         model: The ``model`` of a config, which has one of them.
     """
     found = {name.split('.')[-1] for name in types_in(model)}
-    inserted = {*mmattn.list_modules('attention'), *mmattn.list_modules('fusion')}
-    [name] = found & inserted or found.intersection(mmattn.list_modules('backbone'))
+    rooms = ('attention', 'fusion', 'upsampling')
+    inserted = found.intersection(name for room in rooms for name in mmattn.list_modules(room))
+    # A plain sum is what a config is here for where there is nothing else.
+    [name] = (
+        inserted - {'AddFusion'} or inserted or found.intersection(mmattn.list_modules('backbone'))
+    )
     return getattr(mmattn, name)
 
 

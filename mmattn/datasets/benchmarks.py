@@ -33,6 +33,7 @@ from mmattn.datasets.synthetic.tiny_cifar100 import make_tiny_cifar100
 from mmattn.datasets.synthetic.tiny_cityscapes import make_tiny_cityscapes
 from mmattn.datasets.synthetic.tiny_coco import make_tiny_coco
 from mmattn.datasets.synthetic.tiny_cub import make_tiny_cub
+from mmattn.datasets.synthetic.tiny_dota import DOTA_CLASSES, make_tiny_dota
 from mmattn.datasets.synthetic.tiny_imagenet import make_tiny_imagenet
 from mmattn.datasets.synthetic.tiny_imagenet21k import make_tiny_imagenet21k
 from mmattn.datasets.synthetic.tiny_voc import make_tiny_voc
@@ -49,6 +50,7 @@ class Reader:
         check: Has a quick look at a copy before a run, and raises an
             :class:`mmattn.errors.InputError` if something is missing.
         root: Where its ``data_root`` is in a copy.
+        classes: What the config names, where the class reads another data set without them.
     """
 
     type: str
@@ -56,6 +58,7 @@ class Reader:
     expected: str
     check: Callable[[Copy], None]
     root: str = '.'
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,23 @@ _ENTRIES = (
         plan=plan_cub,
     ),
     Benchmark(
+        name='dota',
+        readers=(
+            Reader(
+                'CocoDataset',
+                title='DOTA-v1.0 (horizontal boxes)',
+                expected='a folder with train, val and annotations, where annotations has '
+                'instances_train.json and instances_val.json in the format of COCO',
+                check=check_folders,
+                classes=DOTA_CLASSES,
+            ),
+        ),
+        use='CocoDataset as data_root, with the classes of DOTA and an ann_file such as '
+        'annotations/instances_train.json',
+        make=make_tiny_dota,
+        plan=partial(plan_coco, classes=DOTA_CLASSES),
+    ),
+    Benchmark(
         name='imagenet',
         readers=(
             Reader(
@@ -246,13 +266,28 @@ _ENTRIES = (
     ),
 )
 BENCHMARKS = {entry.name: entry for entry in _ENTRIES}
-READERS = {reader.type: (entry, reader) for entry in _ENTRIES for reader in entry.readers}
+READERS = {
+    reader.type: (entry, reader)
+    for entry in _ENTRIES
+    for reader in entry.readers
+    if not reader.classes
+}
+_BY_CLASSES = {
+    (reader.type, reader.classes): (entry, reader)
+    for entry in _ENTRIES
+    for reader in entry.readers
+    if reader.classes
+}
 
 
 def find_reader(dataset: dict) -> tuple[Benchmark, Reader] | None:
-    """Find the data set that a dataset config reads, by its ``type``, and the class that does."""
+    """Find the data set that a dataset config reads, and the class that does.
+
+    Its ``type`` tells, and where that reads several data sets, the classes that are named.
+    """
     kind = getattr(dataset['type'], '__name__', dataset['type']).split('.')[-1]
     if kind == 'CityscapesDataset' and 'img' in prefixes(dataset):
         # The class of this name in mmdet reads annotations in the format of COCO.
         return None
-    return READERS.get(kind)
+    named = (dataset.get('metainfo') or {}).get('classes') or ()
+    return _BY_CLASSES.get((kind, tuple(named))) or READERS.get(kind)

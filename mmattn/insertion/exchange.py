@@ -158,9 +158,16 @@ class Host(Exchanged):
     reach the inserted modules: their mode is that of the host as a whole.
     """
 
+    host_is_frozen = False
+
+    def freeze_host(self) -> None:
+        """Keep the weights and statistics of the host, from the next :meth:`train` on as well."""
+        self.host_is_frozen = True
+        self.requires_grad_(False)
+
     def train(self, mode: bool = True) -> nn.Module:
-        """Switch between training and evaluation."""
-        super().train(mode)
+        """Switch between training and evaluation, in which a frozen host stays."""
+        super().train(mode and not self.host_is_frozen)
         for inserted in inserted_in(self):
             inserted.follow(mode)
         return self

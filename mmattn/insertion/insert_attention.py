@@ -29,6 +29,7 @@ def InsertAttention(
     sites: list[dict],
     *,
     start: Start = 'identity',
+    freeze_host: bool = False,
     freeze_with_host: bool = False,
     input_shape: tuple | list | None = None,
     **host_options,
@@ -46,6 +47,8 @@ def InsertAttention(
         sites: Where to insert what; see the note.
         start: ``'identity'`` leaves the output of the host at first as it is, bit for bit;
             ``'paper'`` starts as published, for training from scratch.
+        freeze_host: Whether the host keeps its weights and statistics, in evaluation mode, and only
+            what is inserted trains.
         freeze_with_host: Whether what freezes a part of the host freezes what is inserted there.
         input_shape: Shape (C, H, W) of the input of the host, or a list of them for several maps,
             where it cannot be guessed.
@@ -79,7 +82,7 @@ def InsertAttention(
 
     Raises:
         InputError: If a site matches no module, one that never runs or that another site matches,
-            or one that neither takes nor returns a map.
+            or one that neither takes nor returns a map; if nothing is left that trains.
 
     Example:
         >>> from torch import nn
@@ -90,6 +93,11 @@ def InsertAttention(
         ['0.inserted_attention.coord_att.blend']
     """
     wanted = read_sites(sites, start)
+    if freeze_host and (freeze_with_host or not wanted):
+        raise InputError(
+            'InsertAttention: freeze_host=True leaves nothing to train '
+            + ('with freeze_with_host=True' if freeze_with_host else 'without sites')
+        )
     if isinstance(host, nn.Module):
         if host_options:
             raise InputError(f'InsertAttention has no option {next(iter(host_options))!r}')
@@ -122,6 +130,8 @@ def InsertAttention(
     for plan in plans:
         _put(*plan, model)
     exchange_class(model, Host)
+    if freeze_host:
+        model.freeze_host()
     model.train(model.training)
     print_log(table(rows, run), logger='current')
     return model

@@ -13,6 +13,8 @@ from mmattn.errors import InputError
 
 SCHEME = 'mmattn://'
 _HUB = 'hub://'
+# Where OpenMMLab has the backbones of RTMDet.
+_RTMDET = 'mmdetection/v3.0/rtmdet/cspnext_rsb_pretrain'
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,8 @@ CATALOGUE = {
         'convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth',
         'MIT',
     ),
+    'cspnext_tiny': _openmmlab(f'{_RTMDET}/cspnext-tiny_imagenet_600e.pth', 'Apache-2.0'),
+    'cspnext_s': _openmmlab(f'{_RTMDET}/cspnext-s_imagenet_600e.pth', 'Apache-2.0'),
     'pvtv2_b0': Entry(
         sources=(Source('https://github.com/whai362/PVT/releases/download/v2/pvt_v2_b0.pth'),),
         licence='Apache-2.0',

@@ -59,6 +59,51 @@ def test_recipe_of_van(name):
     assert ('RandomChoice' in sizes) == ('_3x_' in name)
 
 
+@pytest.mark.parametrize('name', [n for n in NAMES if '_mscan_' in n or '_lsknet_' in n])
+def test_recipe_of_the_kin_of_van(name):
+    cfg = load(name)
+    size = name.split('_')[3]
+    epochs, images = cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size
+    assert (epochs, cfg.param_scheduler[-1].milestones) == (12, [8, 11])
+    assert cfg.model.backbone.arch == size
+    assert cfg.model.backbone.drop_path_rate == (0.3 if 'mscan_l' in name else 0.1)
+    # Only LSKNet drops values.
+    assert cfg.model.backbone.get('drop_rate', 0) == (0.1 if '_lsknet_' in name else 0)
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.weight_decay) == ('AdamW', 0.05)
+    # The release trains the small one on 8 images, the tiny one on 16 at twice the rate.
+    small = name == 'faster_rcnn_lsknet_s_fpn_1x_dota'
+    assert optimizer.lr == (2e-4 if name == 'faster_rcnn_lsknet_t_fpn_1x_dota' else 1e-4)
+    assert cfg.auto_scale_lr.base_batch_size == 8 * images == (8 if small else 16)
+
+
+@pytest.mark.parametrize('size', ['t', 's'])
+def test_dota_is_flipped_three_ways_and_has_fifteen_classes(size):
+    cfg = load(f'faster_rcnn_lsknet_{size}_fpn_1x_dota')
+    [flip] = [t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomFlip']
+    assert flip.direction == ['horizontal', 'vertical', 'diagonal']
+    assert cfg.model.roi_head.bbox_head.num_classes == len(
+        cfg.train_dataloader.dataset.metainfo.classes
+    )
+
+
+ENLARGED = {'dysample': 'DySample', 'carafe': 'CARAFE', 'freqfusion': 'FreqFusion'}
+
+
+@pytest.mark.parametrize('kind', ENLARGED)
+def test_plain_weights_fit_a_pyramid_that_enlarges_otherwise(kind):
+    cfg = load(f'faster_rcnn_r50_fpn-{kind}_1x_coco').model.neck
+    neck = build_part(cfg)
+    found = [m for m in neck.modules() if type(m) is MODELS.get(ENLARGED[kind])]
+    # One for each step from one level down to the next.
+    assert len(found) == 3
+    plain = {key: cfg[key] for key in cfg if key not in ('upsample', 'fusion')}
+    plain['type'] = 'FPN'
+    theirs, ours = build_part(plain).state_dict(), neck.state_dict()
+    assert theirs.keys() < ours.keys()
+    assert all(value.shape == ours[key].shape for key, value in theirs.items())
+
+
 def test_headers_of_van_name_what_is_chosen_here_and_what_the_nearest_code_has():
     names = [name for name in NAMES if '_van_' in name and 'mask2' not in name]
     assert len(names) == 12

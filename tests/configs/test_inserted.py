@@ -90,6 +90,29 @@ INSERTED = {
         'hrnet/fcn_hr18_4xb4-160k_ade20k-512x512', 4, 'backbone', 144
     ),
 }
+# Frozen foundation models, which no package has as hosts, and the width of their last map.
+FROZEN = {
+    'det/mask_rcnn_timm_convnext_t_dinov3-coordatt-insert_fpn_1x_coco': 768,
+    'seg/upernet_timm_convnext_t_dinov3-coordatt-insert_ade20k': 768,
+    'seg/upernet_timm_vit_s16_dinov3-coordatt-insert_ade20k': 384,
+}
+INSERTED |= {name: Inserted(None, 4, 'backbone', width) for name, width in FROZEN.items()}
+# Behind four stages of the backbone and each map of the neck; mmdet has none with the stride 4.
+REAL_TIME = {
+    'rtmdet_tiny': ('rtmdet/rtmdet_tiny_8xb32-300e_coco', 384),
+    'rtmdet_s': ('rtmdet/rtmdet_s_8xb32-300e_coco', 512),
+    'yolox_s': ('yolox/yolox_s_8xb8-300e_coco', 512),
+}
+for detector, (published, width) in REAL_TIME.items():
+    for kind in ('coordatt', 'cbam', 'eca'):
+        INSERTED |= {
+            f'det/{detector}-{kind}-insert-neck_300e_coco': Inserted(
+                published, 4 + 3, 'neck.bottom_up_blocks.1', width
+            ),
+            f'det/{detector}_p2-{kind}-insert-neck_300e_coco': Inserted(
+                None, 4 + 4, 'neck.bottom_up_blocks.2', width
+            ),
+        }
 each = pytest.mark.parametrize('name', INSERTED)
 each_of_a_published_host = pytest.mark.parametrize(
     'name', [name for name, inserted in INSERTED.items() if inserted.host]
@@ -139,7 +162,7 @@ def test_attention_stands_in_its_place(name):
 
 @each
 def test_starts_as_the_host_unless_trained_from_random_weights(name):
-    identity = name != 'det/yolox_s-coordatt-insert_300e_coco'
+    identity = 'yolox' not in name
     assert all((a.blend is not None) == identity for a in attentions(name).values())
 
 
@@ -151,10 +174,19 @@ def test_host_is_the_published_one(name):
     assert shapes(build_part(host.model)) == shapes(build(name))
 
 
+def without_loading(pipeline: list[dict]) -> list[dict]:
+    """Leave out the step that reads the file, by a class of our own."""
+    return [dict(step) for step in pipeline[1:]]
+
+
 def recipe(cfg: Config) -> dict:
     optimizer, paramwise = cfg.optim_wrapper.optimizer, cfg.optim_wrapper.get('paramwise_cfg', {})
     # Swin has this option, and nobody uses it.
     paramwise.get('custom_keys', {}).pop('absolute_pos_embed', None)
+    hooks = cfg.get('custom_hooks')
+    for hook in hooks or ():
+        if 'switch_pipeline' in hook:
+            hook.switch_pipeline = without_loading(hook.switch_pipeline)
     return dict(
         optimizer={key: optimizer.get(key) for key in ('type', 'lr', 'weight_decay', 'momentum')},
         constructor=cfg.optim_wrapper.get('constructor'),
@@ -165,7 +197,7 @@ def recipe(cfg: Config) -> dict:
         batch=cfg.train_dataloader.batch_size,
         colours=[cfg.model.data_preprocessor.get(key) for key in ('mean', 'std', 'bgr_to_rgb')],
         test=cfg.model.test_cfg,
-        hooks=cfg.get('custom_hooks'),
+        hooks=hooks,
     )
 
 
@@ -235,3 +267,54 @@ def test_attention_learns_at_the_rate_of_its_block(name):
     for key in inserted:
         block = key.partition('.depthwise_conv')[0]
         assert rates[key] == rates[f'{block}.gamma']
+
+
+@pytest.mark.parametrize('size', ['tiny', 's'])
+def test_images_of_rtmdet_are_those_of_the_host(size):
+    name = f'det/rtmdet_{size}-eca-insert-neck_300e_coco'
+    ours, theirs = load(name), load_host(name)
+    for loader in ('train_dataloader', 'test_dataloader'):
+        mine, other = (without_loading(cfg[loader].dataset.pipeline) for cfg in (ours, theirs))
+        assert mine == other
+    assert ours.val_evaluator.proposal_nums == theirs.val_evaluator.proposal_nums
+
+
+def count(model: Config) -> float:
+    return sum(p.numel() for p in build_part(model).parameters()) / 1e6
+
+
+def test_the_stride_of_4_costs_what_is_counted_elsewhere():
+    """Millions of parameters, by the code of mmdet; the sizes are those of YOLOX-tiny here."""
+    rtmdet = [load(f'det/rtmdet_tiny{p2}-eca-insert-neck_300e_coco') for p2 in ('', '_p2')]
+    assert [count(c.model.host) for c in rtmdet] == pytest.approx([4.896, 4.452], abs=1e-3)
+    found = []
+    for p2, widths in (('', [96, 192, 384]), ('_p2', [48, 96, 192, 384])):
+        host = load(f'det/yolox_s{p2}-eca-insert-neck_300e_coco').model.host
+        host.backbone.widen_factor = 0.375
+        host.neck.update(in_channels=widths, out_channels=96)
+        host.bbox_head.update(in_channels=96, feat_channels=96)
+        found.append(count(host))
+    assert found == pytest.approx([5.056, 5.482], abs=1e-3)
+
+
+@pytest.mark.parametrize('name', [name for name in INSERTED if '_p2-eca' in name])
+def test_the_head_has_a_level_for_every_stride(name):
+    model = build(name).eval()
+    maps = model.extract_feat(torch.empty(1, 3, 64, 96, device='meta'))
+    assert [tuple(m.shape[2:]) for m in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+    levels = model.bbox_head(maps)
+    assert [tuple(m.shape[2:]) for m in levels[0]] == [tuple(m.shape[2:]) for m in maps]
+    generator = model.bbox_head.prior_generator
+    assert [stride[0] for stride in generator.strides] == [4, 8, 16, 32]
+
+
+@pytest.mark.parametrize('name', FROZEN)
+def test_a_foundation_model_stays_frozen_and_all_else_trains(name):
+    model = build(name).train()
+    for key, parameter in model.named_parameters():
+        frozen = key.startswith('backbone.timm_model.')
+        assert parameter.requires_grad != frozen, key
+    assert not model.backbone.timm_model.training
+    assert all(attention.training for attention in attentions(name).values())
+    maps = model.extract_feat(torch.empty(1, 3, 64, 96, device='meta'))
+    assert [tuple(m.shape[2:]) for m in maps[:4]] == [(16, 24), (8, 12), (4, 6), (2, 3)]

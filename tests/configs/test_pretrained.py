@@ -5,7 +5,7 @@ import re
 import pytest
 import torchvision
 
-from mmattn import VAN, CoordAttMobileNetV2
+from mmattn import MSCAN, VAN, CoordAttMobileNetV2, LSKNet
 from mmattn.cli.pretrained import weights_in_config
 from mmattn.probe.build import meta_device
 from mmattn.weights.catalogue import SCHEME, entry_of
@@ -34,7 +34,11 @@ USED = {name: path for path, names in STARTS.items() for name in names}
         (r'det/ssdlite320_mobilenetv2-coordatt_.*', 'mbv2_ca_in1k'),
         (r'seg/deeplabv3_mobilenetv2_d(8|16)_(voc12aug|cityscapes)', 'mobilenetv2_tv'),
         (r'seg/deeplabv3_mobilenetv2_d(8|16)-coordatt_(voc12aug|cityscapes)', 'mbv2_ca_in1k'),
-        (r'det/mask_rcnn_r50.*', 'resnet50_tv'),
+        *((rf'(seg/segnext|det/mask_rcnn)_mscan_{size}_.*', f'mscan_{size}') for size in 'tsbl'),
+        *((rf'det/.*_lsknet_{size}_.*', f'lsknet_{size}') for size in 'ts'),
+        (r'det/rtmdet_tiny.*', 'cspnext_tiny'),
+        (r'det/rtmdet_s.*', 'cspnext_s'),
+        (r'det/(mask|faster)_rcnn_r50.*', 'resnet50_tv'),
         (r'seg/(upernet|deeplabv3|fpn).*_r50.*', 'resnet50_v1c'),
     ],
 )
@@ -62,6 +66,11 @@ def test_public_weights_are_named_in_one_way():
 LAYOUTS = {
     'released VAN': lambda backbone: VAN(backbone.arch).state_dict(),
     'mmpretrain VAN': lambda backbone: as_mmpretrain(VAN(backbone.arch)),
+    'mmseg MSCAN': lambda backbone: {
+        key.replace('.mlp.dwconv.dwconv.', '.mlp.dwconv.'): value
+        for key, value in MSCAN(backbone.arch).state_dict().items()
+    },
+    'released LSKNet': lambda backbone: LSKNet(backbone.arch).state_dict(),
     'released mbv2_ca': lambda _: released_from(CoordAttMobileNetV2().state_dict()),
     'torchvision MobileNetV2': lambda _: torchvision.models.mobilenet_v2().state_dict(),
     'torchvision ResNet': lambda backbone: getattr(
@@ -84,7 +93,7 @@ def test_a_layout_of_the_catalogue_fits_the_backbone_of_a_config(address, layout
     while 'host' in cfg.model:
         cfg.model = cfg.model.host
     backbone = build_part(cfg.model.backbone)
-    if isinstance(backbone, VAN):
+    if isinstance(backbone, VAN | MSCAN | LSKNet):
         backbone.arch = cfg.model.backbone.arch
     with meta_device():
         file = LAYOUTS[layout](backbone)

@@ -1,5 +1,7 @@
 """The segmentation configs: published recipes, parameters and places."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -9,6 +11,7 @@ from torch import nn
 from tests.configs import leaves
 from tests.configs.leaves import build_part
 
+mmseg = pytest.importorskip('mmseg')
 DATASETS = pytest.importorskip('mmseg.registry').DATASETS
 
 NAMES = leaves.names('seg')
@@ -88,6 +91,61 @@ def test_recipe_of_upernet_on_van(arch, drop_path_rate, images):
     assert (steps['RandomCrop'].crop_size, steps['RandomCrop'].cat_max_ratio) == ((512, 512), 0.75)
     assert (cfg.model.decode_head.channels, cfg.model.auxiliary_head.channels) == (512, 256)
     assert cfg.model.auxiliary_head.loss_decode.loss_weight == 0.4
+
+
+# Width of the Hamburger, drop path rate, and millions of parameters by the code of mmseg.
+SEGNEXT = {
+    't': (256, 0.1, 4.263),
+    's': (256, 0.1, 13.933),
+    'b': (512, 0.1, 27.636),
+    'l': (1024, 0.3, 48.927),
+}
+
+
+@pytest.mark.parametrize('size', SEGNEXT)
+def test_segnext_is_that_of_mmseg(size):
+    width, drop_path_rate, count = SEGNEXT[size]
+    path = leaves.named('seg', f'segnext_mscan_{size}_ade20k')
+    cfg = leaves.load(path)
+    theirs = Config.fromfile(
+        Path(mmseg.__file__).parent
+        / '.mim/configs/segnext'
+        / f'segnext_mscan-{size}_1xb16-adamw-160k_ade20k-512x512.py'
+    )
+    head = cfg.model.decode_head
+    assert (head.channels, head.ham_channels) == (width, width)
+    for key in ('dropout_ratio', 'norm_cfg', 'align_corners', 'ham_kwargs', 'num_classes'):
+        assert head[key] == theirs.model.decode_head[key], key
+    assert cfg.model.backbone.drop_path_rate == drop_path_rate
+    assert theirs.model.backbone.drop_path_rate == drop_path_rate
+    assert cfg.optim_wrapper.optimizer == theirs.optim_wrapper.optimizer
+    keys = dict(theirs.optim_wrapper.paramwise_cfg.custom_keys)
+    # It names nothing in MSCAN.
+    keys.pop('pos_block')
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys == keys
+    assert [dict(step) for step in cfg.param_scheduler] == [
+        dict(step) for step in theirs.param_scheduler
+    ]
+    assert cfg.train_cfg.max_iters == 160000
+    # One GPU with 16 images there, eight with two here.
+    assert cfg.auto_scale_lr.base_batch_size == theirs.train_dataloader.batch_size == 16
+    model = leaves.build(path)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(count, abs=1e-3)
+    ours = {(key.replace('mlp.dwconv.dwconv', 'mlp.dwconv'), size) for key, size in shapes(model)}
+    assert ours == shapes(build_part(theirs.model))
+
+
+@pytest.mark.parametrize('size', SEGNEXT)
+def test_segnext_on_cityscapes_differs_as_the_release_does(size):
+    cfg = load(f'segnext_mscan_{size}_cityscapes')
+    ade20k = load(f'segnext_mscan_{size}_ade20k')
+    assert cfg.model.backbone == ade20k.model.backbone
+    assert cfg.optim_wrapper == ade20k.optim_wrapper
+    bases = cfg.model.decode_head.ham_kwargs.MD_R
+    assert bases == (16 if size in 'ts' else 64)
+    assert cfg.model.data_preprocessor.size == (1024, 1024)
+    assert cfg.model.test_cfg == dict(mode='slide', crop_size=(1024, 1024), stride=(768, 768))
+    assert cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size == 8
 
 
 # mmseg's recipes: iterations, total batch, height and width of the crops.

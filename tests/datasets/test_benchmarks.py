@@ -12,7 +12,7 @@ from PIL import Image
 from mmattn.cli import data_make
 from mmattn.cli.main import start
 from mmattn.datasets.audit.run import AUDITED, inspect_dataset
-from mmattn.datasets.benchmarks import BENCHMARKS, READERS
+from mmattn.datasets.benchmarks import BENCHMARKS, READERS, find_reader
 from mmattn.datasets.checks import check_data, datasets_in
 from mmattn.errors import InputError
 
@@ -151,7 +151,9 @@ def test_generated_data_is_what_a_base_config_reads(path, generated):
     assert datasets
     for outer in datasets:
         for where, dataset in datasets_in(outer):
-            benchmark, reader = READERS[dataset.type]
+            found = find_reader(dataset)
+            assert found is not None
+            benchmark, reader = found
             dataset.data_root = str(generated / benchmark.name / reader.root)
             check_data(dataset, where)
             dataset.data_root = str(generated / 'nope')
@@ -163,6 +165,17 @@ def test_generated_data_is_what_a_base_config_reads(path, generated):
 
 def test_every_class_is_in_a_base_config():
     assert set(functools.reduce(operator.iadd, READING.values(), [])) == set(READERS)
+
+
+def test_every_data_set_is_in_a_base_config():
+    paths = [path for path, names in READING.items() if names]
+    cfgs = [Config.fromfile(path) for path in paths]
+    loaders = [c[n] for c in cfgs for n in ('train_dataloader', 'val_dataloader') if n in c]
+    datasets = [
+        d for loader in loaders if 'dataset' in loader for d in [*datasets_in(loader.dataset)]
+    ]
+    found = {find_reader(dataset)[0].name for _, dataset in datasets}
+    assert found == set(BENCHMARKS)
 
 
 def test_the_page_about_data_names_every_data_set():

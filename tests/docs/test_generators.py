@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ['model_zoo', 'module_table', 'positions', 'speed', 'website']
+PROGRAMS = ['model_zoo', 'module_table', 'positions', 'speed', 'website', 'which']
 # What the quick ones write.
 PAGES = {
     'module_table': 'docs/modules.md',
     'positions': 'docs/positions.png',
     'speed': 'docs/speed.md',
+    'which': 'docs/which.md',
 }
 
 
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of what the programs read and write."""
-    for folder in ('benchmarks', 'docs', 'mmattn', 'tools'):
+    for folder in ('benchmarks', 'configs', 'docs', 'mmattn', 'tools'):
         ignore = shutil.ignore_patterns('__pycache__')
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     return tmp_path

@@ -349,6 +349,26 @@ def test_freeze_with_host_freezes_it(freeze):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+def test_freeze_host_trains_what_is_inserted_and_nothing_else():
+    model = wake_up(insert(Tower(), CONV, freeze_host=True))
+    around = nn.Sequential(model)
+    around.train()
+    assert not any(m.training for name, m in model.named_modules() if not is_inserted(name))
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {name for name, _ in model.named_parameters() if is_inserted(name)}
+    changed = step(copy.deepcopy(model))
+    assert changed and all(is_inserted(key) for key in changed)
+    around.eval()
+    assert not any(m.training for m in model.modules())
+
+
+def test_freeze_host_where_nothing_would_train():
+    with pytest.raises(InputError, match='leaves nothing to train with freeze_with_host=True'):
+        insert(Tower(), CONV, freeze_host=True, freeze_with_host=True)
+    with pytest.raises(InputError, match='leaves nothing to train without sites'):
+        insert(Tower(), freeze_host=True)
+
+
 def test_freeze_with_host_trains_it_where_the_host_trains():
     host = Tower(frozen_stages=1)
     model = wake_up(insert(host, CONV, freeze_with_host=True))

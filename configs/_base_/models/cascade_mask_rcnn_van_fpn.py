@@ -12,7 +12,22 @@ model = dict(
     ),
     neck=dict(in_channels=[64, 128, 320, 512]),
     rpn_head=dict(loss_bbox=dict(type='SmoothL1Loss', beta=1 / 9, loss_weight=1.0)),
+    data_preprocessor=dict(pad_mask=True),
     roi_head=dict(
+        mask_roi_extractor=dict(
+            type='SingleRoIExtractor',
+            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
+            out_channels=256,
+            featmap_strides=[4, 8, 16, 32],
+        ),
+        mask_head=dict(
+            type='FCNMaskHead',
+            num_convs=4,
+            in_channels=256,
+            conv_out_channels=256,
+            num_classes=80,
+            loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
+        ),
         type='CascadeRoIHead',
         num_stages=3,
         stage_loss_weights=[1, 0.5, 0.25],
@@ -69,4 +84,5 @@ model = dict(
             for iou in (0.5, 0.6, 0.7)
         ],
     ),
+    test_cfg=dict(rcnn=dict(mask_thr_binary=0.5)),
 )

@@ -1,9 +1,14 @@
-# What the one-stage detectors share: a pyramid of the strides 8 to 128. The backbone, the neck's
-# in_channels and the overlap of the NMS are left open.
-_base_ = './detector_fpn.py'
-
+# What the one-stage detectors share: ImageNet's colours, a pyramid of the strides 8 to 128. The
+# backbone, the neck's in_channels and the overlap of the NMS are left open.
 model = dict(
-    neck=dict(start_level=1),
+    data_preprocessor=dict(
+        type='DetDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+    ),
+    neck=dict(type='FPN', out_channels=256, num_outs=5, start_level=1),
     bbox_head=dict(
         num_classes=80,
         in_channels=256,

@@ -1,9 +1,14 @@
-# What the two-stage detectors share for the 80 classes of COCO: a mask head beside the box heads.
-# The backbone, the neck's in_channels and what trains boxes are left open.
-_base_ = './detector_fpn.py'
-
+# What the two-stage detectors share: ImageNet's colours, an FPN of five levels, proposals. The
+# backbone, the neck's in_channels and the heads behind the proposals are left open.
 model = dict(
-    data_preprocessor=dict(pad_mask=True),
+    data_preprocessor=dict(
+        type='DetDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+    ),
+    neck=dict(type='FPN', out_channels=256, num_outs=5),
     rpn_head=dict(
         type='RPNHead',
         in_channels=256,
@@ -27,20 +32,6 @@ model = dict(
             roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
             out_channels=256,
             featmap_strides=[4, 8, 16, 32],
-        ),
-        mask_roi_extractor=dict(
-            type='SingleRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
-            out_channels=256,
-            featmap_strides=[4, 8, 16, 32],
-        ),
-        mask_head=dict(
-            type='FCNMaskHead',
-            num_convs=4,
-            in_channels=256,
-            conv_out_channels=256,
-            num_classes=80,
-            loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
         ),
     ),
     train_cfg=dict(
@@ -82,7 +73,6 @@ model = dict(
             score_thr=0.05,
             nms=dict(type='nms', iou_threshold=0.5),
             max_per_img=100,
-            mask_thr_binary=0.5,
         ),
     ),
 )

@@ -22,7 +22,7 @@ from mmattn.errors import InputError
 TASKS = ('instances', 'person_keypoints', 'panoptic')
 # Far more than any file needs, and few enough to walk through and to hand to other processes.
 _DEEPEST = 8
-_NAMES = {name for group in THINGS.values() for name in group.values()}
+_NAMES = frozenset(name for group in THINGS.values() for name in group.values())
 
 
 def is_id(value: object) -> bool:
@@ -99,8 +99,13 @@ class Description:
 Described = dict[Path, list[Description]]
 
 
-def plan_coco(root: Path) -> Plan:
-    """Plan to look at those splits of COCO whose images are there."""
+def plan_coco(root: Path, classes: Collection[str] = _NAMES) -> Plan:
+    """Plan to look at those splits of COCO whose images are there.
+
+    Args:
+        root: The copy.
+        classes: The classes that are expected in it.
+    """
     plan = Plan()
     files = [
         (path, task, path.stem.removeprefix(f'{task}_'))
@@ -125,13 +130,15 @@ def plan_coco(root: Path) -> Plan:
         if content is None:
             continue
         if task == 'instances':
-            use = _note_what_differs(path, content, use, plan)
+            use = _note_what_differs(path, content, use, plan, classes)
         describe(path, content, folders[0], use, described, plan.faults)
     plan.tasks = [partial(check_coco, image, about) for image, about in described.items()]
     return plan
 
 
-def _note_what_differs(path: Path, content: dict, use: Use, plan: Plan) -> Use:
+def _note_what_differs(
+    path: Path, content: dict, use: Use, plan: Plan, classes: Collection[str]
+) -> Use:
     """Note what only a config of one's own can train, and give what is left to look at."""
     entries = [entry for entry in content['annotations'] if isinstance(entry, dict)]
     if not entries:
@@ -144,7 +151,7 @@ def _note_what_differs(path: Path, content: dict, use: Use, plan: Plan) -> Use:
         for entry in content['categories']
         if isinstance(entry, dict) and type(entry.get('name')) is str
     ]
-    if own and not set(own) & _NAMES:
+    if own and not set(own).intersection(classes):
         plan.notes.append(f'{path} has classes of its own; name them in the config (metainfo)')
     return use
 

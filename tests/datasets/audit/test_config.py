@@ -261,7 +261,7 @@ def test_command_with_a_config(drawn, tmp_path, capsys):
         (
             ['kitti', 'DIR'],
             'kitti is no benchmark; expected one of ade20k, camvid, cifar100, cityscapes, coco, '
-            'coco-stopsign, cub, imagenet, imagenet21k, voc',
+            'coco-stopsign, cub, dota, imagenet, imagenet21k, voc',
         ),
         (['none.py'], 'config none.py is not a file; check the path'),
     ],

@@ -1,0 +1,26 @@
+# YOLOX-S with a map of stride 4 for small objects, and with CBAM (Convolutional Block Attention
+# Module) behind the stages of the backbone and behind the block of each map that the neck gives.
+# The paper has no detector of this kind: the places are those that users choose. All starts from
+# random values, attention as published. The recipe is mmdet's for the strides 8 to 32; for small
+# objects on larger images, set another size. Not measured here.
+_base_ = [
+    '../_base_/models/yolox_s_p2.py',
+    '../_base_/datasets/coco_yolox_640.py',
+    '../_base_/schedules/yolox_300e.py',
+    '../_base_/runtime/det.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='InsertAttention',
+    host={{_base_.model}},
+    sites=[
+        dict(
+            after=r'backbone\.stage\d|neck\.(top_down_blocks\.2|bottom_up_blocks\.\d)',
+            attention=dict(type='CBAM', reduction=16),
+        ),
+    ],
+    start='paper',
+)
+
+default_hooks = dict(checkpoint=dict(interval=10))
