@@ -9,7 +9,7 @@ from pathlib import Path
 import mmattn
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATORS = ('module_table', 'positions', 'speed', 'model_zoo')
+GENERATORS = ('module_table', 'positions', 'speed', 'model_zoo', 'which')
 PAGES = ROOT / 'build' / 'pages'
 # What pages link to besides each other; a site serves it as it is.
 FILES = ('README.md', 'CHANGELOG.md', 'CITATION.cff', 'CONTRIBUTING.md', 'LICENSE')

@@ -1,6 +1,6 @@
 """Put attention into a model that was written without it."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import ConfigDict
@@ -131,7 +131,7 @@ def InsertAttention(
         _put(*plan, model)
     exchange_class(model, Host)
     if freeze_host:
-        model.freeze_host()
+        cast(Host, model).freeze_host()
     model.train(model.training)
     print_log(table(rows, run), logger='current')
     return model
