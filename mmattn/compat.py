@@ -29,6 +29,15 @@ def is_compiling() -> bool:
     return torch.compiler.is_compiling()
 
 
+def constant_for_compiler(function: Callable[..., bool]) -> Callable[..., bool]:
+    """Let a compiler call a function while it traces, and take what it says for a constant.
+
+    This is what ``torch.compiler.assume_constant_result`` does, which loads the compiler.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 def is_exporting() -> bool:
     """Tell whether what is traced is to run elsewhere: by ``torch.export``, not ``torch.compile``.
 
@@ -37,7 +46,7 @@ def is_exporting() -> bool:
     return is_compiling() and (TORCH < (2, 7) or _is_exporting())
 
 
-@torch.compiler.assume_constant_result
+@constant_for_compiler
 def _is_exporting() -> bool:
     # torch.compile takes the call itself for True.
     return torch.compiler.is_exporting()

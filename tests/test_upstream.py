@@ -73,6 +73,7 @@ NAMES = {
     'torch._C': 'ops',
     'torch._C._functorch': 'ops',
     'torch._C._functorch.is_functorch_wrapped_tensor': 'ops',
+    'torch._dynamo.decorators.assume_constant_result._dynamo_marked_constant': 'compat',
     'torch._dynamo.eval_frame.OptimizedModule._orig_mod': 'inspection',
     'torch._foreach_norm': 'engine',
     'torch._inductor.aoti_compile_and_package': 'deploy',

@@ -198,14 +198,14 @@ class AFFFPN(BaseModule):
         self.relu_before_extra_convs = relu_before_extra_convs
         self.upsample_cfg = dict(mode='nearest') if upsample_cfg is None else dict(upsample_cfg)
 
-        self._cfgs = dict(conv_cfg=conv_cfg, act_cfg=act_cfg, inplace=False)
+        self.conv_cfgs = dict(conv_cfg=conv_cfg, act_cfg=act_cfg, inplace=False)
         lateral_norm = None if no_norm_on_lateral else norm_cfg
         self.lateral_convs = nn.ModuleList(
-            ConvModule(c, out_channels, 1, norm_cfg=lateral_norm, **self._cfgs) for c in levels
+            ConvModule(c, out_channels, 1, norm_cfg=lateral_norm, **self.conv_cfgs) for c in levels
         )
-        self._build_paths(levels, norm_cfg, fusion, upsample)
+        self.build_paths(levels, norm_cfg, fusion, upsample)
 
-    def _build_paths(
+    def build_paths(
         self, levels: list[int], norm_cfg: dict | None, fusion: dict, upsample: dict | None
     ) -> None:
         """Build what comes after the lateral convolutions.
@@ -216,24 +216,25 @@ class AFFFPN(BaseModule):
             fusion: Config of the fusion modules.
             upsample: Config of the upsampling modules.
         """
-        self.fpn_convs = nn.ModuleList(self._conv3(norm_cfg) for _ in levels)
+        self.fpn_convs = nn.ModuleList(self.conv3(norm_cfg) for _ in levels)
         if self.add_extra_convs:
             first = levels[-1] if self.add_extra_convs == 'on_input' else self.out_channels
             for i in range(self.num_outs - len(levels)):
                 self.fpn_convs.append(
-                    self._conv3(norm_cfg, first if i == 0 else self.out_channels, stride=2)
+                    self.conv3(norm_cfg, first if i == 0 else self.out_channels, stride=2)
                 )
         # Not PyTorch's list, through which init_weights would not reach the fusion modules.
-        self.fusions = ModuleList(self._built(fusion) for _ in levels[1:])
+        self.fusions = ModuleList(self.build_part(fusion) for _ in levels[1:])
         check_takes_two(self.fusions)
         self.upsamplings: ModuleList | None = None
         if upsample is not None:
             check_upsample(self.fusions, upsample)
-            self.upsamplings = ModuleList(self._built(upsample) for _ in levels[1:])
+            self.upsamplings = ModuleList(self.build_part(upsample) for _ in levels[1:])
 
-    def _conv3(
+    def conv3(
         self, norm_cfg: dict | None, channels: int | None = None, stride: int = 1
     ) -> ConvModule:
+        """Build a 3x3 convolution to ``out_channels``, from as many unless told otherwise."""
         channels = self.out_channels if channels is None else channels
         return ConvModule(
             channels,
@@ -242,10 +243,11 @@ class AFFFPN(BaseModule):
             stride=stride,
             padding=1,
             norm_cfg=norm_cfg,
-            **self._cfgs,
+            **self.conv_cfgs,
         )
 
-    def _built(self, cfg: dict) -> nn.Module:
+    def build_part(self, cfg: dict) -> nn.Module:
+        """Build a fusion or an upsampling of maps of ``out_channels``."""
         return MODELS.build({**cfg, 'in_channels': self.out_channels})
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -261,16 +263,16 @@ class AFFFPN(BaseModule):
             )
         used = inputs[self.start_level : self.end_level + 1]
         maps = [conv(used[i]) for i, conv in enumerate(self.lateral_convs)]
-        return tuple(self._fused(maps, used))
+        return tuple(self.fuse_levels(maps, used))
 
-    def _fused(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
+    def fuse_levels(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
         """Turn the lateral maps, and the inputs that they come from, into the outputs."""
-        self._fuse_down(maps)
+        self.fuse_down(maps)
         # The convolutions of the extra levels come after those of the levels.
         outs = [self.fpn_convs[i](x) for i, x in enumerate(maps)]
-        return self._with_extra_levels(outs, used[-1], maps[-1])
+        return self.with_extra_levels(outs, used[-1], maps[-1])
 
-    def _fuse_down(self, maps: list[Tensor]) -> None:
+    def fuse_down(self, maps: list[Tensor]) -> None:
         """Fuse each map with the one above, from the coarsest on, in place of it in the list."""
         for i in reversed(range(len(self.fusions))):
             upsampling = None if self.upsamplings is None else self.upsamplings[i]
@@ -278,7 +280,7 @@ class AFFFPN(BaseModule):
                 self.fusions[i], maps[i], maps[i + 1], upsampling, self.upsample_cfg
             )
 
-    def _with_extra_levels(self, outs: list[Tensor], source: Tensor, top: Tensor) -> list[Tensor]:
+    def with_extra_levels(self, outs: list[Tensor], source: Tensor, top: Tensor) -> list[Tensor]:
         """Add the extra levels to the outputs.
 
         Args:

@@ -174,17 +174,17 @@ class FusionPAFPN(AFFFPN):
                 for i in range(3)
             )
 
-    def _build_paths(
+    def build_paths(
         self, levels: list[int], norm_cfg: dict | None, fusion: dict, upsample: dict | None
     ) -> None:
         if self._topology == 'pafpn':
-            super()._build_paths(levels, norm_cfg, fusion, upsample)
+            super().build_paths(levels, norm_cfg, fusion, upsample)
             self.downsample_convs = nn.ModuleList(
-                self._conv3(norm_cfg, stride=2) for _ in levels[1:]
+                self.conv3(norm_cfg, stride=2) for _ in levels[1:]
             )
-            self.pafpn_convs = nn.ModuleList(self._conv3(norm_cfg) for _ in levels[1:])
+            self.pafpn_convs = nn.ModuleList(self.conv3(norm_cfg) for _ in levels[1:])
             self.bottom_up_fusions = ModuleList(
-                self._built(self._bottom_up_fusion) for _ in levels[1:]
+                self.build_part(self._bottom_up_fusion) for _ in levels[1:]
             )
             check_takes_two(self.bottom_up_fusions)
             check_sizes_alike(self.bottom_up_fusions)
@@ -193,7 +193,7 @@ class FusionPAFPN(AFFFPN):
         widths = [*levels[1:], *(levels[-1:] if extra else [])]
         # What the levels but the finest start from: the extra one, and on the first way up.
         convs = [
-            ConvModule(c, self.out_channels, 1, norm_cfg=norm_cfg, **self._cfgs) for c in widths
+            ConvModule(c, self.out_channels, 1, norm_cfg=norm_cfg, **self.conv_cfgs) for c in widths
         ]
         self.extra_conv = convs.pop() if extra else None
         self.connection_convs = nn.ModuleList(convs)
@@ -210,7 +210,7 @@ class FusionPAFPN(AFFFPN):
             for _ in range(self._num_repeats)
         )
 
-    def _fused(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
+    def fuse_levels(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
         outs = self._aggregated(maps, used) if self._topology == 'pafpn' else self._bi(maps, used)
         if self.level_fusions is None:
             return outs
@@ -219,12 +219,12 @@ class FusionPAFPN(AFFFPN):
 
     def _aggregated(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
         top = maps[-1]
-        self._fuse_down(maps)
+        self.fuse_down(maps)
         outs = [self.fpn_convs[i](x) for i, x in enumerate(maps)]
         for i, fusion in enumerate(self.bottom_up_fusions):
             outs[i + 1] = fusion(outs[i + 1], self.downsample_convs[i](outs[i]))
         outs[1:] = [conv(x) for conv, x in zip(self.pafpn_convs, outs[1:], strict=False)]
-        return self._with_extra_levels(outs, used[-1], top)
+        return self.with_extra_levels(outs, used[-1], top)
 
     def _bi(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
         again = [maps[0]]

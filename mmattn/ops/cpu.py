@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmattn.compat import is_compiling, is_exporting
+from mmattn.compat import constant_for_compiler, is_compiling, is_exporting
 from mmattn.ops.bare import is_bare
 
 # Of other classes are fake tensors and those that lie on several devices.
@@ -40,7 +40,7 @@ def is_plain(layer: nn.Module, *maps: Tensor, compiled: bool = False) -> bool:
     )
 
 
-@torch.compiler.assume_constant_result
+@constant_for_compiler
 def has_onednn(dtype: torch.dtype) -> bool:
     """Tell whether oneDNN computes in a type here: float32 or, on newer machines, bfloat16."""
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
