@@ -20,10 +20,11 @@ CHANNELS = 32
 # Their output is the product of the map and of all gates.
 PRODUCTS = [
     *('BAM', 'CBAM', 'CoordAtt', 'ECA', 'ELA', 'EMA', 'GALA', 'GSoP', 'GatherExcite', 'LKA'),
-    *('LSKA', 'MSCA', 'MSCAM', 'SE', 'SimAM', 'StripPooling', 'TimmAttention'),
+    *('LSKA', 'MLCA', 'MSCA', 'MSCAM', 'SCSA', 'SE', 'SimAM', 'StripPooling', 'TimmAttention'),
 ]
 # What the others tell: the mean of the map's gates, a gate of a convolution, what is attended to.
 OTHERS = {
+    'AgentAttention': ['attention'],
     'AttentionAugmentedConv': ['attention'],
     'CrissCross': ['attention'],
     'DoubleAttention': ['attention'],
@@ -31,6 +32,7 @@ OTHERS = {
     'MixedPooling': [],
     'NonLocal': ['attention'],
     'SCConv': ['spatial'],
+    'SHSA': ['attention'],
     'SKConv': ['branch_1', 'branch_2'],
     'SplitAttention': ['branch_1', 'branch_2'],
     'TripletAttention': ['columns', 'rows', 'spatial'],
