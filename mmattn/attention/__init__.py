@@ -1,5 +1,6 @@
 """Attention modules: (N, C, H, W) in, the same shape out; one file per paper."""
 
+from mmattn.attention.agent_attention import AgentAttention
 from mmattn.attention.attention_augmented_conv import AttentionAugmentedConv
 from mmattn.attention.bam import BAM
 from mmattn.attention.caa import CAA
@@ -19,11 +20,14 @@ from mmattn.attention.lka import LKA
 from mmattn.attention.lsk import LSK
 from mmattn.attention.lska import LSKA
 from mmattn.attention.mixed_pooling import MixedPooling
+from mmattn.attention.mlca import MLCA
 from mmattn.attention.ms_cam import MSCAM
 from mmattn.attention.msca import MSCA
 from mmattn.attention.non_local import NonLocal
 from mmattn.attention.sc_conv import SCConv
+from mmattn.attention.scsa import SCSA
 from mmattn.attention.se import SE
+from mmattn.attention.shsa import SHSA
 from mmattn.attention.simam import SimAM
 from mmattn.attention.sk_conv import SKConv
 from mmattn.attention.split_attention import SplitAttention
@@ -42,9 +46,13 @@ __all__ = [
     'LKA',
     'LSK',
     'LSKA',
+    'MLCA',
     'MSCA',
     'MSCAM',
+    'SCSA',
     'SE',
+    'SHSA',
+    'AgentAttention',
     'AttentionAugmentedConv',
     'CoordAtt',
     'CrissCross',

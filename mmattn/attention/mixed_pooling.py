@@ -7,10 +7,10 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
-from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Side
 from mmattn.layers.sequential import SafeSequential
+from mmattn.ops.cells import grid_means
 from mmattn.ops.precision import (
     in_float32,
     narrowed,
@@ -105,7 +105,9 @@ class MixedPooling(Attention):
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
         for i, layer in enumerate((self.conv2_1, self.conv2_2)):
-            grid = layer(grid_means(x, self.pool_size[i]))  # (N, C / 4, size, size)
+            grid = layer(
+                grid_means(x, (self.pool_size[i], self.pool_size[i]))
+            )  # (N, C / 4, size, size)
             out = out + F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
         return self.conv2_5(saturate_(out).relu())
 
@@ -114,33 +116,3 @@ class MixedPooling(Attention):
         rows = in_float32(self.conv2_4, wide_mean(x, 3, keepdim=True))  # (N, C / 4, H, 1)
         strips = saturate_(narrowed(rows, x.dtype) + narrowed(columns, x.dtype))
         return self.conv2_6(strips.relu())
-
-
-def grid_means(x: Tensor, size: int) -> Tensor:
-    """Average ``x`` over the cells of a square grid.
-
-    Computes what :func:`torch.nn.functional.adaptive_avg_pool2d` does, which ONNX has for fixed
-    sizes only and whose backward pass on a GPU is not deterministic.
-
-    Args:
-        x: Feature map of shape (N, C, H, W).
-        size: Rows and columns of the grid.
-
-    Returns:
-        The means of shape (N, C, size, size), in the type of the map.
-    """
-    if not (torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing()):
-        return F.adaptive_avg_pool2d(x, size)
-    h, w = x.shape[2:]
-
-    def weights(length: int) -> Tensor:
-        """Weight of each position in the mean of each cell: (size, length)."""
-        position = torch.arange(length, device=x.device)
-        cell = torch.arange(size, device=x.device)[:, None]
-        first = cell * length // size
-        end = ((cell + 1) * length + size - 1) // size
-        inside = (position >= first) & (position < end)
-        return inside.to(x.dtype) / (end - first)
-
-    # Rounded weights can sum to more than one.
-    return saturate_(weights(h) @ x @ weights(w).T)

@@ -1,19 +1,18 @@
 """Self-calibrated convolution."""
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmattn.attention.base import Attention
-from mmattn.compat import is_compiling
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import NormCfg, Positive
 from mmattn.layers.sequential import SafeSequential
+from mmattn.ops.cells import cell_means
 from mmattn.ops.factor import as_factor
 from mmattn.ops.gating import sigmoid_gated
-from mmattn.ops.precision import in_float32, without_autocast
+from mmattn.ops.precision import in_float32
 
 
 @MODELS.register_module()
@@ -90,20 +89,4 @@ class SCConv(Attention):
         return {'spatial': (x + F.interpolate(self._coarse(x), size=x.shape[2:])).sigmoid()}
 
     def _coarse(self, x: Tensor) -> Tensor:
-        return in_float32(self.k2, self.pool(x))
-
-    def pool(self, x: Tensor) -> Tensor:
-        """Average cells of ``pooling_r`` pixels a side; what is left over is cut off.
-
-        In an export it is a convolution, since ``avg_pool2d`` asks there whether the sizes divide
-        evenly.
-        """
-        h, w = x.shape[2:]
-        r = self.pooling_r
-        cell = r if h >= r else h, r if w >= r else w
-        if not is_compiling():
-            return F.avg_pool2d(x, cell)
-        mean = 1 / (cell[0] * cell[1])
-        kernel = torch.full((self.in_channels, 1, *cell), mean, dtype=x.dtype, device=x.device)
-        with without_autocast(x):
-            return F.conv2d(x, kernel, stride=cell, groups=self.in_channels)
+        return in_float32(self.k2, cell_means(x, self.pooling_r))

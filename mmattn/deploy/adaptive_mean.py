@@ -1,7 +1,8 @@
 """Adaptive means of maps whose size is not known, in operations that every runtime has."""
 
-import torch
 from torch import Tensor, nn
+
+from mmattn.ops.cells import cell_weights
 
 
 class AdaptiveMean(nn.Module):
@@ -31,21 +32,10 @@ class AdaptiveMean(nn.Module):
         """Pool a map (N, C, H, W)."""
         height, width = self.size
         if height is not None:
-            x = _weights(x, x.shape[2], height) @ x
+            x = cell_weights(x, x.shape[2], height) @ x
         if width is not None:
-            x = x @ _weights(x, x.shape[3], width).T
+            x = x @ cell_weights(x, x.shape[3], width).T
         return x
-
-
-def _weights(x: Tensor, length: int, count: int) -> Tensor:
-    """Give what each of ``length`` places adds to each of ``count`` means."""
-    place = torch.arange(length, device=x.device)
-    number = torch.arange(count, device=x.device)[:, None]
-    first = number * length // count
-    # Rounded up.
-    end = ((number + 1) * length + count - 1) // count
-    inside = ((place >= first) & (place < end)).to(x.dtype)
-    return inside / inside.sum(1, keepdim=True)
 
 
 def replace_adaptive_means(module: nn.Module) -> None:

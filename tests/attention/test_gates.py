@@ -20,11 +20,12 @@ CHANNELS = 32
 # Their output is the product of the map and of all gates.
 PRODUCTS = [
     *('BAM', 'CAA', 'CBAM', 'CoordAtt', 'ECA', 'ELA', 'EMA', 'GALA', 'GSoP', 'GatherExcite', 'LKA'),
-    *('LSK', 'LSKA', 'MSCA', 'MSCAM', 'SE', 'SimAM', 'StripModule', 'StripPooling'),
-    'TimmAttention',
+    *('LSK', 'LSKA', 'MLCA', 'MSCA', 'MSCAM', 'SCSA', 'SE', 'SimAM', 'StripModule'),
+    *('StripPooling', 'TimmAttention'),
 ]
 # What the others tell: the mean of the map's gates, a gate of a convolution, what is attended to.
 OTHERS = {
+    'AgentAttention': ['attention'],
     'AttentionAugmentedConv': ['attention'],
     'CrissCross': ['attention'],
     'DoubleAttention': ['attention'],
@@ -32,6 +33,7 @@ OTHERS = {
     'MixedPooling': [],
     'NonLocal': ['attention'],
     'SCConv': ['spatial'],
+    'SHSA': ['attention'],
     'SKConv': ['branch_1', 'branch_2'],
     'SplitAttention': ['branch_1', 'branch_2'],
     'TripletAttention': ['columns', 'rows', 'spatial'],

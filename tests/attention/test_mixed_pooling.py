@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmattn.attention.mixed_pooling import MixedPooling, grid_means
+from mmattn.attention.mixed_pooling import MixedPooling
 from tests.helpers import randomize
 
 SHAPES = [(2, 8, 7, 5), (1, 4, 9, 2), (3, 4, 1, 2), (2, 4, 1, 1)]
@@ -81,15 +81,6 @@ def test_computes_the_equations(shape, training):
     r = torch.randn_like(out)
     [grad], [expected_grad] = (torch.autograd.grad((y * r).sum(), x) for y in (out, expected))
     torch.testing.assert_close(grad, expected_grad)
-
-
-@pytest.mark.parametrize('size', [1, 12, 20])
-@pytest.mark.parametrize(
-    'shape', [(60, 61), (13, 1), (24, 12)], ids=lambda s: 'x'.join(map(str, s))
-)
-def test_grid_means_are_the_adaptive_pool(shape, size):
-    x = torch.randn(2, 3, *shape, dtype=torch.float64)
-    torch.testing.assert_close(grid_means(x, size), F.adaptive_avg_pool2d(x, size))
 
 
 def test_default_grids_are_the_papers():

@@ -88,19 +88,6 @@ def test_tells_its_gate():
     torch.testing.assert_close(got, gate(x, module.state_dict(), 4, False))
 
 
-@pytest.mark.parametrize('size', [(16, 8), (13, 6), (4, 4), (8, 23)], ids=str)
-def test_pools_as_the_release(size):
-    x = torch.randn(2, 3, *size)
-    torch.testing.assert_close(SCConv(3).pool(x), F.avg_pool2d(x, 4, 4))
-
-
-def test_pools_alike_under_autocast():
-    x = torch.randn(2, 3, 8, 8)
-    with torch.autocast('cpu', torch.bfloat16):
-        pooled = SCConv(3).pool(x)
-    assert torch.equal(pooled, SCConv(3).pool(x))
-
-
 @needs_torch('2.5', 'torch.export of free sizes')
 def test_exports_with_free_sizes():
     module = randomize(SCConv(3)).eval()
