@@ -105,9 +105,8 @@ class MixedPooling(Attention):
     def _squares(self, x: Tensor) -> Tensor:
         out = self.conv2_0(x)
         for i, layer in enumerate((self.conv2_1, self.conv2_2)):
-            grid = layer(
-                grid_means(x, (self.pool_size[i], self.pool_size[i]))
-            )  # (N, C / 4, size, size)
+            size = self.pool_size[i]
+            grid = layer(grid_means(x, (size, size)))  # (N, C / 4, size, size)
             out = out + F.interpolate(grid, x.shape[2:], mode='bilinear', align_corners=True)
         return self.conv2_5(saturate_(out).relu())
 

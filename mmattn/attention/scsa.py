@@ -120,7 +120,7 @@ class SCSA(Attention):
         """Convolve each quarter of a profile (N, C, L) by its own length."""
         convs = self.local_dwc, self.global_dwc_s, self.global_dwc_m, self.global_dwc_l
         quarters = profile.chunk(4, dim=1)
-        return torch.cat([in_float32(conv, q) for conv, q in zip(convs, quarters, strict=True)], 1)
+        return torch.cat([in_float32(conv, quarters[i]) for i, conv in enumerate(convs)], 1)
 
     def _channel_gate(self, x: Tensor) -> Tensor:
         if self.window_size is None:

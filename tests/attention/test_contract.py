@@ -34,7 +34,9 @@ def test_abbreviations_differ():
 
 # Options that change what is computed.
 VARIANTS = {
+    'AgentAttention': [dict(num_heads=4, num_agents=9, window_size=6, agent_shape=(4, 5))],
     'AttentionAugmentedConv': [dict(feat_size=9)],
+    'CAA': [dict(norm_cfg=None, act_cfg=None), dict(act_cfg=dict(type='GELU'))],
     'CoordAtt': [dict(direction='h'), dict(direction='w')],
     'GALA': [dict(norm_cfg=dict(type='BN'))],
     'GatherExcite': [
@@ -49,6 +51,8 @@ VARIANTS = {
         for combine in ('multiply', 'add', 'none')
     ],
     'NonLocal': [dict(mode=mode) for mode in ('gaussian', 'dot_product', 'concatenation')],
+    'SCSA': [dict(num_heads=4, qkv_bias=True), dict(window_size=None)],
+    'SHSA': [dict(partial_channels=32)],
     'SplitAttention': [dict(radix=1)],
 }
 

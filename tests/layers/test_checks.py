@@ -23,7 +23,11 @@ WRONG = [
     *(('SplitAttention', option, v) for option in ('radix', 'groups') for v in (0, True, None)),
     *(('SplitAttention', 'reduction_factor', v) for v in (0, NAN, 2.5)),
     *((name, 'in_channels', v) for name in ('SE', 'AFF') for v in (16.0, 0, True, '16', 2**63)),
-    *((name, 'kernel_size', v) for name in ('CBAM', 'ECA', 'ELA', 'GALA') for v in (0, 4, -3)),
+    *(
+        (name, 'kernel_size', v)
+        for name in ('CBAM', 'ECA', 'ELA', 'GALA', 'MLCA')
+        for v in (0, 4, -3)
+    ),
     *(
         (name, 'kernel_size', v)
         for name in ('TripletAttention', 'AttentionAugmentedConv')
@@ -53,8 +57,16 @@ WRONG = [
     ('GSoP', 'stride', 0),
     ('LKA', 'combine', 'concat'),
     *(('MixedPooling', 'pool_size', v) for v in ((20,), (20, 0), (20, 12, 6), 20)),
+    *(('AgentAttention', 'num_agents', v) for v in (0, 10, 49.0)),
+    *(('AgentAttention', 'agent_shape', v) for v in (7, (7,), (7, 0))),
+    *(('AgentAttention', 'window_size', v) for v in (0, 4097)),
+    *(('MLCA', 'local_size', v) for v in (0, 256, 2.5)),
+    *(('MLCA', 'local_weight', v) for v in (-0.1, 1.5, NAN)),
     ('NonLocal', 'mode', 'dot'),
     ('SCConv', 'pooling_r', 0),
+    *(('SCSA', 'window_size', v) for v in (0, -1, 2.5)),
+    *(('SCSA', 'kernel_sizes', v) for v in ((3, 5, 7), (3, 5, 7, 8), 3)),
+    *(('SHSA', option, 0) for option in ('qk_channels', 'partial_channels')),
     *(('SimAM', 'e_lambda', v) for v in (0, -1.0, NAN)),
     *(('SKConv', option, 0) for option in ('groups', 'min_channels')),
     *(('SKConv', 'branches', v) for v in (1, 33)),
