@@ -133,6 +133,7 @@ def _non_local(ours: Any) -> dict[str, Any]:
 _NON_LOCAL = _from('mmcv.cnn', 'NonLocal2d', _non_local)
 
 PEERS = [
+    Peers('AgentAttention', attention.AgentAttention, {}, _plain(plain.agent_attention)),
     Peers(
         'AttentionAugmentedConv',
         attention.AttentionAugmentedConv,
@@ -211,12 +212,14 @@ PEERS = [
     Peers('LSK', attention.LSK, {}, _plain(plain.lsk)),
     Peers('LSKA', attention.LSKA, {}, _plain(plain.lska)),
     Peers('MSCA', attention.MSCA, {}, _from('mmseg.models.backbones.mscan', 'MSCAAttention')),
+    Peers('MLCA', attention.MLCA, {}, _plain(plain.mlca)),
     Peers('MSCAM', attention.MSCAM, {}, _plain(plain.ms_cam)),
     Peers('MixedPooling', attention.MixedPooling, {}, _plain(plain.mixed_pooling)),
     Peers('NonLocal', attention.NonLocal, {}, _NON_LOCAL),
     Peers('NonLocal dot_product', attention.NonLocal, dict(mode='dot_product'), _NON_LOCAL),
     Peers('NonLocal sub_sample', attention.NonLocal, dict(sub_sample=True), _NON_LOCAL),
     Peers('SCConv', attention.SCConv, {}, _plain(plain.sc_conv)),
+    Peers('SCSA', attention.SCSA, {}, _plain(plain.scsa)),
     Peers(
         'SE',
         attention.SE,
@@ -231,6 +234,7 @@ PEERS = [
         },
     ),
     Peers('SKConv', attention.SKConv, {}, _from('timm.layers', 'SelectiveKernel', _selective)),
+    Peers('SHSA', attention.SHSA, {}, _plain(plain.shsa)),
     Peers('SimAM', attention.SimAM, {}, _plain(plain.simam)),
     Peers(
         'SplitAttention', attention.SplitAttention, {}, _from('timm.layers', 'SplitAttn', _split)

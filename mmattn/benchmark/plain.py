@@ -71,6 +71,30 @@ def caa(m: Any, x: Tensor) -> Tensor:
     return x * through(layers, F.avg_pool2d(x, 7, 1, 3)).sigmoid()
 
 
+def agent_attention(m: Any, x: Tensor) -> Tensor:
+    """Agent attention on maps, whose agents are a grid."""
+    n, c, h, w = x.shape
+    q, (k, v) = m.q(x), m.kv(x).chunk(2, 1)
+    near = m.dwc(v)
+    agents = F.adaptive_avg_pool2d(q, m.agent_grid)
+    q, k, v, agents = (
+        t.flatten(2).unflatten(1, (m.num_heads, -1)).transpose(2, 3) for t in (q, k, v, agents)
+    )
+    scale = (c // m.num_heads) ** -0.5
+    rows, columns = (bias.permute(0, 3, 1, 2) for bias in (m.ha_bias, m.wa_bias))
+    to_agents, to_map = (
+        (_resized(near, h, w) + _resized(strips, h, w)).flatten(2)
+        for near, strips in ((m.an_bias, m.ah_bias + m.aw_bias), (m.na_bias, rows + columns))
+    )
+    values = (agents * scale @ k.transpose(2, 3) + to_agents).softmax(-1) @ v
+    shares = (q * scale @ agents.transpose(2, 3) + to_map.transpose(1, 2)).softmax(-1)
+    return m.proj((shares @ values).transpose(2, 3).reshape(n, c, h, w) + near)
+
+
+def _resized(x: Tensor, h: int, w: int) -> Tensor:
+    return F.interpolate(x, (h, w), mode='bilinear')
+
+
 def cbam(m: Any, x: Tensor) -> Tensor:
     """Convolutional block attention."""
     peaks = F.adaptive_max_pool2d(x, 1).flatten(1)
@@ -170,6 +194,17 @@ def mixed_pooling(m: Any, x: Tensor) -> Tensor:
     return (x + through(m.conv3, torch.cat([square, strips], 1))).relu()
 
 
+def mlca(m: Any, x: Tensor) -> Tensor:
+    """Mixed local channel attention."""
+    n, c, h, w = x.shape
+    cells = F.adaptive_avg_pool2d(x, m.local_size)
+    local = m.conv_local(cells.flatten(2).transpose(1, 2).reshape(n, 1, -1)).sigmoid()
+    local = local.reshape(n, -1, c).transpose(1, 2).reshape(cells.shape)
+    whole = m.conv(_means(cells)[..., 0].transpose(1, 2)).sigmoid().transpose(1, 2)[..., None]
+    share = m.local_weight
+    return x * F.adaptive_avg_pool2d(share * local + (1 - share) * whole, (h, w))
+
+
 def ms_cam(m: Any, x: Tensor) -> Tensor:
     """Multi-scale channel attention."""
     return x * (through(m.local_att, x) + through(m.global_att, _means(x))).sigmoid()
@@ -190,6 +225,31 @@ def sc_conv(m: Any, x: Tensor) -> Tensor:
     """Self-calibrated convolution."""
     coarse = F.interpolate(through(m.k2, F.avg_pool2d(x, m.pooling_r)), x.shape[2:])
     return through(m.k4, through(m.k3, x) * (x + coarse).sigmoid())
+
+
+def scsa(m: Any, x: Tensor) -> Tensor:
+    """Spatial and channel synergistic attention."""
+    rows, columns = x.mean(3).chunk(4, 1), x.mean(2).chunk(4, 1)
+    convs = (m.local_dwc, m.global_dwc_s, m.global_dwc_m, m.global_dwc_l)
+    rows, columns = (
+        norm(torch.cat([conv(part) for conv, part in zip(convs, parts, strict=True)], 1)).sigmoid()
+        for norm, parts in ((m.norm_h, rows), (m.norm_w, columns))
+    )
+    x = x * rows[..., None] * columns[:, :, None]
+    y = m.norm(F.avg_pool2d(x, m.window_size))
+    q, k, v = (each(y).flatten(2).unflatten(1, (m.num_heads, -1)) for each in (m.q, m.k, m.v))
+    weights = (q @ k.transpose(2, 3) * q.shape[2] ** -0.5).softmax(-1)
+    return x * (weights @ v).mean(3).flatten(1).sigmoid()[..., None, None]
+
+
+def shsa(m: Any, x: Tensor) -> Tensor:
+    """Single-head self-attention on some of the channels."""
+    partial = m.widths[-1]
+    first, others = x.split([partial, x.shape[1] - partial], 1)
+    q, k, v = through(m.qkv, m.pre_norm(first)).flatten(2).split(m.widths, 1)
+    weights = (q.transpose(1, 2) @ k * q.shape[1] ** -0.5).softmax(-1)
+    out = (v @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
+    return through(m.proj[1], torch.cat([out, others], 1).relu())
 
 
 def simam(m: Any, x: Tensor) -> Tensor:
