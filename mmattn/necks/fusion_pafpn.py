@@ -177,6 +177,7 @@ class FusionPAFPN(AFFFPN):
     def build_paths(
         self, levels: list[int], norm_cfg: dict | None, fusion: dict, upsample: dict | None
     ) -> None:
+        """Build both paths, as the topology has them."""
         if self._topology == 'pafpn':
             super().build_paths(levels, norm_cfg, fusion, upsample)
             self.downsample_convs = nn.ModuleList(
@@ -211,6 +212,7 @@ class FusionPAFPN(AFFFPN):
         )
 
     def fuse_levels(self, maps: list[Tensor], used: Sequence[Tensor]) -> list[Tensor]:
+        """Fuse the maps along both paths, and the outputs across levels if that is asked for."""
         outs = self._aggregated(maps, used) if self._topology == 'pafpn' else self._bi(maps, used)
         if self.level_fusions is None:
             return outs

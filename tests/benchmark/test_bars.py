@@ -23,10 +23,14 @@ SMALLER = {'AttentionAugmentedConv': (2, 64, 16, 16)}
 DTYPES = ('bfloat16', 'float16')
 
 MOST_MOVED: dict[tuple[str, str], float] = {
+    ('AgentAttention', 'bfloat16'): 1.32,
+    ('AgentAttention', 'float16'): 1.43,
     ('CAA', 'float16'): 1.13,
     ('LKA', 'float16'): 1.2,
     ('LSK', 'float16'): 1.19,
     ('LSKA', 'float16'): 1.32,
+    ('MLCA', 'bfloat16'): 1.74,
+    ('MLCA', 'float16'): 1.86,
     ('MSCA', 'float16'): 1.22,
     ('MSCAM', 'float16'): 1.09,
     ('MixedPooling', 'float16'): 1.1,
@@ -35,8 +39,14 @@ MOST_MOVED: dict[tuple[str, str], float] = {
     ('TimmAttention cbam', 'bfloat16'): 2.21,
     ('TimmAttention cbam', 'float16'): 2.26,
     ('AddFusion', 'float16'): 1.29,
+    ('BiFPNFusion', 'float16'): 1.25,
+    ('FastNormalizedFusion', 'float16'): 1.32,
 }
 MOST_KEPT: dict[tuple[str, str], float] = {
+    ('AgentAttention', 'bfloat16'): 1.24,
+    ('AgentAttention', 'float16'): 1.24,
+    ('MLCA', 'bfloat16'): 1.5,
+    ('MLCA', 'float16'): 1.5,
     ('TimmAttention cbam', 'bfloat16'): 2.0,
     ('TimmAttention cbam', 'float16'): 2.0,
 }
