@@ -35,6 +35,7 @@ def test_abbreviations_differ():
 # Options that change what is computed.
 VARIANTS = {
     'AttentionAugmentedConv': [dict(feat_size=9)],
+    'CAA': [dict(norm_cfg=None, act_cfg=None), dict(act_cfg=dict(type='GELU'))],
     'CoordAtt': [dict(direction='h'), dict(direction='w')],
     'GALA': [dict(norm_cfg=dict(type='BN'))],
     'GatherExcite': [
