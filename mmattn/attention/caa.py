@@ -115,8 +115,8 @@ class CAA(Attention):
         """Give what passes on the map that is gated, if that is what the module still does."""
         return super().folded()
 
-    def gates(self, x: Tensor) -> dict[str, Tensor]:
-        """Tell the gate ``'spatial'`` (N, C, H, W)."""
+    def gates(self, x: Tensor, onto: Tensor | None = None) -> dict[str, Tensor]:
+        """Tell the gate ``'spatial'`` (N, C, H, W), which ``x`` alone decides on."""
         return {'spatial': wide_sigmoid(self._logits(x))}
 
     def _logits(self, x: Tensor) -> Tensor:

@@ -90,6 +90,7 @@ def test_tells_its_gate():
     [(name, told)] = module.gates(x).items()
     assert name == 'spatial'
     torch.testing.assert_close(told, gate(x, module.state_dict(), False))
+    assert torch.equal(module.gates(x, torch.randn_like(x))['spatial'], told)
 
 
 def test_key_names_and_shapes():

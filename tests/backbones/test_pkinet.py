@@ -6,6 +6,8 @@ from torch import nn
 
 from mmattn import CAA, SE, PKINet
 from mmattn.deploy import fold
+from mmattn.inspection.gates import watching
+from mmattn.inspection.sites import attention_sites
 from mmattn.probe.count import count_multiply_adds
 from tests.attention.test_caa import gate
 from tests.backbones.backbone_tester import BackboneTester
@@ -181,6 +183,18 @@ def test_an_identity_start_is_folded_away():
     x = torch.rand(2, 3, 45, 67, dtype=torch.float64)
     for a, b in zip(folded(x), model.eval()(x), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@torch.no_grad()
+def test_its_gates_are_seen():
+    model = randomize(PKINet(TINY)).eval()
+    sites = attention_sites(model)
+    with watching(model, sites) as seen:
+        model(torch.rand(1, 3, 64, 64))
+    assert [one.site for one in seen] == list(sites) and len(sites) == 5
+    assert [list(one.gates) for one in seen] == [['spatial']] * 5
+    # What the gate is made of, and what it multiplies.
+    assert {len(one.before) for one in seen} == {2}
 
 
 def test_drop_path_rises_linearly():
