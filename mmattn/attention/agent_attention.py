@@ -95,7 +95,8 @@ class AgentAttention(Attention):
         self.num_heads = num_heads
         side = math.isqrt(num_agents)
         self.agent_grid = (side, side)
-        self.agent_shape = self.agent_grid if agent_shape is None else tuple(agent_shape)
+        rows, columns = self.agent_grid if agent_shape is None else agent_shape
+        self.agent_shape = (rows, columns)
         self.q = nn.Conv2d(in_channels, in_channels, 1, bias=qkv_bias)
         self.kv = nn.Conv2d(in_channels, 2 * in_channels, 1, bias=qkv_bias)
         self.proj = nn.Conv2d(in_channels, in_channels, 1)

@@ -121,7 +121,7 @@ class SHSA(Attention):
 def gather(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Average the values of all positions for each one: (N, V, H, W)."""
     h, w = v.shape[2:]
-    rows = [x.flatten(2).transpose(1, 2) for x in (q, k, v)]  # (N, H * W, width) each
+    q, k, v = [x.flatten(2).transpose(1, 2) for x in (q, k, v)]  # (N, H * W, width) each
     # Channels last: cat keeps this format if the other channels have it, else takes theirs.
-    out = dot_product_attention(*rows).contiguous()
+    out = dot_product_attention(q, k, v).contiguous()
     return out.unflatten(1, (h, w)).permute(0, 3, 1, 2)
