@@ -22,9 +22,11 @@ FORMER = list_configs(CONFIGS, former=True)
 BUILT = [p for p in LEAVES if p.parent.name != 'pose' or importlib.util.find_spec('mmpose')]
 # Of 100 to 230 million parameters: with optimizer and checkpoint up to 5 GB each.
 LARGE = [p for p in BUILT if re.search(r'(^|_)van_b[56]_', p.stem)]
-# The model of another config in another size, or with weights from elsewhere.
+# The model of another config in another size, with weights from elsewhere, or with another module
+# at the same places.
 SIZES = r'_w\d{3}|[-_]r1[26]_|_pre22k|_in22k|(^|_)van_b[134]_|_mscan_[sbl]_|_lsknet_s_|^rtmdet_s'
-SIBLINGS = [p for p in BUILT if re.search(SIZES, p.stem)]
+MODULES = '-(cbam|eca)-insert-neck_'
+SIBLINGS = [p for p in BUILT if re.search(f'{SIZES}|{MODULES}', p.stem)]
 
 read = functools.cache(Config.fromfile)
 """Read a config that is not to be changed: all tests of a process share it."""
