@@ -12,7 +12,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import MapSide, Must, Positive, Side
 from mmattn.ops.cells import grid_means
-from mmattn.ops.precision import convolved, in_float32, narrowed, saturate_
+from mmattn.ops.precision import convolved, in_float32, narrowed, saturate_, widened
 from mmattn.ops.received import received
 
 Square = Annotated[
@@ -154,16 +154,14 @@ class AgentAttention(Attention):
     def _biases(self, h: int, w: int) -> tuple[Tensor, Tensor]:
         """Give what is added to the scores of the two attentions: (heads, agents, H * W) each."""
         rows, columns = self.ha_bias.permute(0, 3, 1, 2), self.wa_bias.permute(0, 3, 1, 2)
-        pairs = (self.an_bias, self.ah_bias, self.aw_bias), (self.na_bias, rows, columns)
-
-        def resized(near: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-            return self._resized(near, h, w) + self._resized(rows + columns, h, w)
-
-        first, second = [in_float32(resized, *each) for each in pairs]
-        return first, second
+        strips = widened(self.ah_bias) + widened(self.aw_bias)
+        to_agents = self._resized(self.an_bias, h, w) + self._resized(strips, h, w)
+        strips = widened(rows) + widened(columns)
+        return to_agents, self._resized(self.na_bias, h, w) + self._resized(strips, h, w)
 
     def _resized(self, bias: Tensor, h: int, w: int) -> Tensor:
         """Resize a bias (heads, agents, h', w') to the map and, if need be, to the agents."""
+        bias = widened(bias)
         if self.agent_shape != self.agent_grid:
             # The agents come first: the order is free, and they are few here.
             each = bias.flatten(2).transpose(1, 2).unflatten(2, self.agent_grid)

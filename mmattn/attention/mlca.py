@@ -1,7 +1,6 @@
 """Mixed local channel attention."""
 
 import math
-from functools import partial
 
 import torch
 from mmengine.registry import MODELS
@@ -11,7 +10,7 @@ from mmattn.attention.base import Attention
 from mmattn.layers.blend import Start
 from mmattn.layers.checks import Odd, Share, Side
 from mmattn.ops.cells import grid_means
-from mmattn.ops.precision import gated, in_float32
+from mmattn.ops.precision import gated, in_float32, without_autocast
 
 
 @MODELS.register_module()
@@ -92,7 +91,8 @@ class MLCA(Attention):
         whole = in_float32(self._whole_logits, cells).sigmoid()  # (N, C, 1, 1)
         gate = torch.lerp(whole.expand_as(local), local, self.local_weight)
         h, w = x.shape[2:]
-        return in_float32(partial(grid_means, size=(h, w)), gate)
+        with without_autocast(gate):
+            return grid_means(gate, (h, w))
 
     def _local_logits(self, cells: Tensor) -> Tensor:
         each = cells.flatten(2).transpose(1, 2)  # (N, cells, C)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmattn.compat import autocast_dtype, is_known
+from mmattn.compat import autocast_dtype, is_exporting, is_known
 from mmattn.ops.cpu import has_onednn, is_unseen
 
 # The rule, from process CPU time by phases against that of the convolution itself, forward and
@@ -49,7 +49,7 @@ def depthwise(conv: nn.Module, x: Tensor) -> Tensor:
 
 def phase_dtype(conv: nn.Conv2d, x: Tensor) -> torch.dtype | None:
     """Give the type in which to compute by phases, or None where the plain form is better."""
-    if conv.groups == 1 or max(conv.dilation) == 1:
+    if conv.groups == 1 or max(conv.dilation) == 1 or is_exporting():
         return None
     # In the order of what it takes to find out.
     if not (_is_slow(conv, x) and _keeps_the_size(conv) and is_unseen(conv, x, compiled=True)):
