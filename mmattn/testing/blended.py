@@ -418,6 +418,12 @@ def compiles_whole(asked: Asked) -> None:
     torch.compiler.reset()
 
 
+def compiles_with_pixel_shuffles(asked: Asked) -> None:
+    """torch.compile takes it whole, with free height and width."""
+    ask_from((2, 5), 'torch.compile of pixel shuffles of free sizes')
+    compiles_whole(asked)
+
+
 def exports_with_free_sizes(asked: Asked) -> None:
     """torch.export takes it, with free height and width."""
     ask_from((2, 5), 'torch.export of free sizes')

@@ -144,7 +144,7 @@ OF_LEVELS = (
     blended.copies_and_pickles,
     blended.runs_without_data,
     blended.is_mapped_by_vmap,
-    blended.compiles_whole,
+    blended.compiles_with_pixel_shuffles,
     refuses_levels_that_do_not_fit,
     no_parameter_is_dead,
 )

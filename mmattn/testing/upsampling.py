@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmattn.layers.registered import registered
 from mmattn.testing.blended import (
     HALVES,
-    compiles_whole,
+    compiles_with_pixel_shuffles,
     copies_and_pickles,
     exports_with_free_sizes,
     has_the_gradient_of_what_it_computes,
@@ -319,6 +319,6 @@ PROMISES = (
     copies_and_pickles,
     runs_without_data,
     is_mapped_by_vmap,
-    compiles_whole,
+    compiles_with_pixel_shuffles,
     exports_with_free_sizes,
 )
