@@ -74,6 +74,9 @@ class Totalled(nn.Module):
 class AskedOfLevels(Asked):
     """A fusion of several levels with its options, of which promises are asked."""
 
+    # Before, it does not compile pixel shuffles.
+    compiles_from = (2, 5)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the maps that it takes."""
@@ -144,7 +147,7 @@ OF_LEVELS = (
     blended.copies_and_pickles,
     blended.runs_without_data,
     blended.is_mapped_by_vmap,
-    blended.compiles_with_pixel_shuffles,
+    blended.compiles_whole,
     refuses_levels_that_do_not_fit,
     no_parameter_is_dead,
 )

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmattn.layers.registered import registered
 from mmattn.testing.blended import (
     HALVES,
-    compiles_with_pixel_shuffles,
+    compiles_whole,
     copies_and_pickles,
     exports_with_free_sizes,
     has_the_gradient_of_what_it_computes,
@@ -51,6 +51,9 @@ class Asked:
     in_channels: int
     options: dict[str, Any] = field(default_factory=dict)
     export_from: int = 2
+
+    # Before, it does not compile pixel shuffles.
+    compiles_from: ClassVar[tuple[int, int]] = (2, 5)
 
     names = ('x',)
 
@@ -319,6 +322,6 @@ PROMISES = (
     copies_and_pickles,
     runs_without_data,
     is_mapped_by_vmap,
-    compiles_with_pixel_shuffles,
+    compiles_whole,
     exports_with_free_sizes,
 )
