@@ -114,7 +114,7 @@ NAMES = {
     'torch.nn.Module._backward_pre_hooks': 'ops',
     'torch.nn.Module._forward_hooks': 'ops',
     'torch.nn.Module._forward_pre_hooks': 'ops',
-    'torch.nn.Module._load_from_state_dict': 'backbones fusion insertion layers necks',
+    'torch.nn.Module._load_from_state_dict': 'attention backbones fusion insertion layers necks',
     'torch.nn.Module._modules': 'deploy insertion ops',
     'torch.nn.Module._non_persistent_buffers_set': 'weights',
     'torch.nn.Module._register_load_state_dict_pre_hook': 'compat',
