@@ -22,6 +22,7 @@ from mmattn.layers.checks import (
     within,
 )
 from mmattn.ops.precision import saturate_
+from mmattn.upsampling.base import Upsampling
 from mmattn.weights.layouts import rename_published
 
 
@@ -68,6 +69,17 @@ def check_upsample(fusions: Iterable[nn.Module], upsample: dict) -> None:
                 f'expected upsample=None with {type(fusion).__name__}, which enlarges the coarser '
                 f'map itself, got {dict(upsample)}'
             )
+
+
+def build_upsampling(upsample: dict, channels: int) -> Upsampling:
+    """Build an upsampling module of so many channels; refuse a module of another kind."""
+    module = MODELS.build({**upsample, 'in_channels': channels})
+    if not isinstance(module, Upsampling):
+        raise ValueError(
+            'expected upsample as the config of an upsampling module, such as DySample, got '
+            f'that of {type(module).__name__}'
+        )
+    return module
 
 
 def _upsamples(cfg: dict) -> bool:
@@ -224,12 +236,14 @@ class AFFFPN(BaseModule):
                     self.conv3(norm_cfg, first if i == 0 else self.out_channels, stride=2)
                 )
         # Not PyTorch's list, through which init_weights would not reach the fusion modules.
-        self.fusions = ModuleList(self.build_part(fusion) for _ in levels[1:])
+        self.fusions = ModuleList(self.build_fusion(fusion) for _ in levels[1:])
         check_takes_two(self.fusions)
         self.upsamplings: ModuleList | None = None
         if upsample is not None:
             check_upsample(self.fusions, upsample)
-            self.upsamplings = ModuleList(self.build_part(upsample) for _ in levels[1:])
+            self.upsamplings = ModuleList(
+                build_upsampling(upsample, self.out_channels) for _ in levels[1:]
+            )
 
     def conv3(
         self, norm_cfg: dict | None, channels: int | None = None, stride: int = 1
@@ -246,8 +260,8 @@ class AFFFPN(BaseModule):
             **self.conv_cfgs,
         )
 
-    def build_part(self, cfg: dict) -> nn.Module:
-        """Build a fusion or an upsampling of maps of ``out_channels``."""
+    def build_fusion(self, cfg: dict) -> nn.Module:
+        """Build a fusion of maps of ``out_channels``."""
         return MODELS.build({**cfg, 'in_channels': self.out_channels})
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

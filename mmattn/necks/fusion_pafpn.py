@@ -26,6 +26,7 @@ from mmattn.layers.separable import SeparableConv
 from mmattn.necks.aff_fpn import (
     AFFFPN,
     UpsampleCfg,
+    build_upsampling,
     check_takes_two,
     check_upsample,
     fused_with_coarser,
@@ -185,7 +186,7 @@ class FusionPAFPN(AFFFPN):
             )
             self.pafpn_convs = nn.ModuleList(self.conv3(norm_cfg) for _ in levels[1:])
             self.bottom_up_fusions = ModuleList(
-                self.build_part(self._bottom_up_fusion) for _ in levels[1:]
+                self.build_fusion(self._bottom_up_fusion) for _ in levels[1:]
             )
             check_takes_two(self.bottom_up_fusions)
             check_sizes_alike(self.bottom_up_fusions)
@@ -282,7 +283,7 @@ class BiFPNStage(BaseModule):
         if upsample is not None:
             check_upsample((node.fusions[0] for node in self.top_down), upsample)
             self.upsamplings = ModuleList(
-                MODELS.build({**upsample, 'in_channels': channels}) for _ in range(levels - 1)
+                build_upsampling(upsample, channels) for _ in range(levels - 1)
             )
 
     def forward(self, maps: list[Tensor], again: list[Tensor]) -> list[Tensor]:

@@ -322,6 +322,12 @@ def test_a_size_out_of_reach_of_an_upsampling_module():
         neck(same)
 
 
+def test_refuses_a_module_that_enlarges_nothing():
+    words = 'expected upsample as the config of an upsampling module, .* got that of ECA'
+    with pytest.raises(ValueError, match=words):
+        AFFFPN(IN_CHANNELS, 8, 4, upsample=dict(type='ECA'))
+
+
 def test_one_way_to_upsample():
     options = dict(upsample=dict(type='DySample'), upsample_cfg=dict(mode='nearest'))
     with pytest.raises(ValueError, match='expected one of upsample, .* got both: '):

@@ -402,7 +402,9 @@ def typed(value, where):
 # They take any option and say nothing, or are read by nobody's registry.
 TAKE_ANY = {'nms', 'soft_nms', 'DeltaXYWHBBoxCoder', 'RandomSampler', 'RoIAlign', 'SmoothL1Loss'}
 TAKE_ANY |= {'ImageNet', 'RandomChoiceResize', 'RandomResize'}
-TAKE_ANY |= {'Mask2FormerHead', 'MaskFormerFusionHead'}
+TAKE_ANY |= {'Mask2FormerHead', 'MaskFormerFusionHead', 'mmpretrain.TIMMBackbone'}
+# It hands all options to its Hamburger, too, which takes any.
+TAKE_ANY |= {'LightHamHead'}
 
 
 def test_each_mistyped_option_of_data_is_named_with_its_place():
